@@ -1,0 +1,5 @@
+"""`python -m ulecli`."""
+
+from ulecli.cli import main
+
+main()

@@ -1,0 +1,89 @@
+"""Errors that a user can act on, and the exit codes they end with.
+
+    UleError                    exit 1   anything below, or a failure with no better name
+    ├── UsageError              exit 2   an option or argument that can't be right
+    ├── NoSuchPath              exit 4   a path that was named does not exist
+    ├── NothingToDo             exit 5   no photo among what was named
+    ├── TargetError             exit 6   the output can't be written there
+    ├── DeviceUnavailable       exit 7   the device that was asked for can't be had
+    ├── ModelError              exit 8   a surrogate is missing, damaged or tampered with
+    ├── MissingExtra            exit 9   the command needs a package that is not installed
+    └── PhotoError              (3)      one photo failed; the run goes on and ends with 3
+
+Codes are stable: scripts may rely on them. 0 is success, 3 means that some photos failed and the others are
+done, 130 that the user interrupted the run.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process ends with."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    NO_SUCH_PATH = 4
+    NOTHING_TO_DO = 5
+    TARGET = 6
+    DEVICE = 7
+    MODEL = 8
+    MISSING_EXTRA = 9
+    INTERRUPTED = 130
+
+
+class UleError(Exception):
+    """A failure that is told to the user in one line: what is wrong and what to do."""
+
+    exit_code = ExitCode.FAILED
+
+
+class UsageError(UleError, ValueError):
+    """An option or argument that can't be right, found before any work begins."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NoSuchPath(UleError):
+    """A path that the user named does not exist."""
+
+    exit_code = ExitCode.NO_SUCH_PATH
+
+
+class NothingToDo(UleError):
+    """The named paths hold no photo."""
+
+    exit_code = ExitCode.NOTHING_TO_DO
+
+
+class TargetError(UleError):
+    """The output location can't be used: read-only, inside the input, or in the way of a source."""
+
+    exit_code = ExitCode.TARGET
+
+
+class DeviceUnavailable(UleError):
+    """The device that was asked for can't be had; there is no silent fallback."""
+
+    exit_code = ExitCode.DEVICE
+
+
+class ModelError(UleError):
+    """A surrogate's weights, graph or card are missing, damaged or not what the card says."""
+
+    exit_code = ExitCode.MODEL
+
+
+class MissingExtra(UleError):
+    """The command needs an optional package; the message is the line that installs it."""
+
+    exit_code = ExitCode.MISSING_EXTRA
+
+
+class PhotoError(UleError):
+    """One photo can't be read, protected or written; the run goes on without it."""
+
+    exit_code = ExitCode.SOME_FAILED

@@ -1,0 +1,165 @@
+"""The records that the rooms of the house hand to each other. Standard library only: the CLI imports this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ulecli.errors import ExitCode, UsageError
+from ulecli.units import check_epsilon
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Device(StrEnum):
+    """Where the gradient steps run. `auto` takes the best there is; every other value is a demand."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+class Status(StrEnum):
+    """What became of one photo."""
+
+    WRITTEN = "written"
+    PLANNED = "planned"  # --dry-run: would be written
+    SKIPPED = "skipped"  # deliberately left alone; the reason says why
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class ProtectConfig:
+    """Everything that one run of `ulecli protect` was asked to do.
+
+    Attributes:
+        sources: Files and folders, as named by the user.
+        output: Root of the protected tree; None means the sibling `NAME-protected` of each source.
+        epsilon: L-infinity bound on the change of every channel of every pixel, in levels (1 to 32).
+        identity: Whose photos these are; with the user's key it chooses the code of the perturbation.
+        identity_from_folder: Take the identity from the name of each photo's folder instead.
+        key_file: The user's key; None means the one in the platform's configuration folder.
+        surrogate: Name of the surrogate whose gradients shape the perturbation.
+        device: Where the gradient steps run.
+        jobs: Photos in work at the same time, at least 1.
+        dry_run: Say what would be done and write nothing.
+
+    Raises:
+        UsageError: epsilon or jobs is out of range, or there is no source.
+    """
+
+    sources: tuple[Path, ...]
+    output: Path | None = None
+    epsilon: int = 8
+    identity: str = "me"
+    identity_from_folder: bool = False
+    key_file: Path | None = None
+    surrogate: str = "photo"
+    device: Device = Device.AUTO
+    jobs: int = 1
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        check_epsilon(self.epsilon)
+        if self.jobs < 1:
+            raise UsageError(f"--jobs is {self.jobs}, but at least one photo must be in work at a time")
+        if not self.sources:
+            raise UsageError("name at least one photo or folder to protect")
+        if not self.identity:
+            raise UsageError("--identity is empty; give it a name, for instance --identity ada")
+
+
+@dataclass(frozen=True)
+class PhotoOutcome:
+    """What became of one photo.
+
+    Attributes:
+        source: The photo as found.
+        target: Where the protected photo lies (or would lie); None where there is none.
+        status: Written, planned, skipped or failed.
+        reason: Why it was skipped or failed, or a remark on one that was written; else empty.
+        format: Pillow's name of the format, judged by content ("JPEG"); empty where it could not be told.
+        width: Of the upright picture, in pixels.
+        height: Of the upright picture, in pixels.
+        code: The code of the identity that the perturbation carries; -1 where there is none.
+        max_change: Largest change of any channel before encoding, in levels; never above epsilon.
+        max_change_on_disk: The same, measured on the file read back; above epsilon only for lossy formats.
+        psnr_db: Peak signal-to-noise ratio of the file read back against the source, in dB.
+        seconds: Wall-clock time from opening the source to the finished target.
+    """
+
+    source: Path
+    target: Path | None
+    status: Status
+    reason: str = ""
+    format: str = ""
+    width: int = 0
+    height: int = 0
+    code: int = -1
+    max_change: int = 0
+    max_change_on_disk: int = 0
+    psnr_db: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class ProtectReport:
+    """A whole run of `ulecli protect`.
+
+    Attributes:
+        config: What was asked.
+        device: What did the work, in words ("cpu (onnxruntime 1.22)").
+        surrogate: Name and first digits of the sha256 of the surrogate.
+        outcomes: One for every photo found, sorted by source.
+        seconds: Wall-clock time of the run.
+    """
+
+    config: ProtectConfig
+    device: str
+    surrogate: str
+    outcomes: tuple[PhotoOutcome, ...]
+    seconds: float
+
+    def count(self, status: Status) -> int:
+        """Count the photos that ended so."""
+        return sum(outcome.status is status for outcome in self.outcomes)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 if no photo failed, else 3."""
+        return ExitCode.SOME_FAILED if self.count(Status.FAILED) else ExitCode.OK
+
+
+class Perturber(Protocol):
+    """Makes the perturbation of photos at working resolution; safe to call from several threads at once.
+
+    Attributes:
+        grid: Side S of the square working image, in cells.
+        codes: Number K of codes that tell identities apart.
+        device: What does the work, in words.
+    """
+
+    grid: int
+    codes: int
+    device: str
+
+    def __call__(
+        self, images: NDArray[np.float32], codes: NDArray[np.int64], aspects: NDArray[np.float32], *, epsilon: int
+    ) -> NDArray[np.int8]:
+        """Return delta in levels, within -epsilon to epsilon.
+
+        Args:
+            images: (N, 3, S, S) RGB, unit scale: each photo squeezed to the square working image.
+            codes: (N,) the code each photo shall carry, 0 to K-1.
+            aspects: (N,) width / height of each photo before it was squeezed.
+            epsilon: L-infinity bound in levels.
+
+        Returns:
+            (N, 1, S, S) where one luma value is tied across RGB, else (N, 3, S, S).
+        """
+        ...

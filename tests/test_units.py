@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ulecli import units
+from ulecli.errors import ExitCode, UsageError
+
+
+@given(st.integers(0, units.LEVELS))
+def test_levels_survive_the_round_trip(levels: int) -> None:
+    assert round(units.to_levels(units.to_unit(levels))) == levels
+
+
+def test_scales_share_their_ends() -> None:
+    assert units.to_unit(0) == 0
+    assert units.to_unit(255) == 1
+    assert units.to_levels(1) == 255
+
+
+@pytest.mark.parametrize("epsilon", [1, 8, units.MAX_EPSILON])
+def test_usable_epsilon_passes(epsilon: int) -> None:
+    assert units.check_epsilon(epsilon) == epsilon
+
+
+@pytest.mark.parametrize("epsilon", [-8, 0, units.MAX_EPSILON + 1])
+def test_other_epsilon_is_a_usage_error(epsilon: int) -> None:
+    with pytest.raises(UsageError, match=f"--eps is {epsilon}, but must be 1 to 32") as caught:
+        units.check_epsilon(epsilon)
+    assert caught.value.exit_code is ExitCode.USAGE

@@ -100,7 +100,8 @@ class ViewPolicy:
 
     Attributes:
         sizes: Sides of the square image that the net sees, in pixels; one is drawn for a batch.
-        area: Smallest and largest share of the photo that a random resized crop keeps.
+        area: Smallest and largest share of the photo that a random resized crop keeps. A crop that would be
+            longer than the photo is cut to it, and so may keep less.
         ratio: Largest distortion of a crop's aspect; torchvision's RandomResizedCrop uses 4/3.
         shift: Largest shift in cells instead of a crop, as a padded random crop does; 0 for none.
         flip: Chance of a mirror image.

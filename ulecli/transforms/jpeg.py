@@ -1,7 +1,7 @@
 """JPEG twice: the codec itself, and the same arithmetic in torch for any device.
 
 `jpeg_dct` follows libjpeg step by step in its own fixed point (jccolor.c, jcsample.c, jfdctint.c, jcdctmgr.c,
-jidctint.c, jdsample.c, jdcolor.c). Rounding where libjpeg rounds is what makes it agree: an ideal DCT lands on
+jidctint.c, jdsample.c, jdcolor.c). Rounding where libjpeg rounds is what makes it agree: an ideal DCT ends on
 the other side of a tie in a few blocks per image, and at quality 10 such a block is off by up to 60 levels.
 The format: ITU-T T.81; its colours: JFIF 1.02.
 """
@@ -109,8 +109,8 @@ def jpeg_dct(images: Tensor, quality: int) -> Tensor:
 
     For luma the gradient is thereby the identity; for RGB, the chroma's goes through the subsampling.
     In float64 the values are those of Pillow's libjpeg-turbo, bit by bit; in float32, which is used for
-    anything less too, 1 value in 10,000 is off by a level or two. (The one difference: libjpeg does not
-    smooth the chroma of images under 5 pixels wide.)
+    anything less too, 1 value in 10,000 is off, rarely by more than two levels. (The one difference: libjpeg
+    does not smooth the chroma of images under 5 pixels wide.)
 
     Args:
         images: (N, C, H, W) floating point, unit scale; rounded to levels first.

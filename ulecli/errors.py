@@ -8,7 +8,9 @@
     ├── DeviceUnavailable       exit 7   the device that was asked for can't be had
     ├── ModelError              exit 8   a surrogate is missing, damaged or tampered with
     ├── MissingExtra            exit 9   the command needs a package that is not installed
-    └── PhotoError              (3)      one photo failed; the run goes on and ends with 3
+    ├── KeyFileError            exit 10  the user's key can't be read, made or trusted
+    ├── PhotoError              (3)      one photo failed; the run goes on and ends with 3
+    └── PhotoSkipped            (0)      one photo is left alone on purpose
 
 Codes are stable: scripts may rely on them. 0 is success, 3 means that some photos failed and the others are
 done, 130 that the user interrupted the run.
@@ -17,6 +19,7 @@ done, 130 that the user interrupted the run.
 from __future__ import annotations
 
 from enum import IntEnum
+from os import PathLike, fspath
 
 
 class ExitCode(IntEnum):
@@ -32,7 +35,16 @@ class ExitCode(IntEnum):
     DEVICE = 7
     MODEL = 8
     MISSING_EXTRA = 9
+    KEY_FILE = 10
     INTERRUPTED = 130
+
+
+def shown(path: PathLike[str] | str) -> str:
+    """Write a path so that a terminal and a one-line message survive it: what can't be printed is escaped."""
+    name = fspath(path)
+    if name.isprintable():
+        return name
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
 
 
 class UleError(Exception):
@@ -83,7 +95,19 @@ class MissingExtra(UleError):
     exit_code = ExitCode.MISSING_EXTRA
 
 
+class KeyFileError(UleError):
+    """The user's key can't be read or made, or is not a key."""
+
+    exit_code = ExitCode.KEY_FILE
+
+
 class PhotoError(UleError):
     """One photo can't be read, protected or written; the run goes on without it."""
 
     exit_code = ExitCode.SOME_FAILED
+
+
+class PhotoSkipped(UleError):
+    """One photo is deliberately left alone; not a failure."""
+
+    exit_code = ExitCode.OK

@@ -75,6 +75,36 @@ class ProtectConfig:
 
 
 @dataclass(frozen=True)
+class Photo:
+    """A file that holds a photo of a supported format.
+
+    Attributes:
+        path: The file.
+        source: What the user named: the file itself or a folder above it.
+        format: "JPEG", "PNG" or "WEBP", judged by the first bytes.
+    """
+
+    path: Path
+    source: Path
+    format: str
+
+
+@dataclass(frozen=True)
+class IdentityCode:
+    """The code that the photos of one identity carry in a run.
+
+    Attributes:
+        name: The identity as the user named it.
+        code: 0 to K-1.
+        moved: Another identity of the run held its own code, so it carries its next one.
+    """
+
+    name: str
+    code: int
+    moved: bool = False
+
+
+@dataclass(frozen=True)
 class PhotoOutcome:
     """What became of one photo.
 
@@ -86,6 +116,7 @@ class PhotoOutcome:
         format: Pillow's name of the format, judged by content ("JPEG"); empty where it could not be told.
         width: Of the upright picture, in pixels.
         height: Of the upright picture, in pixels.
+        identity: Whose photo it is; empty where it came to no perturbation.
         code: The code of the identity that the perturbation carries; -1 where there is none.
         max_change: Largest change of any channel before encoding, in levels; never above epsilon.
         max_change_on_disk: The same, measured on the file read back; above epsilon only for lossy formats.
@@ -100,6 +131,7 @@ class PhotoOutcome:
     format: str = ""
     width: int = 0
     height: int = 0
+    identity: str = ""
     code: int = -1
     max_change: int = 0
     max_change_on_disk: int = 0
@@ -116,6 +148,8 @@ class ProtectReport:
         device: What did the work, in words ("cpu (onnxruntime 1.22)").
         surrogate: Name and first digits of the sha256 of the surrogate.
         outcomes: One for every photo found, sorted by source.
+        identities: Who carries which code, sorted by name; empty if there was no key in a dry run.
+        notes: What the user should know beyond the outcomes, one line each.
         seconds: Wall-clock time of the run.
     """
 
@@ -123,6 +157,8 @@ class ProtectReport:
     device: str
     surrogate: str
     outcomes: tuple[PhotoOutcome, ...]
+    identities: tuple[IdentityCode, ...]
+    notes: tuple[str, ...]
     seconds: float
 
     def count(self, status: Status) -> int:
@@ -142,14 +178,21 @@ class Perturber(Protocol):
         grid: Side S of the square working image, in cells.
         codes: Number K of codes that tell identities apart.
         device: What does the work, in words.
+        label: Name and first 8 hex digits of the sha256 of the surrogate ("photo 1f3a9c02").
     """
 
     grid: int
     codes: int
     device: str
+    label: str
 
     def __call__(
-        self, images: NDArray[np.float32], codes: NDArray[np.int64], aspects: NDArray[np.float32], *, epsilon: int
+        self,
+        images: NDArray[np.float32],
+        codes: NDArray[np.int64],
+        aspects: NDArray[np.float32],
+        *,
+        epsilon: int,
     ) -> NDArray[np.int8]:
         """Return delta in levels, within -epsilon to epsilon.
 

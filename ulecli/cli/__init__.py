@@ -1,0 +1,56 @@
+"""The command line: parse, call one function, tell the result.
+
+Only typer, the standard library and the rooms of rank 0 are imported here and at the top of each command, so
+that `ulecli --help` answers at once; everything else is imported in the body of the command that needs it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from ulecli import __version__
+from ulecli.cli.protect import protect
+from ulecli.errors import UleError
+
+app = typer.Typer(
+    name="ulecli",
+    help="Make photos useless as training data for image classifiers, and measure that it works.",
+    epilog="Exit codes: 0 done, 1 fatal, 2 usage, 3 some photos failed, 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # an unknown error is ours: show the plain traceback
+    rich_markup_mode=None,  # plain help needs no rich and answers in half the time
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ulecli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+# One line for each command, or `app.add_typer(module.app, name=...)` for a group of them.
+app.command()(protect)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the program and exit; the only place where errors become a line and an exit code."""
+    try:
+        app(args=arguments, prog_name="ulecli")
+    except UleError as error:
+        print(f"ulecli: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    sys.exit(0)

@@ -1,0 +1,159 @@
+"""Whose photo it is: the user's key and the code that a name becomes under it.
+
+All photos of one identity carry the same code, today's and next year's, because the code depends on the name
+and the key alone. Two users with different keys give the same name different codes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ulecli.errors import KeyFileError, shown
+from ulecli.records import IdentityCode
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Key:
+    """The secret of a user.
+
+    Attributes:
+        secret: 32 bytes; not shown when the object is printed.
+        path: Where it lies.
+        created: It was made just now.
+        exposed: Other users of the machine can read it.
+    """
+
+    path: Path
+    secret: bytes
+    created: bool = False
+    exposed: bool = False
+
+    def __repr__(self) -> str:
+        return f"Key(path={self.path!r}, created={self.created}, exposed={self.exposed})"
+
+
+def default_key_path() -> Path:
+    """Return where the user's key lies unless `--key-file` names another place."""
+    import platformdirs
+
+    return platformdirs.user_config_path("ulecli") / "key"
+
+
+def load_key(path: Path) -> Key | None:
+    """Read a key file; None if there is none.
+
+    Raises:
+        KeyFileError: It can't be read or is not a key.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(4 * KEY_BYTES)
+            mode = os.fstat(file.fileno()).st_mode
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise KeyFileError(f"the key {shown(path)} can't be read: {error.strerror}") from error
+    try:
+        secret = bytes.fromhex(text.decode("ascii"))
+    except ValueError:
+        secret = b""
+    if len(secret) != KEY_BYTES:
+        raise KeyFileError(
+            f"{shown(path)} is not a key (it should hold {2 * KEY_BYTES} hex digits); restore it from a "
+            "backup, or move it away to have a new one made: new photos will then carry other codes"
+        )
+    exposed = os.name == "posix" and bool(mode & (stat.S_IRWXG | stat.S_IRWXO))
+    return Key(path, secret, exposed=exposed)
+
+
+def load_or_create_key(path: Path) -> Key:
+    """Read the key at `path`, or make one there that only its owner can read.
+
+    Raises:
+        KeyFileError: It can't be read or made, or is not a key.
+    """
+    if key := load_key(path):
+        return key
+    secret = secrets.token_bytes(KEY_BYTES)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The mode is there from the first moment, and whoever else makes a key now wins or loses, never both.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secret.hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError as error:
+        if key := load_key(path):
+            return key
+        raise KeyFileError(f"the key {shown(path)} can't be made: a link is in the way") from error
+    except OSError as error:
+        raise KeyFileError(
+            f"the key {shown(path)} can't be made: {error.strerror}; name another place with --key-file"
+        ) from error
+    return Key(path, secret, created=True)
+
+
+def code_of(name: str, key: bytes, codes: int) -> int:
+    """Return the code, 0 to codes - 1, that `name` has under `key`.
+
+    The name is compared in Unicode's composed form, so that it does not matter which system it was typed on.
+    """
+    return next(_sequence(name, key, codes))
+
+
+def assign_codes(names: Iterable[str], key: bytes, codes: int) -> dict[str, IdentityCode]:
+    """Give each name of a run a code; no two share one while there are codes enough.
+
+    Who comes first depends on the key and not on the spelling. A name whose code is taken moves on along a
+    sequence of its own. With more names than codes every code is used before one is used twice.
+
+    Args:
+        names: The identities; those that are the same in composed form are one.
+        key: The user's secret.
+        codes: Number K of codes.
+
+    Returns:
+        The code of every name.
+    """
+    names = sorted(set(names))
+    order = sorted({_composed(name) for name in names}, key=lambda name: _digest(name, key, 0))
+    assigned: dict[str, tuple[int, bool]] = {}
+    taken: set[int] = set()
+    for name in order:
+        if len(taken) == codes:
+            taken.clear()
+        own = code_of(name, key, codes)
+        code = next(code for code in _sequence(name, key, codes) if code not in taken)
+        taken.add(code)
+        assigned[name] = code, code != own
+    return {name: IdentityCode(name, *assigned[_composed(name)]) for name in names}
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _sequence(name: str, key: bytes, codes: int) -> Iterator[int]:
+    counter = 0
+    while True:
+        # 256 bits modulo a small K: the bias is far below anything that could be seen.
+        yield int.from_bytes(_digest(_composed(name), key, counter), "big") % codes
+        counter += 1
+
+
+def _digest(name: str, key: bytes, counter: int) -> bytes:
+    message = name.encode("utf-8", "surrogateescape")
+    if counter:
+        message += b"\0" + str(counter).encode("ascii")
+    return hmac.new(key, message, hashlib.sha256).digest()

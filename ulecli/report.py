@@ -1,0 +1,113 @@
+"""A run in words and as JSON; nothing is measured here."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ulecli.errors import shown
+from ulecli.records import PhotoOutcome, ProtectReport, Status
+
+SCHEMA = 1
+"""Version of the JSON objects; it grows when a field changes its meaning or goes."""
+
+
+def photo_record(outcome: PhotoOutcome) -> dict[str, Any]:
+    """Return one photo as an object for JSON. Paths that are no UTF-8 keep their bytes as lone surrogates."""
+    return {
+        "type": "photo",
+        "schema": SCHEMA,
+        "source": str(outcome.source),
+        "target": None if outcome.target is None else str(outcome.target),
+        "status": str(outcome.status),
+        "reason": outcome.reason,
+        "format": outcome.format,
+        "width": outcome.width,
+        "height": outcome.height,
+        "identity": outcome.identity,
+        "code": outcome.code,
+        "max_change": outcome.max_change,
+        "max_change_on_disk": outcome.max_change_on_disk,
+        "psnr_db": _finite(outcome.psnr_db),
+        "seconds": round(outcome.seconds, 4),
+    }
+
+
+def summary_record(report: ProtectReport) -> dict[str, Any]:
+    """Return a whole run, without its photos, as an object for JSON."""
+    written = _written(report)
+    return {
+        "type": "summary",
+        "schema": SCHEMA,
+        **{str(status): report.count(status) for status in Status},
+        "epsilon": report.config.epsilon,
+        "surrogate": report.surrogate,
+        "device": report.device,
+        "jobs": report.config.jobs,
+        "max_change": max((outcome.max_change for outcome in written), default=0),
+        "max_change_on_disk": max((outcome.max_change_on_disk for outcome in written), default=0),
+        "psnr_db_mean": _finite(_mean_psnr(written)),
+        "psnr_db_min": _finite(min((outcome.psnr_db for outcome in written), default=math.inf)),
+        "identities": [{"name": one.name, "code": one.code, "moved": one.moved} for one in report.identities],
+        "notes": list(report.notes),
+        "seconds": round(report.seconds, 4),
+        "exit_code": int(report.exit_code),
+    }
+
+
+def summary_text(report: ProtectReport) -> str:
+    """Return a whole run in a few lines, with every photo that was skipped or failed and why."""
+    lines = [_counts(report)]
+    if written := _written(report):
+        lowest = min(outcome.psnr_db for outcome in written)
+        before = max(outcome.max_change for outcome in written)
+        on_disk = max(outcome.max_change_on_disk for outcome in written)
+        lines += [
+            f"  surrogate  {report.surrogate} on {report.device}",
+            f"  PSNR       {_mean_psnr(written):.1f} dB mean, {lowest:.1f} dB at least",
+            f"  change     {before} of {report.config.epsilon} levels at most; "
+            f"{on_disk} on disk, which counts what lossy formats add",
+            f"  identity   {_identities(report)}",
+        ]
+    lines += [f"  note       {note}" for note in report.notes]
+    for status in (Status.SKIPPED, Status.FAILED):
+        lines += [outcome_line(outcome) for outcome in report.outcomes if outcome.status is status]
+    return "\n".join(lines)
+
+
+def outcome_line(outcome: PhotoOutcome) -> str:
+    """Return one photo in a line: what became of it and why."""
+    line = f"  {outcome.status:<9}  {shown(outcome.source)}"
+    if outcome.status in (Status.WRITTEN, Status.PLANNED) and outcome.target:
+        line += f" -> {shown(outcome.target)}"
+    return f"{line}: {shown(outcome.reason)}" if outcome.reason else line
+
+
+def _counts(report: ProtectReport) -> str:
+    count = report.count
+    if report.config.dry_run:
+        head = f"{count(Status.PLANNED)} would be protected"
+    else:
+        head = f"{count(Status.WRITTEN)} protected"
+    return f"{head}, {count(Status.SKIPPED)} skipped, {count(Status.FAILED)} failed in {report.seconds:.1f} s"
+
+
+def _identities(report: ProtectReport) -> str:
+    if len(report.identities) == 1:
+        (only,) = report.identities
+        return f"{shown(only.name)}, code {only.code}"
+    return f"{len(report.identities)} of them, {len({one.code for one in report.identities})} codes"
+
+
+def _written(report: ProtectReport) -> list[PhotoOutcome]:
+    return [outcome for outcome in report.outcomes if outcome.status is Status.WRITTEN]
+
+
+def _mean_psnr(outcomes: list[PhotoOutcome]) -> float:
+    # A picture that could not change (all of it transparent) has no finite PSNR and says nothing of the rest.
+    finite = [outcome.psnr_db for outcome in outcomes if math.isfinite(outcome.psnr_db)]
+    return sum(finite) / len(finite) if finite else math.inf
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 3) if math.isfinite(value) else None

@@ -67,7 +67,7 @@ def test_dct_in_double_precision_is_the_codec_bit_by_bit(channels, size, quality
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_dct_in_single_precision_is_the_codec_but_for_ties(channels, quality):
-    # The second pass adds numbers up to 2**28 where float32 holds 2**24: a few sums land beside a tie.
+    # The second pass adds numbers up to 2**28 where float32 holds 2**24: a few sums cross a tie.
     images = pictures(channels).float()
     difference = (jpeg_dct(images, quality) - jpeg_codec(images, quality)).abs() * 255
     assert difference.max() <= 3

@@ -109,8 +109,8 @@ def jpeg_dct(images: Tensor, quality: int) -> Tensor:
 
     For luma the gradient is thereby the identity; for RGB, the chroma's goes through the subsampling.
     In float64 the values are those of Pillow's libjpeg-turbo, bit by bit; in float32, which is used for
-    anything less too, about 1 value in 100,000 is off by a level or two. (The one difference: libjpeg does not
-    smooth the chroma of images under 5 pixels wide.)
+    anything less too, about 1 value in 100,000 is off by a level or two. (The one difference: libjpeg does
+    not smooth the chroma of images under 5 pixels wide.)
 
     Args:
         images: (N, C, H, W) floating point, unit scale; rounded to levels first.

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared test material; tests that need it are skipped where it is not at hand."""
+    folder = (ROOT / os.environ.get("ULECLI_SHARED", "../shared")).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"no shared material at {folder}; set ULECLI_SHARED")
+    return folder
+
+
+class FullSwing:
+    """A perturber that goes to the bound everywhere: signs drawn anew for each code."""
+
+    grid = 32
+    codes = 64
+    device = "a test"
+    label = "swing 01234567"
+
+    def __init__(self, channels: int = 1, overshoot: int = 0) -> None:
+        self.channels = channels
+        self.overshoot = overshoot
+        self.seen: list[tuple[int, float]] = []
+
+    def __call__(self, images, codes, aspects, *, epsilon):
+        assert images.shape == (1, 3, self.grid, self.grid) and images.dtype == np.float32
+        assert 0 <= images.min() and images.max() <= 1
+        assert codes.shape == aspects.shape == (1,)
+        self.seen.append((int(codes[0]), float(aspects[0])))
+        rng = np.random.default_rng(int(codes[0]))
+        signs = rng.choice([-1, 1], (1, self.channels, self.grid, self.grid))
+        return (signs * (epsilon + self.overshoot)).astype(np.int8)
+
+
+@pytest.fixture
+def perturber() -> FullSwing:
+    return FullSwing()
+
+
+@pytest.fixture
+def config_home(tmp_path_factory, monkeypatch) -> Path:
+    """A configuration folder of this test's own, so that no test reads or makes the user's key."""
+    home = tmp_path_factory.mktemp("config")
+    monkeypatch.setattr("platformdirs.user_config_path", lambda name: home / name)
+    return home
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def ulecli(capsys, monkeypatch, config_home, perturber) -> Callable[..., Result]:
+    """Run the program in this process, with the test's perturber in place of a real one."""
+    opened = SimpleNamespace(open_perturber=lambda name, **settings: perturber)
+    monkeypatch.setitem(sys.modules, "ulecli.perturb", opened)
+
+    def run(*arguments: object) -> Result:
+        from ulecli.cli import main
+
+        with pytest.raises(SystemExit) as exit:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Result(int(exit.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+def scene(width: int = 96, height: int = 64, seed: int = 0) -> Image.Image:
+    """A picture that differs in every corner: smooth colours and some noise, black and white included."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    planes = np.stack([255 * x, 255 * y, 255 * (1 - x) * y], axis=-1)
+    return Image.fromarray(np.clip(planes + rng.normal(0, 6, planes.shape), 0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def photo_folder(tmp_path) -> Path:
+    """A tree with the same name twice, formats of every kind, a broken photo and things that are no photos."""
+    root = tmp_path / "photos"
+    for folder in ("", "a", "b/deep"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    scene(seed=1).save(root / "one.jpg", quality=95)
+    scene(seed=2).save(root / "a" / "IMG_1.png")
+    scene(seed=3).save(root / "b" / "deep" / "IMG_1.png")
+    scene(seed=4).save(root / "a" / "Zürich 東京.webp", lossless=True)
+    (root / "notes.txt").write_text("no photo")
+    (root / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    (root / "._one.jpg").write_bytes(b"\0\5\x16\7")
+    (root / ".hidden").mkdir()
+    scene().save(root / ".hidden" / "x.png")
+    return root

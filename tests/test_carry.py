@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from ulecli.carry import _add, add_delta, difference, working_image
+
+
+def naive(pixels: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    return np.clip(pixels.astype(np.int16) + shifts, 0, 255).astype(np.uint8)
+
+
+def test_the_sum_in_uint8_is_the_sum_clipped():
+    pixels, shifts = np.meshgrid(np.arange(256), np.arange(-127, 128), indexing="ij")
+    total = _add(pixels.astype(np.uint8), (shifts + 128).astype(np.uint8))
+    assert np.array_equal(total, naive(pixels, shifts))
+
+
+pictures = st.tuples(st.integers(1, 70), st.integers(1, 70)).flatmap(
+    lambda size: arrays(np.uint8, (*size, 3), elements=st.integers(0, 255), fill=st.sampled_from([0, 3, 128, 255]))
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(pictures, st.sampled_from([1, 3]), st.integers(1, 9), st.integers(1, 32), st.integers(0, 99))
+def test_no_channel_moves_further_than_epsilon(pixels, channels, cells, epsilon, seed):
+    delta = np.random.default_rng(seed).integers(-epsilon, epsilon + 1, (channels, cells, cells)).astype(np.int8)
+    carried = add_delta(Image.fromarray(pixels), delta)
+    change = np.asarray(carried.image).astype(int) - pixels
+    assert abs(change).max() == carried.max_change <= epsilon
+    if channels == 1:  # tied across RGB wherever nothing saturates
+        free = ((pixels >= epsilon) & (pixels <= 255 - epsilon)).all(axis=2)
+        assert (np.ptp(change[free], axis=1) == 0).all() if free.any() else True
+
+
+@settings(max_examples=30, deadline=None)
+@given(pictures, st.integers(1, 32))
+def test_both_sides_survive_into_the_stored_picture(pixels, epsilon):
+    image = Image.fromarray(pixels)
+    for sign in (-1, 1):
+        delta = np.full((1, 4, 4), sign * epsilon, np.int8)
+        assert np.array_equal(np.asarray(add_delta(image, delta).image), naive(pixels, delta[0, 0, 0]))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (65, 63), (1, 300), (2000, 7), (40, 1111), (300, 2600)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_large_picture_gets_the_stretched_delta(size, channels):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    delta = rng.integers(-8, 9, (channels, 16, 16)).astype(np.int8)
+    carried = add_delta(Image.fromarray(pixels), delta)
+    planes = [
+        np.asarray(Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
+        for plane in np.broadcast_to(delta, (3, 16, 16))
+    ]
+    expected = np.clip(pixels + np.stack(planes, -1), 0, 255)
+    # A cell is interpolated in at least 8 steps, so 16 levels from one cell to the next are off by 2 at most,
+    # and rounding twice by one more.
+    assert abs(np.asarray(carried.image) - expected).max() <= 3
+    assert abs(np.asarray(carried.image) - expected).mean() < 0.6
+
+
+def test_hidden_colours_are_left_alone():
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    opacity = np.zeros((50, 60), np.uint8)
+    opacity[10:30, 20:] = 1
+    carried = add_delta(Image.fromarray(pixels), np.full((1, 4, 4), -5, np.int8), Image.fromarray(opacity))
+    expected = np.where(opacity[..., None] == 0, pixels, naive(pixels, np.int16(-5)))
+    assert np.array_equal(np.asarray(carried.image), expected)
+
+
+def test_the_picture_itself_is_not_modified():
+    image = Image.new("RGB", (9, 9), (5, 6, 7))
+    add_delta(image, np.full((1, 2, 2), 8, np.int8))
+    assert image.getcolors() == [(81, (5, 6, 7))]
+
+
+@pytest.mark.parametrize("size", [(8, 8), (300, 200), (1, 500), (3000, 2)])
+def test_working_image(size):
+    small = working_image(Image.new("RGB", size, (255, 0, 51)), 16)
+    assert small.shape == (3, 16, 16) and small.dtype == np.float32
+    assert np.allclose(small.mean(axis=(1, 2)), [1, 0, 0.2])
+
+
+def test_difference():
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 256, (2, 40, 30, 3), dtype=np.uint8)
+    found = difference(Image.fromarray(one), Image.fromarray(other))
+    gap = one.astype(float) - other
+    assert found.max_change == abs(gap).max()
+    assert found.psnr_db == pytest.approx(10 * math.log10(255**2 / (gap**2).mean()))
+    assert difference(Image.fromarray(one), Image.fromarray(one)) .psnr_db == math.inf

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+from conftest import scene
+
+from ulecli.errors import NoSuchPath
+from ulecli.photos import find, is_earlier_output, sniff
+from ulecli.records import Status
+
+HEADS = [
+    (b"\xff\xd8\xff\xe0", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"RIFF\0\0\0\0WEBPVP8 ", "WEBP"),
+    (b"RIFF\0\0\0\0WAVEfmt ", ""),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"GIF89a", "GIF"),
+    (b"BM\0\1\0\0\0\0\0\0", "BMP"),
+    (b"\0\0\0\x18ftypheic", "HEIC"),
+    (b"\0\0\0\x18ftypavif", "AVIF"),
+    (b"\0\0\0\x18ftypmp42", ""),
+    (b"", ""),
+    (b"just text here", ""),
+]
+
+
+@pytest.mark.parametrize(("head", "format"), HEADS)
+def test_sniff(head, format):
+    assert sniff(head.ljust(16, b"\1") if head else head) == format
+
+
+def test_a_tree_is_found_whole_and_in_order(photo_folder):
+    found = find([photo_folder])
+    names = [str(photo.path.relative_to(photo_folder)) for photo in found.photos]
+    assert names == sorted(names)
+    assert set(names) == {"one.jpg", "a/IMG_1.png", "b/deep/IMG_1.png", "a/Zürich 東京.webp"}
+    assert found.others == ()
+    assert find([photo_folder]) == found
+
+
+def test_a_photo_that_is_named_twice_is_found_once(photo_folder):
+    assert len(find([photo_folder, photo_folder / "a", photo_folder / "one.jpg"]).photos) == 4
+
+
+BAD = [
+    ("empty.jpg", b"", Status.FAILED, "empty"),
+    ("text.jpg", b"hello", Status.FAILED, "no photo"),
+    ("x.tiff", b"II*\0", Status.SKIPPED, "TIFF"),
+    ("x.heic", b"\0\0\0\x18ftypheic", Status.SKIPPED, "HEIC"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "status", "word"), BAD)
+def test_what_can_not_be_protected_is_told(tmp_path, name, content, status, word):
+    (tmp_path / name).write_bytes(content)
+    (outcome,) = find([tmp_path]).others
+    assert outcome.status is status and word in outcome.reason
+    (named,) = find([tmp_path / name]).others
+    assert named.status is Status.FAILED and word in named.reason
+
+
+def test_a_named_file_that_is_no_picture_fails(photo_folder):
+    (outcome,) = find([photo_folder / "notes.txt"]).others
+    assert outcome.status is Status.FAILED and "no photo" in outcome.reason
+
+
+def test_missing_path():
+    with pytest.raises(NoSuchPath, match="nowhere"):
+        find([__import__("pathlib").Path("nowhere")])
+
+
+def test_links(tmp_path):
+    (tmp_path / "in").mkdir()
+    scene().save(tmp_path / "real.png")
+    os.symlink(tmp_path, tmp_path / "in" / "loop")
+    os.symlink(tmp_path / "real.png", tmp_path / "in" / "link.png")
+    os.symlink(tmp_path / "gone", tmp_path / "in" / "dangling.jpg")
+    found = find([tmp_path / "in"])
+    assert [photo.path.name for photo in found.photos] == ["link.png"]
+    assert [outcome.source.name for outcome in found.others] == ["dangling.jpg"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_does_not_block(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (outcome,) = find([tmp_path]).others
+    assert "regular" in outcome.reason
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read everything")
+def test_no_permission(tmp_path):
+    (tmp_path / "x.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "x.jpg").chmod(0)
+    (outcome,) = find([tmp_path]).others
+    assert outcome.status is Status.FAILED and "read" in outcome.reason
+
+
+def test_the_output_of_an_earlier_run_is_left_out(tmp_path):
+    for name in ("trip/a.png", "trip-protected/a.png", "b.png", "b-protected.png", "lone-protected.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        scene().save(tmp_path / name)
+    found = find([tmp_path])
+    assert {photo.path.name for photo in found.photos} == {"a.png", "b.png", "lone-protected.png"}
+    assert {outcome.source.name for outcome in found.others} == {"trip-protected", "b-protected.png"}
+    assert {outcome.status for outcome in found.others} == {Status.SKIPPED}
+    assert is_earlier_output(tmp_path / "trip-protected")

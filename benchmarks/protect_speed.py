@@ -3,10 +3,11 @@
     python benchmarks/protect_speed.py
     python benchmarks/protect_speed.py --photos ~/Pictures/2024 --jobs 1 2 4 --repeats 5
 
-Both sides run as whole processes, bound to as many cores as they have photos in work at a time, and store with
-the same settings: those that ulecli chooses for each source, with its EXIF and colour profile. The baseline does
-not sync to the disk and does not read back what it wrote; `ulecli protect` does both. The time to start is
-measured by a dry run of each side and subtracted. Repeats alternate between the sides, and medians are told.
+Both sides run as whole processes, bound to as many cores as they have photos in work at a time, and store
+with the same settings: those that ulecli chooses for each source, with its EXIF and colour profile. The
+baseline does not sync to the disk and does not read back what it wrote; `ulecli protect` does both. The time
+to start is measured by a dry run of each side and subtracted. Repeats alternate between the sides,
+and medians are told.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def seconds(command: Sequence[str], *, cores: int) -> float:
 
 @contextlib.contextmanager
 def bound(cores: int) -> Iterator[None]:
-    """Bind this process to the first `cores` of the cores that are ours, and give it back the rest at the end."""
+    """Bind this process to the first `cores` of the cores that are ours, for as long as the block runs."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

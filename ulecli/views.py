@@ -1,9 +1,9 @@
 """What a photo goes through geometrically, as one small matrix per axis.
 
-Cropping, shifting, flipping, resizing and Gaussian blur of an image are linear and separable: each is a matrix
-on the rows and a matrix on the columns, and a chain of them is the product. So a view of an image z is
-``rows @ z @ columns.T``, and its adjoint, which carries a gradient back, is ``rows.T @ g @ columns``. The torch
-and the onnxruntime backend share these matrices, which is what makes them comparable step by step.
+Cropping, shifting, flipping, resizing and Gaussian blur of an image are linear and separable: each is a
+matrix on the rows and a matrix on the columns, and a chain of them is the product. So a view of an image z is
+``rows @ z @ columns.T``, and its adjoint, which carries a gradient back, is ``rows.T @ g @ columns``. The
+torch and the onnxruntime backend share these matrices, which makes them comparable step by step.
 
 Coordinates are normalised: 0 is the first edge of the image and 1 the last, whatever its size in cells.
 """
@@ -83,12 +83,14 @@ class View:
 
     def see(self, images: Floats) -> Floats:
         """Return (N, C, h, w): the images (N, C, H, W) through this view, before JPEG and posterising."""
-        seen: Floats = self.rows[:, None] @ images @ self.columns[:, None].swapaxes(2, 3)
+        resampled: Floats = self.rows[:, None] @ images
+        seen: Floats = resampled @ self.columns[:, None].swapaxes(2, 3)
         return seen
 
     def adjoint(self, gradients: Floats) -> Floats:
         """Return (N, C, H, W): gradients (N, C, h, w) at the seen image carried back to the image."""
-        carried: Floats = self.rows[:, None].swapaxes(2, 3) @ gradients @ self.columns[:, None]
+        spread: Floats = self.rows[:, None].swapaxes(2, 3) @ gradients
+        carried: Floats = spread @ self.columns[:, None]
         return carried
 
 
@@ -96,7 +98,7 @@ class View:
 class ViewPolicy:
     """What may happen to a photo between its owner and an exploiter's net: the distribution for EOT.
 
-    Athalye et al., 'Synthesizing Robust Adversarial Examples' (2018), call it expectation over transformation.
+    Expectation over transformation: Athalye et al., 'Synthesizing Robust Adversarial Examples' (2018).
 
     Attributes:
         sizes: Sides of the square image that the net sees, in pixels; one is drawn for a batch.

@@ -38,7 +38,7 @@ class FullSwing:
 
     def __call__(self, images, codes, aspects, *, epsilon):
         assert images.shape == (1, 3, self.grid, self.grid) and images.dtype == np.float32
-        assert 0 <= images.min() and images.max() <= 1
+        assert images.min() >= 0 and images.max() <= 1
         assert codes.shape == aspects.shape == (1,)
         self.seen.append((int(codes[0]), float(aspects[0])))
         rng = np.random.default_rng(int(codes[0]))
@@ -86,14 +86,14 @@ def ulecli(capsys, monkeypatch, config_home, perturber) -> Callable[..., Result]
 def scene(width: int = 96, height: int = 64, seed: int = 0) -> Image.Image:
     """A picture that differs in every corner: smooth colours and some noise, black and white included."""
     rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:1:height * 1j, 0:1:width * 1j]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     planes = np.stack([255 * x, 255 * y, 255 * (1 - x) * y], axis=-1)
     return Image.fromarray(np.clip(planes + rng.normal(0, 6, planes.shape), 0, 255).astype(np.uint8))
 
 
 @pytest.fixture
 def photo_folder(tmp_path) -> Path:
-    """A tree with the same name twice, formats of every kind, a broken photo and things that are no photos."""
+    """A tree with one name twice, every format, and things that are no photos."""
     root = tmp_path / "photos"
     for folder in ("", "a", "b/deep"):
         (root / folder).mkdir(parents=True, exist_ok=True)

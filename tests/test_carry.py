@@ -23,14 +23,18 @@ def test_the_sum_in_uint8_is_the_sum_clipped():
 
 
 pictures = st.tuples(st.integers(1, 70), st.integers(1, 70)).flatmap(
-    lambda size: arrays(np.uint8, (*size, 3), elements=st.integers(0, 255), fill=st.sampled_from([0, 3, 128, 255]))
+    lambda size: arrays(
+        np.uint8, (*size, 3), elements=st.integers(0, 255), fill=st.sampled_from([0, 3, 128, 255])
+    )
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(pictures, st.sampled_from([1, 3]), st.integers(1, 9), st.integers(1, 32), st.integers(0, 99))
 def test_no_channel_moves_further_than_epsilon(pixels, channels, cells, epsilon, seed):
-    delta = np.random.default_rng(seed).integers(-epsilon, epsilon + 1, (channels, cells, cells)).astype(np.int8)
+    delta = (
+        np.random.default_rng(seed).integers(-epsilon, epsilon + 1, (channels, cells, cells)).astype(np.int8)
+    )
     carried = add_delta(Image.fromarray(pixels), delta)
     change = np.asarray(carried.image).astype(int) - pixels
     assert abs(change).max() == carried.max_change <= epsilon
@@ -95,4 +99,4 @@ def test_difference():
     gap = one.astype(float) - other
     assert found.max_change == abs(gap).max()
     assert found.psnr_db == pytest.approx(10 * math.log10(255**2 / (gap**2).mean()))
-    assert difference(Image.fromarray(one), Image.fromarray(one)) .psnr_db == math.inf
+    assert difference(Image.fromarray(one), Image.fromarray(one)).psnr_db == math.inf

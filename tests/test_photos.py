@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from conftest import scene
@@ -68,15 +69,15 @@ def test_a_named_file_that_is_no_picture_fails(photo_folder):
 
 def test_missing_path():
     with pytest.raises(NoSuchPath, match="nowhere"):
-        find([__import__("pathlib").Path("nowhere")])
+        find([Path("nowhere")])
 
 
 def test_links(tmp_path):
     (tmp_path / "in").mkdir()
     scene().save(tmp_path / "real.png")
-    os.symlink(tmp_path, tmp_path / "in" / "loop")
-    os.symlink(tmp_path / "real.png", tmp_path / "in" / "link.png")
-    os.symlink(tmp_path / "gone", tmp_path / "in" / "dangling.jpg")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path)
+    (tmp_path / "in" / "link.png").symlink_to(tmp_path / "real.png")
+    (tmp_path / "in" / "dangling.jpg").symlink_to(tmp_path / "gone")
     found = find([tmp_path / "in"])
     assert [photo.path.name for photo in found.photos] == ["link.png"]
     assert [outcome.source.name for outcome in found.others] == ["dangling.jpg"]
@@ -89,7 +90,9 @@ def test_a_pipe_does_not_block(tmp_path):
     assert "regular" in outcome.reason
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read everything")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read everything"
+)
 def test_no_permission(tmp_path):
     (tmp_path / "x.jpg").write_bytes(b"\xff\xd8\xff")
     (tmp_path / "x.jpg").chmod(0)

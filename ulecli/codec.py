@@ -96,6 +96,7 @@ def decode(path: Path, format: str) -> Picture:
             settings["icc_profile"] = profile
         elif profile:
             remarks.append("its colour profile is not one for RGB and was left out")
+    image.info = {}  # some encoders would write what they find there
     turn = exif.orientation(block) if block else 1
     if block:
         try:

@@ -7,6 +7,7 @@ that `ulecli --help` answers at once; everything else is imported in the body of
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
@@ -48,6 +49,8 @@ app.command()(protect)
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program and exit; the only place where errors become a line and an exit code."""
+    # Pillow warns of odd metadata on stderr; what matters of it is in the outcomes.
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
     try:
         app(args=arguments, prog_name="ulecli")
     except UleError as error:

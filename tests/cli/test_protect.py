@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, scene
+
+from ulecli.errors import DeviceUnavailable
+
+
+def names(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_folder(ulecli, photo_folder):
+    result = ulecli("protect", photo_folder)
+    assert result.code == 0 and result.out == ""
+    assert "4 protected, 0 skipped, 0 failed" in result.err
+    assert "a test" in result.err and "swing 01234567" in result.err and "dB" in result.err
+    assert names(photo_folder.with_name("photos-protected")) == {
+        "one.jpg",
+        "a/IMG_1.png",
+        "b/deep/IMG_1.png",
+        "a/Zürich 東京.webp",
+    }
+
+
+def test_a_second_run_leaves_the_output_alone(ulecli, photo_folder):
+    ulecli("protect", photo_folder)
+    again = ulecli("protect", photo_folder, photo_folder.with_name("photos-protected"))
+    assert again.code == 0 and "4 protected, 1 skipped" in again.err
+
+
+def test_some_failed(ulecli, photo_folder, tmp_path):
+    (photo_folder / "bad.jpg").write_text("no photo")
+    result = ulecli("protect", photo_folder, "-o", tmp_path / "out")
+    assert result.code == 3
+    assert "4 protected, 0 skipped, 1 failed" in result.err and "bad.jpg: is no photo" in result.err
+    assert len(names(tmp_path / "out")) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["nowhere"], 4, "nowhere does not exist"),
+        (["empty"], 5, "no JPEG, PNG or WebP photo"),
+        (["p", "--eps", "0"], 2, "1 to 32"),
+        (["p", "--eps", "33"], 2, "1 to 32"),
+        (["p", "--eps", "eight"], 2, "--eps"),
+        (["p", "--jobs", "0"], 2, "--jobs"),
+        (["p", "--identity", ""], 2, "--identity"),
+        (["p", "--device", "abacus"], 2, "abacus"),
+        ([], 2, "PATH"),
+        (["p", "-o", "p/out"], 6, "inside the source"),
+        (["p", "-o", "p"], 6, "source itself"),
+        (["p", "-o", "file"], 6, "not a folder"),
+        (["p", "-o", "file/below"], 6, "not a folder"),
+        (["p/x.png", "-o", "p"], 6, "replace the source"),
+        (["p", "--key-file", "file"], 10, "not a key"),
+    ],
+)
+def test_bad_input_ends_in_a_line_and_a_code(ulecli, tmp_path, monkeypatch, arguments, code, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p").mkdir()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    scene().save(tmp_path / "p" / "x.png")
+    before = names(tmp_path)
+    result = ulecli("protect", *arguments)
+    assert result.code == code
+    assert words in result.err and result.out == "" and "Traceback" not in result.err
+    assert names(tmp_path) == before
+
+
+def test_a_device_that_can_not_be_had(ulecli, photo_folder, monkeypatch):
+    def refuse(name, *, device, threads):
+        raise DeviceUnavailable("there is no cuda here; use --device cpu")
+
+    monkeypatch.setattr(sys.modules["ulecli.perturb"], "open_perturber", refuse)
+    result = ulecli("protect", photo_folder, "--device", "cuda")
+    assert result.code == 7
+    assert result.err == "ulecli: error: there is no cuda here; use --device cpu\n"
+
+
+def test_an_unknown_error_keeps_its_traceback(ulecli, photo_folder, monkeypatch):
+    monkeypatch.setattr("ulecli.protection.protect", lambda *a, **k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        ulecli("protect", photo_folder)
+
+
+def test_interrupted(ulecli, photo_folder, monkeypatch):
+    def interrupt(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ulecli.protection.protect", interrupt)
+    result = ulecli("protect", photo_folder)
+    assert result.code == 130 and "interrupted" in result.err
+
+
+def test_json_is_lines_on_stdout_and_nothing_else(ulecli, photo_folder, tmp_path):
+    odd = photo_folder / os.fsdecode(b"\xff\n.png")
+    try:
+        scene().save(odd, "PNG")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    (photo_folder / "bad.jpg").write_bytes(b"")
+    result = ulecli("protect", photo_folder, "-o", tmp_path / "out", "--json", "--jobs", 2)
+    *photos, summary = [json.loads(line) for line in result.out.splitlines()]
+    assert result.code == summary["exit_code"] == 3
+    assert {record["type"] for record in photos} == {"photo"} and summary["type"] == "summary"
+    assert len(photos) == 6 and summary["written"] == 5 and summary["failed"] == 1
+    assert str(odd) in {record["source"] for record in photos}
+    assert summary["psnr_db_min"] <= summary["psnr_db_mean"] and summary["max_change"] == 8
+
+
+def test_quiet_tells_only_what_failed(ulecli, photo_folder):
+    assert ulecli("protect", photo_folder, "--quiet").err == ""
+    (photo_folder / "bad.jpg").write_bytes(b"")
+    result = ulecli("protect", photo_folder, "-q")
+    assert result.code == 3 and result.out == ""
+    assert result.err.count("\n") == 1 and "bad.jpg: is empty" in result.err
+
+
+def test_dry_run(ulecli, photo_folder, tmp_path, config_home):
+    before = names(tmp_path)
+    result = ulecli("protect", photo_folder, "--dry-run", "--json")
+    assert result.code == 0 and "4 would be protected" in result.err
+    assert {json.loads(line).get("status") for line in result.out.splitlines()} == {"planned", None}
+    assert names(tmp_path) == before and names(config_home) == set()
+
+
+def test_the_key_is_made_in_the_configuration_folder(ulecli, photo_folder, config_home):
+    assert "made your key" in ulecli("protect", photo_folder).err
+    assert names(config_home) == {"ulecli/key"}
+    assert "made your key" not in ulecli("protect", photo_folder).err
+
+
+def test_identity_from_folder(ulecli, photo_folder, tmp_path):
+    result = ulecli("protect", photo_folder, "-o", tmp_path / "out", "--identity-from", "folder", "--json")
+    records = [json.loads(line) for line in result.out.splitlines()]
+    assert {one["name"] for one in records[-1]["identities"]} == {"photos", "a", "deep"}
+    assert {Path(one["source"]).parent.name for one in records[:-1] if one["identity"] == "a"} == {"a"}
+
+
+def test_a_bar_on_a_terminal_and_only_there(ulecli, photo_folder, monkeypatch):
+    assert "\r" not in ulecli("protect", photo_folder).err
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "4/4" in ulecli("protect", photo_folder).err
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in ulecli("protect", photo_folder).err
+
+
+def test_help_says_how():
+    shown = subprocess.run(
+        [sys.executable, "-m", "ulecli", "protect", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for word in (
+        "Examples:",
+        "-o, --output",
+        "--eps",
+        "--identity-from",
+        "--key-file",
+        "--device",
+        "--dry-run",
+    ):
+        assert word in shown
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_it_answers_at_once(argument):
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "ulecli", argument], cwd=ROOT, capture_output=True, check=True)
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.3
+
+
+def test_nothing_heavy_is_imported_for_help():
+    code = "import sys, ulecli.cli; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    heavy = {"torch", "numpy", "PIL", "rich", "onnxruntime", "platformdirs", "safetensors"}
+    assert not heavy & set(loaded.stdout.split())

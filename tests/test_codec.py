@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+from conftest import scene
+from PIL import Image, ImageCms, ImageOps
+
+from ulecli import codec
+from ulecli.errors import PhotoError, PhotoSkipped
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+GRAY = SRGB[:16] + b"GRAY" + SRGB[20:]
+
+
+def round_trip(path, format, target):
+    picture = codec.decode(path, format)
+    codec.encode(picture, picture.image, target)
+    return picture, target
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_becomes_upright_once(tmp_path, format, orientation):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    tags[0x0110] = "A Camera"
+    path = tmp_path / "in"
+    scene().save(path, format, exif=tags, **({"lossless": True} if format == "WEBP" else {}))
+    with Image.open(path) as stored:
+        expected = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
+    picture, target = round_trip(path, format, tmp_path / "out")
+    assert np.array_equal(np.asarray(picture.image), expected)
+    with Image.open(target) as stored:
+        assert stored.getexif()[0x0112] == 1
+        assert stored.getexif()[0x0110] == "A Camera"
+        assert stored.size == picture.image.size
+        assert abs(np.asarray(stored.convert("RGB")).astype(int) - expected).mean() < 3
+        assert stored.format == format
+
+
+@pytest.mark.parametrize(
+    ("mode", "profile", "kept"),
+    [("RGB", SRGB, True), ("RGB", GRAY, False), ("L", GRAY, False), ("L", SRGB, False)],
+)
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_only_a_profile_for_rgb_is_kept(tmp_path, format, mode, profile, kept):
+    scene().convert(mode).save(tmp_path / "in", format, icc_profile=profile)
+    picture, target = round_trip(tmp_path / "in", format, tmp_path / "out")
+    with Image.open(target) as stored:
+        assert stored.mode == "RGB"
+        assert stored.info.get("icc_profile") == (profile if kept else None)
+    assert any("profile" in remark for remark in picture.remarks) is not kept
+
+
+@pytest.mark.parametrize(("format", "settings"), [("PNG", {}), ("WEBP", {"lossless": True, "exact": True})])
+def test_alpha_and_what_it_hides_are_kept(tmp_path, format, settings):
+    image = scene()
+    alpha = Image.fromarray(np.random.default_rng(0).integers(0, 3, (64, 96), dtype=np.uint8) * 127)
+    image.putalpha(alpha)
+    image.save(tmp_path / "in", format, **settings)
+    picture, target = round_trip(tmp_path / "in", format, tmp_path / "out")
+    assert np.array_equal(np.asarray(picture.image), np.asarray(image)[..., :3])
+    assert np.array_equal(np.asarray(picture.alpha), np.asarray(alpha))
+    with Image.open(target) as stored:
+        assert np.array_equal(np.asarray(stored), np.asarray(image))
+    assert np.array_equal(np.asarray(codec.read_rgb(target, format)), np.asarray(image)[..., :3])
+
+
+@pytest.mark.parametrize(
+    ("image", "alpha"),
+    [
+        (scene().convert("L"), False),
+        (scene().convert("1"), False),
+        (scene().quantize(64), False),
+        (scene().convert("LA"), True),
+    ],
+    ids=["gray", "bilevel", "palette", "gray with alpha"],
+)
+def test_other_modes_become_rgb(tmp_path, image, alpha):
+    image.save(tmp_path / "in", "PNG")
+    picture, _ = round_trip(tmp_path / "in", "PNG", tmp_path / "out")
+    assert np.array_equal(np.asarray(picture.image), np.asarray(image.convert("RGB")))
+    assert bool(picture.alpha) is alpha
+
+
+@pytest.mark.parametrize(
+    "image", [scene().quantize(64), scene().convert("L"), scene()], ids=["P", "L", "RGB"]
+)
+def test_a_transparent_colour_becomes_alpha(tmp_path, image):
+    transparent = image.getpixel((0, 0))
+    image.save(tmp_path / "in", "PNG", transparency=transparent)
+    picture = codec.decode(tmp_path / "in", "PNG")
+    assert np.asarray(picture.alpha)[0, 0] == 0
+    assert np.asarray(picture.alpha).max() == 255
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path):
+    wide = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(wide).save(tmp_path / "in", "PNG")
+    picture = codec.decode(tmp_path / "in", "PNG")
+    assert abs(np.asarray(picture.image)[..., 0] - wide / 257).max() <= 0.51
+    assert any("16 bits" in remark for remark in picture.remarks)
+
+
+def test_cmyk(tmp_path):
+    scene().convert("CMYK").save(tmp_path / "in", "JPEG", quality=95, icc_profile=SRGB)
+    picture, target = round_trip(tmp_path / "in", "JPEG", tmp_path / "out")
+    assert abs(np.asarray(picture.image).astype(int) - np.asarray(scene())).mean() < 4
+    with Image.open(target) as stored:
+        assert stored.mode == "RGB" and "icc_profile" not in stored.info
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+def test_animations_are_skipped(tmp_path, format):
+    scene(seed=1).save(tmp_path / "in", format, save_all=True, append_images=[scene(seed=2)])
+    with pytest.raises(PhotoSkipped, match="2 frames"):
+        codec.decode(tmp_path / "in", format)
+
+
+def test_the_first_picture_of_an_mpo_is_taken(tmp_path):
+    scene(seed=1).save(tmp_path / "in", "MPO", save_all=True, append_images=[scene(seed=2)], quality=95)
+    picture, target = round_trip(tmp_path / "in", "JPEG", tmp_path / "out")
+    assert abs(np.asarray(picture.image).astype(int) - np.asarray(scene(seed=1))).mean() < 6
+    assert "2 pictures" in picture.remarks[0]
+    with Image.open(target) as stored:
+        assert stored.format == "JPEG" and getattr(stored, "n_frames", 1) == 1
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
+def test_truncated(tmp_path, format, share):
+    scene().save(tmp_path / "whole", format)
+    content = (tmp_path / "whole").read_bytes()
+    (tmp_path / "in").write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(PhotoError):
+        codec.decode(tmp_path / "in", format)
+
+
+def test_a_bomb_is_refused_by_its_header(tmp_path):
+    scene(8, 8).save(tmp_path / "small", "PNG")
+    content = bytearray((tmp_path / "small").read_bytes())
+    content[16:24] = (40_000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    (tmp_path / "in").write_bytes(content)
+    with pytest.raises(PhotoError, match="megapixels"):
+        codec.decode(tmp_path / "in", "PNG")
+
+
+def test_below_the_limit_no_other_limit_interferes(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    scene().save(tmp_path / "in", "JPEG")
+    codec.decode(tmp_path / "in", "JPEG")
+
+
+@pytest.mark.parametrize("quality", [30, 90, 98])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpeg_is_stored_as_the_source_or_finer(tmp_path, quality, subsampling, progressive):
+    scene().save(tmp_path / "in", "JPEG", quality=quality, subsampling=subsampling, progressive=progressive)
+    scene().save(tmp_path / "floor", "JPEG", quality=90)
+    _, target = round_trip(tmp_path / "in", "JPEG", tmp_path / "out")
+    with (
+        Image.open(tmp_path / "in") as source,
+        Image.open(target) as stored,
+        Image.open(tmp_path / "floor") as at_90,
+    ):
+        expected = source if quality >= 90 else at_90
+        assert stored.quantization == expected.quantization
+        assert [layer[1:3] for layer in stored.layer] == [layer[1:3] for layer in source.layer]
+        assert ("progressive" in stored.info) is progressive
+
+
+@pytest.mark.parametrize("settings", [{"lossless": True}, {"quality": 60}])
+def test_webp_stays_lossless_or_lossy(tmp_path, settings):
+    scene().save(tmp_path / "in", "WEBP", icc_profile=SRGB, **settings)
+    picture, target = round_trip(tmp_path / "in", "WEBP", tmp_path / "out")
+    gap = abs(np.asarray(codec.read_rgb(target, "WEBP")).astype(int) - np.asarray(picture.image))
+    assert bool(gap.max() == 0) is ("lossless" in settings)
+    assert gap.mean() < 4
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF:UserWarning")
+def test_damaged_exif_does_not_stop_the_pixels(tmp_path):
+    scene().save(tmp_path / "in", "JPEG", exif=b"Exif\0\0II*\0\xff\xff\0\0")
+    picture, target = round_trip(tmp_path / "in", "JPEG", tmp_path / "out")
+    assert any("EXIF" in remark for remark in picture.remarks)
+    with Image.open(target) as stored:
+        assert "exif" not in stored.info

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from ulecli.records import IdentityCode, PhotoOutcome, ProtectConfig, ProtectReport, Status
+from ulecli.report import outcome_line, photo_record, summary_record, summary_text
+
+WRITTEN = PhotoOutcome(
+    Path("in/a.jpg"),
+    Path("out/a.jpg"),
+    Status.WRITTEN,
+    "CMYK became RGB",
+    "JPEG",
+    40,
+    30,
+    "ada",
+    7,
+    8,
+    13,
+    34.5678,
+    0.25,
+)
+SAME = PhotoOutcome(Path("b.png"), Path("out/b.png"), Status.WRITTEN, psnr_db=math.inf)
+FAILED = PhotoOutcome(Path(os.fsdecode(b"bad\n\xff.jpg")), None, Status.FAILED, "is empty")
+ADA = IdentityCode("ada", 7)
+SKIPPED = PhotoOutcome(Path("c.gif"), None, Status.SKIPPED, "is an animation of 3 frames")
+
+
+def run(*outcomes: PhotoOutcome, identities=(ADA,), dry_run=False) -> ProtectReport:
+    config = ProtectConfig((Path("in"),), dry_run=dry_run)
+    return ProtectReport(config, "cpu", "photo 01234567", outcomes, identities, ("mind the key",), 1.5)
+
+
+def test_photo_record():
+    record = photo_record(WRITTEN)
+    assert record["type"] == "photo" and record["status"] == "written"
+    assert (record["source"], record["target"]) == ("in/a.jpg", "out/a.jpg")
+    assert (record["code"], record["max_change"], record["max_change_on_disk"]) == (7, 8, 13)
+    assert record["psnr_db"] == 34.568
+    assert photo_record(SAME)["psnr_db"] is None
+    assert photo_record(FAILED)["target"] is None
+
+
+def test_any_name_survives_json():
+    line = json.dumps(photo_record(FAILED), ensure_ascii=True, allow_nan=False)
+    assert line.isascii() and "\n" not in line
+    assert os.fsencode(json.loads(line)["source"]) == b"bad\n\xff.jpg"
+
+
+@pytest.mark.parametrize("outcomes", [(), (SAME,), (FAILED,), (WRITTEN, SAME, FAILED, SKIPPED)])
+def test_summary_record(outcomes):
+    record = summary_record(run(*outcomes))
+    json.dumps(record, allow_nan=False)
+    assert record["type"] == "summary"
+    assert record["failed"] == (FAILED in outcomes) and record["exit_code"] == (
+        3 if FAILED in outcomes else 0
+    )
+    assert record["psnr_db_mean"] == (34.568 if WRITTEN in outcomes else None)
+    assert record["max_change_on_disk"] == (13 if WRITTEN in outcomes else 0)
+
+
+def test_summary_text():
+    text = summary_text(run(WRITTEN, SAME, FAILED, SKIPPED))
+    for words in (
+        "2 protected, 1 skipped, 1 failed in 1.5 s",
+        "photo 01234567 on cpu",
+        "34.6 dB",
+        "8 of 8 levels",
+        "13 on disk",
+        "ada, code 7",
+        "mind the key",
+        "c.gif: is an animation of 3 frames",
+        "bad\\n\\udcff.jpg: is empty",
+    ):
+        assert words in text
+    text.encode("utf-8")
+
+
+def test_summary_of_a_dry_run():
+    planned = PhotoOutcome(Path("a.jpg"), Path("o/a.jpg"), Status.PLANNED)
+    assert "1 would be protected" in summary_text(run(planned, dry_run=True))
+    assert outcome_line(planned).endswith("a.jpg -> o/a.jpg")
+
+
+def test_several_identities():
+    text = summary_text(run(WRITTEN, identities=(IdentityCode("a", 1), IdentityCode("b", 2))))
+    assert "2 of them, 2 codes" in text

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ulecli.errors import TargetError
+from ulecli.records import Photo
+from ulecli.targets import check_writable, plan
+
+
+def tree(root: Path, *names: str) -> list[Path]:
+    paths = [root / name for name in names]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return paths
+
+
+def planned(photos, sources, output=None):
+    return [str(target.path) for target in plan(photos, sources, output)]
+
+
+def test_a_folder_is_mirrored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = tree(Path("p"), "a/x.jpg", "b/x.jpg")
+    photos = [Photo(path, Path("p"), "JPEG") for path in paths]
+    assert planned(photos, [Path("p")], Path("out")) == ["out/a/x.jpg", "out/b/x.jpg"]
+    assert planned(photos, [Path("p")]) == ["p-protected/a/x.jpg", "p-protected/b/x.jpg"]
+    assert planned(photos, [Path("p"), Path("q")], Path("out")) == ["out/p/a/x.jpg", "out/p/b/x.jpg"]
+
+
+def test_here_is_a_source_too(tmp_path, monkeypatch):
+    (path,) = tree(tmp_path / "p", "x.jpg")
+    monkeypatch.chdir(path.parent)
+    assert planned([Photo(Path("x.jpg"), Path(), "JPEG")], [Path()]) == [
+        str(tmp_path.resolve() / "p-protected" / "x.jpg")
+    ]
+
+
+def test_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = tree(Path("p"), "b.jpg", "c.tar.jpeg")
+    photos = [Photo(path, path, "JPEG") for path in paths]
+    assert planned(photos, paths) == ["p/b-protected.jpg", "p/c.tar-protected.jpeg"]
+    assert planned(photos, paths, Path("out")) == ["out/b.jpg", "out/c.tar.jpeg"]
+
+
+def test_no_file_takes_the_place_of_another(tmp_path):
+    names = ("1/IMG.jpg", "1/img.JPG", "2/photo.2019", "2/x.jpg", "2/x.png", "2/x-2.png")
+    paths = tree(tmp_path, *names)
+    formats = ("JPEG", "JPEG", "JPEG", "PNG", "PNG", "PNG")
+    photos = [Photo(path, tmp_path, format) for path, format in zip(paths, formats, strict=True)]
+    targets = plan(photos, [tmp_path], Path("/out"))
+    assert [str(target.path) for target in targets] == [
+        "/out/1/IMG.jpg",
+        "/out/1/img-2.JPG",
+        "/out/2/photo.2019.jpg",
+        "/out/2/x-3.png",
+        "/out/2/x.png",
+        "/out/2/x-2.png",
+    ]
+    assert "PNG" in targets[3].remark and "taken" in targets[3].remark
+    assert targets[4].remark == ""
+
+
+def test_two_sources_of_one_name(tmp_path):
+    paths = tree(tmp_path, "1/p/x.jpg", "2/p/x.jpg")
+    photos = [Photo(path, path.parent, "JPEG") for path in paths]
+    assert planned(photos, [path.parent for path in paths], Path("/out")) == [
+        "/out/p/x.jpg",
+        "/out/p/x-2.jpg",
+    ]
+
+
+@pytest.mark.parametrize("output", ["p", "p/out", ".", "p/../p", "link"])
+def test_output_and_source_do_not_mix(tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    (path,) = tree(Path("p"), "x.jpg")
+    Path("link").symlink_to("p")
+    with pytest.raises(TargetError, match="-o"):
+        plan([Photo(path, Path("p"), "JPEG")], [Path("p")], Path(output))
+
+
+def test_a_source_is_never_a_target(tmp_path):
+    paths = tree(tmp_path, "x.jpg", "x-protected.jpg")
+    photos = [Photo(path, path, "JPEG") for path in paths]
+    assert planned(photos, paths)[0] == str(tmp_path / "x-protected-2.jpg")
+    with pytest.raises(TargetError, match="replace the source"):
+        plan(photos, paths, tmp_path)
+
+
+def test_writable(tmp_path):
+    (path,) = tree(tmp_path / "p", "x.jpg")
+    (tmp_path / "file").touch()
+    targets = plan([Photo(path, path.parent, "JPEG")], [path.parent], None)
+    check_writable(targets, None)
+    check_writable(targets, tmp_path / "a" / "b")
+    for output in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(TargetError, match="not a folder"):
+            check_writable(targets, output)
+
+
+def test_read_only(tmp_path, monkeypatch):
+    (path,) = tree(tmp_path / "p", "x.jpg")
+    monkeypatch.setattr("os.access", lambda folder, mode: False)  # the superuser may write everywhere
+    with pytest.raises(TargetError, match="can't write"):
+        check_writable(plan([Photo(path, path.parent, "JPEG")], [path.parent], None), None)

@@ -18,7 +18,7 @@ from ulecli.units import LEVELS
 _ZERO = 128
 """The level that stands for delta 0 where a delta travels as an 8-bit picture."""
 
-_BAND_BYTES = 256 * 1024
+_BAND_BYTES = 512 * 1024
 _STEPS_PER_CELL = 8
 """Rows that a cell's height is interpolated in; more is not seen, since a delta has whole levels."""
 
@@ -103,7 +103,13 @@ def add_delta(image: Image.Image, delta: NDArray[np.int8], alpha: Image.Image | 
 
 def difference(one: Image.Image, other: Image.Image) -> Difference:
     """Compare two RGB pictures of one size, exactly: in whole levels, without rounding."""
-    counts = np.asarray(ImageChops.difference(one, other).histogram(), np.int64).reshape(3, 256).sum(axis=0)
+    width, height = one.size
+    counts = np.zeros(256, np.int64)
+    rows = max(1, _BAND_BYTES // (3 * width))
+    for top in range(0, height, rows):
+        box = (0, top, width, min(top + rows, height))
+        gaps = ImageChops.difference(one.crop(box), other.crop(box))
+        counts += np.asarray(gaps.histogram(), np.int64).reshape(3, 256).sum(axis=0)
     mean_square = float(counts @ np.arange(256, dtype=np.int64) ** 2) / float(counts.sum())
     psnr_db = 10 * math.log10(LEVELS**2 / mean_square) if mean_square else math.inf
     return Difference(int(counts.nonzero()[0].max()), psnr_db)

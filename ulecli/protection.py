@@ -201,6 +201,8 @@ def _file_to_file(task: _Task, perturber: Perturber, epsilon: int) -> PhotoOutco
         raise PhotoError(f"the perturbation reached {carried.max_change} levels, more than --eps {epsilon}")
     with replacing(target) as part:
         codec.encode(picture, carried.image, part)
+        max_change = carried.max_change
+        del carried  # a large photo's memory, needed again to read it back
         stored = carry.difference(picture.image, codec.read_rgb(part, picture.format))
         os.utime(part, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # libraries sort by it
     return replace(
@@ -209,7 +211,7 @@ def _file_to_file(task: _Task, perturber: Perturber, epsilon: int) -> PhotoOutco
         reason="; ".join(filter(None, (task.target.remark, *picture.remarks))),
         width=picture.image.width,
         height=picture.image.height,
-        max_change=carried.max_change,
+        max_change=max_change,
         max_change_on_disk=stored.max_change,
         psnr_db=stored.psnr_db,
     )

@@ -132,7 +132,8 @@ class ViewPolicy:
 
         Args:
             rng: Source of all randomness.
-            count: Number N of images; each gets its own crop, all share size, blur, JPEG and bits.
+            count: Number N of images; each gets its own crop, all share size, blur, JPEG and bits. 1 draws
+                one crop for all images.
             cells: Side of the square working image.
             aspects: (N,) width / height of the photos before they were squeezed to a square; None for square.
                 A crop's aspect is that of the photo, not of the squeezed image.
@@ -166,7 +167,7 @@ class ViewPolicy:
             ratio = ratio / aspects
         width = np.minimum(1.0, np.sqrt(area * ratio))
         height = np.minimum(1.0, np.sqrt(area / ratio))
-        return rng.uniform(0, 1 - height), height, rng.uniform(0, 1 - width), width
+        return rng.random(count) * (1 - height), height, rng.random(count) * (1 - width), width
 
 
 def shift_matrix(

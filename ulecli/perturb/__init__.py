@@ -1,0 +1,113 @@
+"""Error-minimising perturbations: one loop, two backends, and the door through which `protect` comes in.
+
+Heavy packages are imported only by the backend that needs them: protection on a CPU runs without torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ulecli.errors import DeviceUnavailable
+from ulecli.records import Device, Perturber
+
+if TYPE_CHECKING:
+    from ulecli.perturb.pgd import Oracle
+
+BACKENDS = ("onnxruntime", "torch")
+
+
+def open_perturber(
+    name: str, *, device: Device = Device.AUTO, threads: int = 1, backend: str | None = None
+) -> Perturber:
+    """Load a surrogate from the shelf and make it ready to perturb photos.
+
+    Args:
+        name: Of the surrogate.
+        device: Where the gradient steps shall run; `auto` takes a GPU if there is one, else the CPU.
+        threads: CPU threads for one photo; photos in work at the same time need one each.
+        backend: One of `BACKENDS`; None takes onnxruntime where it can use the device, else torch.
+
+    Returns:
+        A perturber that says which device does the work.
+
+    Raises:
+        ModelError: the surrogate is unknown, damaged or changed.
+        DeviceUnavailable: the device or backend can't be had.
+    """
+    from ulecli.perturb.perturber import SurrogatePerturber
+    from ulecli.shelf import load_card
+
+    card = load_card(name)
+    oracle, words = _open_oracle(name, device, threads, backend)
+    return SurrogatePerturber(oracle, card, words)
+
+
+def _open_oracle(name: str, device: Device, threads: int, backend: str | None) -> tuple[Oracle, str]:
+    wanted = [device] if device is not Device.AUTO else [Device.CUDA, Device.MPS, Device.CPU]
+    if device is Device.AUTO and not _accelerator_in_sight():
+        wanted = [Device.CPU]  # spares a run on a plain laptop the second that importing torch takes
+    for kind in wanted:
+        for candidate in BACKENDS if backend is None else (backend,):
+            opened = (_with_onnx if candidate == "onnxruntime" else _with_torch)(name, kind, threads)
+            if opened:
+                return opened
+    raise DeviceUnavailable(_unavailable(device))
+
+
+def _accelerator_in_sight() -> bool:
+    if sys.platform == "darwin":
+        return os.uname().machine == "arm64"
+    return sys.platform == "win32" or Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
+
+
+def _with_onnx(name: str, device: Device, threads: int) -> tuple[Oracle, str] | None:
+    import onnxruntime
+
+    from ulecli.perturb.onnx_oracle import OnnxOracle, available
+    from ulecli.shelf import verified_bytes
+
+    # DirectML is Windows' way to any GPU; what is asked for as cuda is a GPU there.
+    ways = {Device.CPU: ("cpu",), Device.CUDA: ("cuda", "directml"), Device.MPS: ("coreml",)}[device]
+    for provider in ways:
+        if provider in available():
+            graph = verified_bytes(name, ".onnx")
+            words = f"{provider} (onnxruntime {onnxruntime.__version__})"
+            return OnnxOracle(graph, provider, threads=threads), words
+    return None
+
+
+def _with_torch(name: str, device: Device, threads: int) -> tuple[Oracle, str] | None:
+    try:
+        import torch
+    except ImportError:
+        return None
+    from ulecli.perturb.torch_oracle import TorchOracle
+    from ulecli.perturb.weights import load_net
+
+    usable = {
+        Device.CPU: True,
+        Device.CUDA: torch.cuda.is_available(),
+        Device.MPS: torch.backends.mps.is_available(),
+    }
+    if not usable[device]:
+        return None
+    where = torch.device(device.value)
+    net = load_net(name).to(where, memory_format=torch.channels_last)
+    model = f" {torch.cuda.get_device_name()}" if device is Device.CUDA else ""
+    return TorchOracle(net, where, autocast=device is Device.CPU), (
+        f"{device.value}{model} (torch {torch.__version__})"
+    )
+
+
+def _unavailable(device: Device) -> str:
+    if device is Device.CUDA:
+        return (
+            "--device cuda: neither onnxruntime nor torch can use an NVIDIA GPU here; install "
+            "'ulecli[torch]' with a CUDA build of torch, or choose --device cpu"
+        )
+    if device is Device.MPS:
+        return "--device mps: there is no Apple GPU that torch or onnxruntime can use; choose --device cpu"
+    return f"--device {device.value}: neither onnxruntime nor torch is installed; pip install ulecli"

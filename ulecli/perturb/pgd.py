@@ -1,0 +1,114 @@
+"""The inner minimisation of Equation 3: PGD on delta, written once for every backend.
+
+An `Oracle` knows the surrogate and its arithmetic (torch tensors on some device, or numpy arrays around an
+onnxruntime session); this loop knows neither. All randomness comes from one numpy generator, so that two
+backends which are given the same seed walk through the same views.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ulecli.perturb.settings import PgdSettings
+from ulecli.views import Floats, View, ViewPolicy, axis_matrix
+
+Array = Any
+"""A float array (N, C, S, S) of the oracle's own kind: numpy.ndarray or torch.Tensor."""
+
+
+class Oracle(Protocol):
+    """A surrogate that answers with gradients."""
+
+    def asarray(self, values: NDArray[Any]) -> Array:
+        """Return numpy values as an array of the oracle's kind, on its device."""
+        ...
+
+    def asnumpy(self, values: Array) -> Floats:
+        """Return such an array as numpy's, on the host."""
+        ...
+
+    def sign(self, values: Array) -> Array:
+        """Return -1, 0 or 1 for each value."""
+        ...
+
+    def gradient(self, images: Array, delta: Array, labels: Array, view: View) -> Array:
+        """Return the gradient of the summed cross-entropy of ``view(clip(images + delta, 0, 1))`` by delta.
+
+        JPEG and posterising of the view are passed straight through.
+
+        Args:
+            images: (N, C, S, S), unit scale.
+            delta: (N, C, S, S), unit scale.
+            labels: (N,) classes or codes, in whatever integer array the oracle takes.
+            view: What the images go through.
+
+        Returns:
+            (N, C, S, S).
+        """
+        ...
+
+
+def minimise(
+    oracle: Oracle,
+    images: Array,
+    labels: Array,
+    settings: PgdSettings,
+    rng: np.random.Generator,
+    *,
+    epsilon: float,
+    aspects: Floats | None = None,
+    per_image: bool = True,
+) -> Array:
+    """Find samplewise delta that make the surrogate sure of `labels`.
+
+    Each step normalises the gradient of every image to mean absolute value 1, adds it to the decaying sum of
+    the earlier ones (the momentum of Dong et al., 2018), moves by the sign, and projects to the L-infinity
+    ball. The result is two-sided; only the caller rounds it, once.
+
+    Args:
+        oracle: The surrogate.
+        images: (N, C, S, S) of the oracle's kind, unit scale; C is `settings.channels`.
+        labels: (N,) of the oracle's kind.
+        settings: Steps, views and the like.
+        rng: Draws the start and the views.
+        epsilon: L-infinity bound, unit scale.
+        aspects: (N,) width / height of the photos before they were squeezed; None for square.
+        per_image: Draw a view for each image; False draws one view for the whole batch, so that an image's
+            delta does not depend on which others it is computed with.
+
+    Returns:
+        (N, C, S, S) of the oracle's kind, within [-epsilon, epsilon].
+    """
+    count, cells = images.shape[0], images.shape[-1]
+    delta = oracle.asarray(_start(rng, tuple(images.shape), epsilon if settings.random_start else 0.0))
+    direction = delta * 0
+    step_size = settings.travel * epsilon / settings.steps
+    for _ in range(settings.steps):
+        gradient = delta * 0
+        for _ in range(settings.views):
+            view = draw(settings.augment, rng, count if per_image else 1, cells, aspects)
+            gradient = gradient + oracle.gradient(images, delta, labels, view)
+        # Both libraries know these names: torch takes numpy's `axis` and `keepdims`.
+        size = abs(gradient).mean(axis=(1, 2, 3), keepdims=True)
+        direction = settings.momentum * direction + gradient / size.clip(1e-12)
+        delta = (delta - step_size * oracle.sign(direction)).clip(-epsilon, epsilon)
+    return delta
+
+
+def draw(
+    policy: ViewPolicy | None, rng: np.random.Generator, count: int, cells: int, aspects: Floats | None
+) -> View:
+    """Draw a view for `count` images of `cells` x `cells`; no policy means that they are seen as they are."""
+    if policy is not None:
+        return policy.draw(rng, count, cells, aspects=aspects)
+    unchanged = axis_matrix([0.0], [1.0], cells, cells)
+    return View(unchanged, unchanged)
+
+
+def _start(rng: np.random.Generator, shape: tuple[int, ...], radius: float) -> Floats:
+    if not radius:
+        return np.zeros(shape, np.float32)
+    return rng.uniform(-radius, radius, shape).astype(np.float32)

@@ -1,0 +1,96 @@
+"""How a perturbation is made: the settings of projected gradient descent (PGD)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from ulecli.errors import ModelError, UsageError
+from ulecli.views import ViewPolicy
+
+
+@dataclass(frozen=True)
+class PgdSettings:
+    """Settings of the inner minimisation. The bound epsilon is not among them: it belongs to the case.
+
+    `gray` and `augment` are independent; their four combinations are the paper's Table 2:
+
+    | gray | augment | name          |
+    |------|---------|---------------|
+    | no   | no      | ULEO          |
+    | no   | yes     | ULEO-Augs     |
+    | yes  | no      | ULEO-Grays    |
+    | yes  | yes     | ULEO-GrayAugs |
+
+    Attributes:
+        steps: Number of gradient steps.
+        travel: How far a cell could move in all steps together, in multiples of epsilon; the step size is
+            ``travel * epsilon / steps``. The published code travels 2 epsilon, and 6 under gray by accident.
+        momentum: Share of the last direction that is kept, 0 to below 1.
+        views: Views of each image averaged for one gradient; 1 or more.
+        random_start: Start from uniform noise in [-epsilon, epsilon] instead of from zero.
+        gray: One luma value tied across RGB, on gray images, instead of free RGB.
+        augment: What the images go through inside the loop; None for nothing.
+
+    Raises:
+        UsageError: a number is out of its range.
+    """
+
+    steps: int = 20
+    travel: float = 2.5
+    momentum: float = 0.75
+    views: int = 1
+    random_start: bool = False
+    gray: bool = True
+    augment: ViewPolicy | None = ViewPolicy()
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.views < 1:
+            raise UsageError("PGD needs at least one step and one view")
+        if not 0 <= self.momentum < 1:
+            raise UsageError(f"momentum is {self.momentum}, but must be at least 0 and below 1")
+        if self.travel <= 0:
+            raise UsageError(f"travel is {self.travel}, but must be above 0")
+
+    @classmethod
+    def from_card(cls, entries: Mapping[str, Any]) -> Self:
+        """Read what `to_card` wrote.
+
+        Raises:
+            ModelError: an entry is unknown or of the wrong kind.
+        """
+        try:
+            policy = entries["augment"]
+            augment = (
+                None
+                if policy is None
+                else ViewPolicy(**{key: _frozen(value) for key, value in policy.items()})
+            )
+            return cls(**{**entries, "augment": augment})
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"the card's PGD settings can't be read ({error}); reinstall ulecli") from error
+
+    def to_card(self) -> dict[str, Any]:
+        """Return the settings as JSON has them."""
+        return asdict(self)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images that the surrogate sees and of delta: 1 under gray, else 3."""
+        return 1 if self.gray else 3
+
+    @property
+    def variant(self) -> str:
+        """The paper's name of this combination."""
+        return {
+            (False, False): "ULEO",
+            (False, True): "ULEO-Augs",
+            (True, False): "ULEO-Grays",
+            (True, True): "ULEO-GrayAugs",
+        }[self.gray, self.augment is not None]
+
+
+def _frozen(value: Any) -> Any:
+    # JSON has lists where the policy has tuples.
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,27 @@
+"""A surrogate's torch net, from its card and its verified weights."""
+
+from __future__ import annotations
+
+from safetensors.torch import load
+from torch import nn
+
+from ulecli.errors import ModelError
+from ulecli.nets import make_net
+from ulecli.shelf import load_card, verified_bytes
+
+
+def load_net(name: str) -> nn.Sequential:
+    """Return the frozen net of the surrogate `name`, in evaluation mode, on the CPU.
+
+    Raises:
+        ModelError: the surrogate is unknown, damaged or changed, or its weights don't fit its net.
+    """
+    card = load_card(name)
+    weights = load(verified_bytes(name, ".safetensors"))
+    settings = dict(card.net)
+    net = make_net(settings.pop("name"), **settings)
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ModelError(f"the weights of '{name}' don't fit the net on its card: {error}") from error
+    return net.eval().requires_grad_(False)

@@ -18,7 +18,7 @@ FLOORS = (
     {"atomic", "errors", "exif", "runtime", "seeding", "torchvision_shim", "views"},
     {"codec", "data", "nets", "shelf", "units"},
     {"carry", "records", "transforms"},
-    {"identity", "perturb", "photos", "report"},
+    {"exploit", "identity", "perturb", "photos", "report"},
     {"surrogates", "targets", "training"},
     {"protection"},
     {"cli"},

@@ -11,15 +11,21 @@ from torch import nn
 from ulecli.errors import UsageError
 from ulecli.nets.conv import conv
 from ulecli.nets.dense import linear, mlp
+from ulecli.nets.exploiter import small_conv
 
-NETS: dict[str, Callable[..., nn.Sequential]] = {"conv": conv, "linear": linear, "mlp": mlp}
+NETS: dict[str, Callable[..., nn.Sequential]] = {
+    "conv": conv,
+    "linear": linear,
+    "mlp": mlp,
+    "small-conv": small_conv,
+}
 
 
 def make_net(name: str, **settings: Any) -> nn.Sequential:
     """Build the net called `name` with freshly drawn weights.
 
     Every net takes unit-scale images (N, `channels`, H, W), normalises them itself and returns logits
-    (N, `classes`). The weights come from torch's global generator: call inside `ulecli.runtime.seeded`.
+    (N, `classes`). The weights come from torch's global generator: call inside `ulecli.seeding.seeded`.
 
     Args:
         name: A key of `NETS`.

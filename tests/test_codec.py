@@ -31,7 +31,10 @@ def test_every_orientation_becomes_upright_once(tmp_path, format, orientation):
     with Image.open(path) as stored:
         expected = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
     picture, target = round_trip(path, format, tmp_path / "out")
-    assert np.array_equal(np.asarray(picture.image), expected)
+    assert np.array_equal(np.asarray(codec.decode(path, format, rgb=True).image), expected)
+    assert picture.image.mode == ("YCbCr" if format == "JPEG" else "RGB")
+    # Pillow turns YCbCr to RGB a little less exactly than the JPEG library.
+    assert abs(np.asarray(picture.image.convert("RGB")).astype(int) - expected).max() <= 1
     with Image.open(target) as stored:
         assert stored.getexif()[0x0112] == 1
         assert stored.getexif()[0x0110] == "A Camera"
@@ -112,6 +115,26 @@ def test_cmyk(tmp_path):
         assert stored.mode == "RGB" and "icc_profile" not in stored.info
 
 
+@pytest.mark.parametrize("marks", ["jfif", "adobe", "none"])
+@pytest.mark.parametrize("keep_rgb", [False, True])
+def test_a_jpeg_is_read_as_what_it_holds(tmp_path, keep_rgb, marks):
+    scene().save(tmp_path / "in", "JPEG", quality=95, subsampling=0, keep_rgb=keep_rgb)
+    content = (tmp_path / "in").read_bytes()
+    segment = content.find(b"\xff\xee" if keep_rgb else b"\xff\xe0")
+    if marks == "none":
+        size = int.from_bytes(content[segment + 2 : segment + 4], "big") + 2
+        content = content[:segment] + content[segment + size :]
+    elif marks == "adobe" and not keep_rgb:
+        content = content[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\1" + content[20:]
+    (tmp_path / "in").write_bytes(content)
+    with Image.open(tmp_path / "in") as stored:
+        expected = np.asarray(stored).astype(int)
+    picture, target = round_trip(tmp_path / "in", "JPEG", tmp_path / "out")
+    assert picture.image.mode == ("RGB" if keep_rgb else "YCbCr")
+    assert abs(np.asarray(picture.image.convert("RGB")) - expected).max() <= 1
+    assert abs(np.asarray(codec.read_rgb(target, "JPEG")) - expected).mean() < 3
+
+
 @pytest.mark.parametrize("format", ["PNG", "WEBP"])
 def test_animations_are_skipped(tmp_path, format):
     scene(seed=1).save(tmp_path / "in", format, save_all=True, append_images=[scene(seed=2)])
@@ -122,7 +145,7 @@ def test_animations_are_skipped(tmp_path, format):
 def test_the_first_picture_of_an_mpo_is_taken(tmp_path):
     scene(seed=1).save(tmp_path / "in", "MPO", save_all=True, append_images=[scene(seed=2)], quality=95)
     picture, target = round_trip(tmp_path / "in", "JPEG", tmp_path / "out")
-    assert abs(np.asarray(picture.image).astype(int) - np.asarray(scene(seed=1))).mean() < 6
+    assert abs(np.asarray(picture.image.convert("RGB")).astype(int) - np.asarray(scene(seed=1))).mean() < 6
     assert "2 pictures" in picture.remarks[0]
     with Image.open(target) as stored:
         assert stored.format == "JPEG" and getattr(stored, "n_frames", 1) == 1

@@ -18,7 +18,7 @@ FLOORS = (
     {"atomic", "errors", "exif", "runtime", "seeding", "torchvision_shim", "views"},
     {"codec", "data", "nets", "shelf", "units"},
     {"carry", "records", "transforms"},
-    {"exploit", "identity", "perturb", "photos", "report"},
+    {"batching", "exploit", "identity", "perturb", "photos", "report"},
     {"surrogates", "targets", "training"},
     {"protection"},
     {"cli"},

@@ -33,7 +33,7 @@ def pixels(path: Path) -> np.ndarray:
 def test_a_tree_is_protected_and_left_alone(photo_folder, tmp_path, jobs, channels):
     before = fingerprint(photo_folder)
     output = tmp_path / "out"
-    config = ProtectConfig((photo_folder,), output, epsilon=6, jobs=jobs)
+    config = ProtectConfig((photo_folder,), output, epsilon=6, jobs=jobs, verify=True)
     told = []
     report = protect(
         config, FullSwing(channels), on_outcome=lambda outcome, total: told.append((outcome, total))
@@ -50,10 +50,42 @@ def test_a_tree_is_protected_and_left_alone(photo_folder, tmp_path, jobs, channe
         assert change.min() < 0 < change.max()
         assert outcome.max_change == 6
         assert outcome.max_change_on_disk == abs(change).max()
-        assert outcome.psnr_db == pytest.approx(10 * np.log10(255**2 / (change**2).mean()))
+        assert outcome.psnr_db_on_disk == pytest.approx(10 * np.log10(255**2 / (change**2).mean()))
         if outcome.format != "JPEG":
             assert abs(change).max() == 6
+            assert outcome.psnr_db == pytest.approx(outcome.psnr_db_on_disk)
         assert outcome.target.stat().st_mtime_ns == outcome.source.stat().st_mtime_ns
+
+
+def test_one_photo_in_eight_is_read_back(tmp_path, perturber):
+    (tmp_path / "in").mkdir()
+    for number in range(17):
+        scene(16, 16, number).save(tmp_path / "in" / f"{number:02}.jpg")
+    for verify, expected in ((False, {0, 8, 16}), (True, set(range(17)))):
+        config = ProtectConfig((tmp_path / "in",), tmp_path / f"{verify}", verify=verify)
+        report = protect(config, perturber)
+        read = {number for number, one in enumerate(report.outcomes) if one.max_change_on_disk is not None}
+        assert read == expected
+        assert all(
+            (one.psnr_db_on_disk is None) is (one.max_change_on_disk is None) for one in report.outcomes
+        )
+        assert all(0 < one.max_change <= 8 and one.psnr_db > 30 for one in report.outcomes)
+    assert fingerprint(tmp_path / "True") == fingerprint(tmp_path / "False")
+
+
+def test_what_is_written_does_not_depend_on_batches(photo_folder, tmp_path):
+    class OnGpu(FullSwing):
+        device = "cuda (a test)"
+
+        def __call__(self, images, codes, aspects, *, epsilon):
+            one = [slice(number, number + 1) for number in range(len(codes))]
+            call = super().__call__
+            return np.concatenate([call(images[n], codes[n], aspects[n], epsilon=epsilon) for n in one])
+
+    protect(ProtectConfig((photo_folder,), tmp_path / "gpu", jobs=4), OnGpu())
+    protect(ProtectConfig((photo_folder,), tmp_path / "cpu"), FullSwing())
+    assert fingerprint(tmp_path / "gpu") == fingerprint(tmp_path / "cpu")
+    assert not [thread for thread in threading.enumerate() if thread.name == "batches"]
 
 
 def test_a_second_run_gives_the_same_bytes(photo_folder, tmp_path, perturber):

@@ -20,12 +20,13 @@ WRITTEN = PhotoOutcome(
     30,
     "ada",
     7,
-    8,
-    13,
-    34.5678,
-    0.25,
+    max_change=8,
+    psnr_db=34.5678,
+    max_change_on_disk=13,
+    psnr_db_on_disk=33.21,
+    seconds=0.25,
 )
-SAME = PhotoOutcome(Path("b.png"), Path("out/b.png"), Status.WRITTEN, psnr_db=math.inf)
+SAME = PhotoOutcome(Path("b.png"), Path("out/b.png"), Status.WRITTEN, max_change=0, psnr_db=math.inf)
 FAILED = PhotoOutcome(Path(os.fsdecode(b"bad\n\xff.jpg")), None, Status.FAILED, "is empty")
 ADA = IdentityCode("ada", 7)
 SKIPPED = PhotoOutcome(Path("c.gif"), None, Status.SKIPPED, "is an animation of 3 frames")
@@ -42,7 +43,12 @@ def test_photo_record():
     assert (record["source"], record["target"]) == ("in/a.jpg", "out/a.jpg")
     assert (record["code"], record["max_change"], record["max_change_on_disk"]) == (7, 8, 13)
     assert record["psnr_db"] == 34.568
+    assert record["psnr_db_on_disk"] == 33.21
     assert photo_record(SAME)["psnr_db"] is None
+    assert photo_record(SAME)["max_change"] == 0
+    for unmeasured in ("max_change", "psnr_db", "max_change_on_disk", "psnr_db_on_disk"):
+        assert photo_record(FAILED)[unmeasured] is None
+    assert photo_record(SAME)["max_change_on_disk"] is None
     assert photo_record(FAILED)["target"] is None
 
 
@@ -61,7 +67,10 @@ def test_summary_record(outcomes):
         3 if FAILED in outcomes else 0
     )
     assert record["psnr_db_mean"] == (34.568 if WRITTEN in outcomes else None)
-    assert record["max_change_on_disk"] == (13 if WRITTEN in outcomes else 0)
+    assert record["read_back"] == (WRITTEN in outcomes)
+    assert record["max_change_on_disk"] == (13 if WRITTEN in outcomes else None)
+    assert record["psnr_db_on_disk_min"] == (33.21 if WRITTEN in outcomes else None)
+    assert record["max_change"] == (8 if WRITTEN in outcomes else 0 if SAME in outcomes else None)
 
 
 def test_summary_text():
@@ -70,8 +79,10 @@ def test_summary_text():
         "2 protected, 1 skipped, 1 failed in 1.5 s",
         "photo 01234567 on cpu",
         "34.6 dB",
-        "8 of 8 levels",
-        "13 on disk",
+        "8 of 8 levels at most before encoding, PSNR 34.6 dB mean",
+        "13 levels at most",
+        "33.2 dB",
+        "1 of 2 read back; --verify",
         "ada, code 7",
         "mind the key",
         "c.gif: is an animation of 3 frames",
@@ -79,6 +90,11 @@ def test_summary_text():
     ):
         assert words in text
     text.encode("utf-8")
+
+
+def test_what_was_not_measured_is_not_told_as_a_number():
+    assert "on disk    not measured" in summary_text(run(SAME))
+    assert "1 of 1 read back\n" in summary_text(run(WRITTEN))
 
 
 def test_summary_of_a_dry_run():

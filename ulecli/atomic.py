@@ -13,7 +13,8 @@ from uuid import uuid4
 def replacing(target: Path) -> Iterator[Path]:
     """Lend a path beside `target` to write to; on success it becomes `target`, on any failure it is removed.
 
-    Missing folders are made. The content is on the disk before the name points to it.
+    Missing folders are made. The content is on the disk before the name points to it. The name itself is
+    there after `sync_folder(target.parent)`, of which one call does for all the files of a folder.
 
     Args:
         target: The file to make or replace. If it is a symlink, the link itself is replaced.
@@ -30,20 +31,25 @@ def replacing(target: Path) -> Iterator[Path]:
         yield part
         _sync(part)
         part.replace(target)
-        _sync(target.parent)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
 
 
+def sync_folder(folder: Path) -> None:
+    """Force the names in a folder to the disk, as well as the system can; some network disks refuse.
+
+    A name that is lost with the power points to the old file or to none, never to a part of one.
+    """
+    with contextlib.suppress(OSError):
+        _sync(folder)
+
+
 def _sync(path: Path) -> None:
-    """Force a file's content or a folder's names to the disk, where the system can."""
     if os.name != "posix":  # elsewhere a descriptor opened for reading can't be synced
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        # Some network file systems refuse it for folders; the rename is atomic all the same.
-        with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
-            os.fsync(descriptor)
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -1,4 +1,7 @@
-"""Photo files to upright RGB pictures and back, in the same format and with the same settings.
+"""Photo files to upright pictures and back, in the same format and with the same settings.
+
+A picture is RGB; or, of nearly every JPEG, the YCbCr that the file holds: two conversions of every pixel
+less than by way of RGB, and luma can be changed without a touch to the colour.
 
 Only JPEG, PNG and WebP are ever handed to a decoder, each to its own: what a file's first bytes do not
 announce can't reach another format's parser.
@@ -51,7 +54,7 @@ class Picture:
     """A decoded photo.
 
     Attributes:
-        image: RGB, upright.
+        image: RGB, or YCbCr where a JPEG holds that; upright.
         alpha: L, upright; None for an opaque format.
         format: "JPEG", "PNG" or "WEBP".
         settings: What the encoder needs to store it as the source was: metadata and compression.
@@ -65,12 +68,13 @@ class Picture:
     remarks: tuple[str, ...]
 
 
-def decode(path: Path, format: str) -> Picture:
-    """Read a photo as upright 8-bit RGB.
+def decode(path: Path, format: str, *, rgb: bool = False) -> Picture:
+    """Read a photo as an upright picture of 8 bits per channel.
 
     Args:
         path: The file.
         format: What its first bytes announce: "JPEG", "PNG" or "WEBP".
+        rgb: Make it RGB whatever the file holds.
 
     Raises:
         PhotoError: It is damaged, cut short, too large or of a kind that can't be turned to RGB.
@@ -85,13 +89,15 @@ def decode(path: Path, format: str) -> Picture:
             raise PhotoError(f"claims {width} x {height} pixels; the limit is {limit} megapixels")
         _check_frames(stored, remarks)
         settings = _settings(stored, format)
+        if not rgb and isinstance(stored, JpegImageFile) and _holds_ycbcr(stored):
+            stored.draft("YCbCr", None)
         try:
             stored.load()
         except Exception as error:  # decoders raise what they like on damaged data
             raise PhotoError(f"is damaged: {_one_line(error)}") from error
         block = stored.info.get("exif") or b""  # after loading: a PNG may tell it behind the pixels
         profile = stored.info.get("icc_profile") or b""
-        image, alpha = _to_rgb(stored, remarks)
+        image, alpha = _channels(stored, remarks)
         if profile and profile[16:20] == b"RGB " and stored.mode not in ("L", "LA", "CMYK", "I;16"):
             settings["icc_profile"] = profile
         elif profile:
@@ -112,7 +118,7 @@ def decode(path: Path, format: str) -> Picture:
 
 
 def encode(picture: Picture, image: Image.Image, part: Path) -> None:
-    """Write `image` (RGB, the size of the picture) to the new file `part`, stored as the picture was.
+    """Write `image`, of the size and mode of the picture, to the new file `part`, stored as the picture was.
 
     Raises:
         PhotoError: The encoder refuses it.
@@ -166,9 +172,17 @@ def _check_frames(stored: ImageFile.ImageFile, remarks: list[str]) -> None:
         raise PhotoSkipped(f"is an animation of {frames} frames")
 
 
-def _to_rgb(stored: Image.Image, remarks: list[str]) -> tuple[Image.Image, Image.Image | None]:
-    """Return RGB and, where the picture has one, the opacity (L)."""
+def _holds_ycbcr(stored: JpegImageFile) -> bool:
+    """Tell whether the JPEG library takes three components for YCbCr; it can't make that of stored RGB."""
+    names = bytes(layer[0] for layer in stored.layer)
+    return stored.mode == "RGB" and names != b"RGB" and stored.info.get("adobe_transform", 1) == 1
+
+
+def _channels(stored: Image.Image, remarks: list[str]) -> tuple[Image.Image, Image.Image | None]:
+    """Return RGB or YCbCr and, where the picture has one, the opacity (L)."""
     mode = stored.mode
+    if mode == "YCbCr":
+        return stored, None
     if mode == "RGB" and "transparency" not in stored.info:
         if any("16" in str(tile.args) for tile in getattr(stored, "tile", ())):
             remarks.append("16 bits per channel became 8")

@@ -84,9 +84,7 @@ def find(sources: Sequence[Path]) -> Found:
     Raises:
         NoSuchPath: A source does not exist.
     """
-    for source in sources:
-        if not os.path.lexists(source):
-            raise NoSuchPath(f"{shown(source)} does not exist")
+    check_exist(sources)
     photos: dict[str, Photo] = {}
     others: dict[str, PhotoOutcome] = {}
     for source in sources:
@@ -101,6 +99,17 @@ def find(sources: Sequence[Path]) -> Found:
         tuple(sorted(photos.values(), key=lambda photo: photo.path)),
         tuple(sorted(others.values(), key=lambda outcome: outcome.source)),
     )
+
+
+def check_exist(sources: Sequence[Path]) -> None:
+    """Check that whatever the user named is there.
+
+    Raises:
+        NoSuchPath: A source does not exist.
+    """
+    for source in sources:
+        if not os.path.lexists(source):
+            raise NoSuchPath(f"{shown(source)} does not exist")
 
 
 def is_earlier_output(path: Path) -> bool:

@@ -8,20 +8,26 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ulecli import carry, codec
-from ulecli.atomic import replacing
+from ulecli.atomic import replacing, sync_folder
+from ulecli.batching import batched
 from ulecli.errors import NothingToDo, PhotoError, PhotoSkipped
 from ulecli.identity import Key, assign_codes, default_key_path, load_key, load_or_create_key
 from ulecli.photos import Found, find
-from ulecli.records import IdentityCode, Perturber, PhotoOutcome, ProtectConfig, ProtectReport, Status
+from ulecli.records import IdentityCode, Perturber, Photo, PhotoOutcome, ProtectConfig, ProtectReport, Status
 from ulecli.targets import Target, check_writable, plan
 
 OnOutcome = Callable[[PhotoOutcome, int], None]
 """Called in the thread of the caller for each photo as it is done, with the number of photos of the run."""
+
+
+READ_BACK_EVERY = 8
+"""One photo in so many is read back from the disk and measured; reading costs as much as protecting."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class _Task:
     target: Target
     identity: str
     code: int
+    read_back: bool
 
 
 def protect(
@@ -63,11 +70,14 @@ def protect(
     check_writable(targets, config.output)
     key, notes = _key(config)
     identities = _assign(config, targets, key, perturber.codes)
-    tasks = [_task(config, target, identities) for target in targets]
+    tasks = [_task(config, number, target, identities) for number, target in enumerate(targets)]
     total = len(tasks) + len(found.others)
     outcomes = []
     # Closed at once when the caller's callback or the user breaks off, so that the workers stop.
-    with closing(_outcomes(config, perturber, found, tasks, should_stop or (lambda: False))) as stream:
+    with (
+        batched(perturber) as shared,
+        closing(_outcomes(config, shared, found, tasks, should_stop or (lambda: False))) as stream,
+    ):
         for outcome in stream:
             outcomes.append(outcome)
             if on_outcome:
@@ -119,9 +129,10 @@ def _assign(
     return assign_codes({_identity(config, target) for target in targets}, key.secret, codes)
 
 
-def _task(config: ProtectConfig, target: Target, identities: dict[str, IdentityCode]) -> _Task:
+def _task(config: ProtectConfig, number: int, target: Target, identities: dict[str, IdentityCode]) -> _Task:
     identity = _identity(config, target)
-    return _Task(target, identity, identities[identity].code if identity in identities else -1)
+    code = identities[identity].code if identity in identities else -1
+    return _Task(target, identity, code, read_back=config.verify or number % READ_BACK_EVERY == 0)
 
 
 def _moves(identities: dict[str, IdentityCode]) -> Iterator[str]:
@@ -157,6 +168,8 @@ def _outcomes(
         # Also when the user interrupts: what is in work is finished, what waits is dropped.
         stopping = True
         workers.shutdown(wait=True, cancel_futures=True)
+        for folder in {task.target.path.parent for task in tasks}:
+            sync_folder(folder)
 
 
 def _blank(task: _Task) -> PhotoOutcome:
@@ -196,25 +209,34 @@ def _file_to_file(task: _Task, perturber: Perturber, epsilon: int) -> PhotoOutco
     stat = photo.path.stat()
     picture = codec.decode(photo.path, photo.format)
     delta = _delta(picture, task.code, perturber, epsilon)
-    carried = carry.add_delta(picture.image, delta, picture.alpha)
-    if carried.max_change > epsilon:
-        raise PhotoError(f"the perturbation reached {carried.max_change} levels, more than --eps {epsilon}")
-    with replacing(target) as part:
-        codec.encode(picture, carried.image, part)
-        max_change = carried.max_change
-        del carried  # a large photo's memory, needed again to read it back
-        stored = carry.difference(picture.image, codec.read_rgb(part, picture.format))
-        os.utime(part, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # libraries sort by it
-    return replace(
+    if len(delta) > 1 and picture.image.mode != "RGB":  # only luma can be added to YCbCr
+        picture = codec.decode(photo.path, photo.format, rgb=True)
+    change = carry.add_delta(picture.image, delta, picture.alpha)
+    if change.max_change > epsilon:
+        raise PhotoError(f"the perturbation reached {change.max_change} levels, more than --eps {epsilon}")
+    outcome = replace(
         _blank(task),
         status=Status.WRITTEN,
         reason="; ".join(filter(None, (task.target.remark, *picture.remarks))),
         width=picture.image.width,
         height=picture.image.height,
-        max_change=max_change,
-        max_change_on_disk=stored.max_change,
-        psnr_db=stored.psnr_db,
+        max_change=change.max_change,
+        psnr_db=change.psnr_db,
     )
+    with replacing(target) as part:
+        codec.encode(picture, picture.image, part)
+        if task.read_back:
+            del picture  # a large photo's memory, needed again
+            stored = _read_back(photo, part)
+            outcome = replace(outcome, max_change_on_disk=stored.max_change, psnr_db_on_disk=stored.psnr_db)
+        os.utime(part, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # libraries sort by it
+    return outcome
+
+
+def _read_back(photo: Photo, part: Path) -> carry.Difference:
+    """Compare the source with what was written, both read from the disk as any viewer would."""
+    source = codec.decode(photo.path, photo.format, rgb=True)
+    return carry.difference(source.image, codec.read_rgb(part, photo.format))
 
 
 def _delta(picture: codec.Picture, code: int, perturber: Perturber, epsilon: int) -> NDArray[np.int8]:

@@ -48,6 +48,7 @@ class ProtectConfig:
         device: Where the gradient steps run.
         jobs: Photos in work at the same time, at least 1.
         dry_run: Say what would be done and write nothing.
+        verify: Read every written photo back and measure it, not just a sample.
 
     Raises:
         UsageError: epsilon or jobs is out of range, or there is no source.
@@ -63,6 +64,7 @@ class ProtectConfig:
     device: Device = Device.AUTO
     jobs: int = 1
     dry_run: bool = False
+    verify: bool = False
 
     def __post_init__(self) -> None:
         check_epsilon(self.epsilon)
@@ -118,9 +120,12 @@ class PhotoOutcome:
         height: Of the upright picture, in pixels.
         identity: Whose photo it is; empty where it came to no perturbation.
         code: The code of the identity that the perturbation carries; -1 where there is none.
-        max_change: Largest change of any channel before encoding, in levels; never above epsilon.
-        max_change_on_disk: The same, measured on the file read back; above epsilon only for lossy formats.
-        psnr_db: Peak signal-to-noise ratio of the file read back against the source, in dB.
+        max_change: Largest change before encoding, in levels, measured; never above epsilon. Of any channel,
+            or of the luma where a JPEG is worked on as the YCbCr it holds: no channel of RGB moves further.
+        psnr_db: Peak signal-to-noise ratio of that change in dB; infinite if nothing changed.
+        max_change_on_disk: Largest change of any channel of RGB between the source and the written file, both
+            read from the disk; above epsilon only for lossy formats. None if it was not read back.
+        psnr_db_on_disk: Peak signal-to-noise ratio of the same two in dB. None if it was not read back.
         seconds: Wall-clock time from opening the source to the finished target.
     """
 
@@ -133,9 +138,10 @@ class PhotoOutcome:
     height: int = 0
     identity: str = ""
     code: int = -1
-    max_change: int = 0
-    max_change_on_disk: int = 0
-    psnr_db: float = 0.0
+    max_change: int | None = None
+    psnr_db: float | None = None
+    max_change_on_disk: int | None = None
+    psnr_db_on_disk: float | None = None
     seconds: float = 0.0
 
 

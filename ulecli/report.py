@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 from ulecli.errors import shown
 from ulecli.records import PhotoOutcome, ProtectReport, Status
+
+Number = TypeVar("Number", int, float)
 
 SCHEMA = 1
 """Version of the JSON objects; it grows when a field changes its meaning or goes."""
@@ -27,8 +30,9 @@ def photo_record(outcome: PhotoOutcome) -> dict[str, Any]:
         "identity": outcome.identity,
         "code": outcome.code,
         "max_change": outcome.max_change,
-        "max_change_on_disk": outcome.max_change_on_disk,
         "psnr_db": _finite(outcome.psnr_db),
+        "max_change_on_disk": outcome.max_change_on_disk,
+        "psnr_db_on_disk": _finite(outcome.psnr_db_on_disk),
         "seconds": round(outcome.seconds, 4),
     }
 
@@ -44,10 +48,13 @@ def summary_record(report: ProtectReport) -> dict[str, Any]:
         "surrogate": report.surrogate,
         "device": report.device,
         "jobs": report.config.jobs,
-        "max_change": max((outcome.max_change for outcome in written), default=0),
-        "max_change_on_disk": max((outcome.max_change_on_disk for outcome in written), default=0),
-        "psnr_db_mean": _finite(_mean_psnr(written)),
-        "psnr_db_min": _finite(min((outcome.psnr_db for outcome in written), default=math.inf)),
+        "max_change": max(_known(one.max_change for one in written), default=None),
+        "psnr_db_mean": _finite(_mean(one.psnr_db for one in written)),
+        "psnr_db_min": _finite(min(_known(one.psnr_db for one in written), default=None)),
+        "read_back": len(_known(one.max_change_on_disk for one in written)),
+        "max_change_on_disk": max(_known(one.max_change_on_disk for one in written), default=None),
+        "psnr_db_on_disk_mean": _finite(_mean(one.psnr_db_on_disk for one in written)),
+        "psnr_db_on_disk_min": _finite(min(_known(one.psnr_db_on_disk for one in written), default=None)),
         "identities": [{"name": one.name, "code": one.code, "moved": one.moved} for one in report.identities],
         "notes": list(report.notes),
         "seconds": round(report.seconds, 4),
@@ -59,14 +66,10 @@ def summary_text(report: ProtectReport) -> str:
     """Return a whole run in a few lines, with every photo that was skipped or failed and why."""
     lines = [_counts(report)]
     if written := _written(report):
-        lowest = min(outcome.psnr_db for outcome in written)
-        before = max(outcome.max_change for outcome in written)
-        on_disk = max(outcome.max_change_on_disk for outcome in written)
         lines += [
             f"  surrogate  {report.surrogate} on {report.device}",
-            f"  PSNR       {_mean_psnr(written):.1f} dB mean, {lowest:.1f} dB at least",
-            f"  change     {before} of {report.config.epsilon} levels at most; "
-            f"{on_disk} on disk, which counts what lossy formats add",
+            f"  change     {_change(written, report.config.epsilon)}",
+            f"  on disk    {_on_disk(written)}",
             f"  identity   {_identities(report)}",
         ]
     lines += [f"  note       {note}" for note in report.notes]
@@ -103,11 +106,39 @@ def _written(report: ProtectReport) -> list[PhotoOutcome]:
     return [outcome for outcome in report.outcomes if outcome.status is Status.WRITTEN]
 
 
-def _mean_psnr(outcomes: list[PhotoOutcome]) -> float:
+def _change(written: list[PhotoOutcome], epsilon: int) -> str:
+    largest = max(_known(one.max_change for one in written), default=0)
+    return (
+        f"{largest} of {epsilon} levels at most before encoding, "
+        f"PSNR {_decibels([one.psnr_db for one in written])}"
+    )
+
+
+def _on_disk(written: list[PhotoOutcome]) -> str:
+    changes = _known(one.max_change_on_disk for one in written)
+    if not changes:
+        return "not measured; --verify reads every photo back"
+    psnr = _decibels([one.psnr_db_on_disk for one in written])
+    sample = "" if len(changes) == len(written) else "; --verify reads back all"
+    return (
+        f"{max(changes)} levels at most, lossy formats' own changes included, PSNR {psnr}; "
+        f"{len(changes)} of {len(written)} read back{sample}"
+    )
+
+
+def _decibels(values: list[float | None]) -> str:
+    return f"{_mean(values):.1f} dB mean, {min(_known(values)):.1f} dB at least"
+
+
+def _known(values: Iterable[Number | None]) -> list[Number]:
+    return [value for value in values if value is not None]
+
+
+def _mean(values: Iterable[float | None]) -> float:
     # A picture that could not change (all of it transparent) has no finite PSNR and says nothing of the rest.
-    finite = [outcome.psnr_db for outcome in outcomes if math.isfinite(outcome.psnr_db)]
+    finite = [value for value in _known(values) if math.isfinite(value)]
     return sum(finite) / len(finite) if finite else math.inf
 
 
-def _finite(value: float) -> float | None:
-    return round(value, 3) if math.isfinite(value) else None
+def _finite(value: float | None) -> float | None:
+    return round(value, 3) if value is not None and math.isfinite(value) else None

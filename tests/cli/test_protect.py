@@ -77,6 +77,24 @@ def test_bad_input_ends_in_a_line_and_a_code(ulecli, tmp_path, monkeypatch, argu
     assert names(tmp_path) == before
 
 
+def test_a_missing_path_is_told_before_the_surrogate_is_opened(ulecli, photo_folder, monkeypatch):
+    opened = []
+    monkeypatch.setattr(sys.modules["ulecli.perturb"], "open_perturber", lambda *a, **k: opened.append(a))
+    result = ulecli("protect", photo_folder, "nowhere")
+    assert result.code == 4 and "nowhere does not exist" in result.err and opened == []
+
+
+def test_what_was_read_back_is_told(ulecli, photo_folder, tmp_path):
+    result = ulecli("protect", photo_folder, "-o", tmp_path / "some", "--json")
+    assert "1 of 4 read back; --verify reads back all" in result.err
+    records = [json.loads(line) for line in result.out.splitlines()]
+    assert records[-1]["read_back"] == 1 and records[-1]["max_change_on_disk"] is not None
+    assert sum(one["max_change_on_disk"] is not None for one in records[:-1]) == 1
+    result = ulecli("protect", photo_folder, "-o", tmp_path / "all", "--json", "--verify")
+    assert "4 of 4 read back\n" in result.err
+    assert json.loads(result.out.splitlines()[-1])["read_back"] == 4
+
+
 def test_a_device_that_can_not_be_had(ulecli, photo_folder, monkeypatch):
     def refuse(name, *, device, threads):
         raise DeviceUnavailable("there is no cuda here; use --device cpu")

@@ -65,6 +65,9 @@ def protect(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Tell what would be done; write nothing.")
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every written photo back and measure it, not one in eight.")
+    ] = False,
 ) -> None:
     r"""Protect photos from being learnt from.
 
@@ -90,6 +93,7 @@ def protect(
         device=device,
         jobs=cores if jobs is None else jobs,
         dry_run=dry_run,
+        verify=verify,
     )
     try:
         report = _run(config, threads=max(1, cores // config.jobs), quiet=quiet, json_lines=json_lines)
@@ -102,8 +106,10 @@ def protect(
 def _run(config: ProtectConfig, *, threads: int, quiet: bool, json_lines: bool) -> ProtectReport:
     from ulecli import report as reporting
     from ulecli.perturb import open_perturber
+    from ulecli.photos import check_exist
     from ulecli.protection import protect as protect_photos
 
+    check_exist(config.sources)  # a mistyped path is told at once, not after the surrogate has been loaded
     perturber = open_perturber(config.surrogate, device=config.device, threads=threads)
     with progress(quiet=quiet) as advance:
 

@@ -287,7 +287,7 @@ def report(options: argparse.Namespace) -> None:
     write_json(path, told, "ulecli", "torch", "numpy", "pillow", "onnxruntime")
     print(f"\nSurrogate {told['surrogate']}, epsilon {options.eps}, {len(train)} training photos of")
     print(f"{len(train.classes)} classes, {len(bench.test)} clean test photos, seeds {options.seeds}")
-    print(f"(one class protected: {options.single_seeds}). PSNR {bench.summary['psnr_db_mean']:.1f} dB.")
+    print(f"(one class protected: {options.single_seeds}). psnr_db_mean {bench.summary['psnr_db_mean']}.")
     print(json.loads(path.read_text(encoding="utf-8"))["conditions"])
     print(f"\nAccuracy on clean test photos, in %:\n\n{effect_table(effect, options.exploiters)}")
     print(f"\nRecall of each class, in %:\n\n{single_table(single, train.classes)}")

@@ -7,7 +7,7 @@
 Both sides run as whole processes, bound to as many cores as they have photos in work at a time, and store
 with the same settings: those that ulecli chooses for each source, with its EXIF and colour profile. The
 baseline decodes to RGB as Pillow does by itself, does not sync to the disk and reads nothing back;
-`ulecli protect` syncs every photo and reads one in eight back. The time to start is measured by a dry run of
+`ulecli protect` syncs every photo and reads one in 16 back. The time to start is measured by a dry run of
 each side and subtracted. Repeats alternate between the sides, and medians are told. With --stand-in no
 surrogate is needed: matrix products that cost one core so many milliseconds for each photo take its place.
 """

@@ -20,8 +20,10 @@ _ZERO = 128
 """The level that stands for delta 0 where a delta travels as an 8-bit picture."""
 
 _BAND_PIXELS = 256 * 1024
-_STEPS_PER_CELL = 8
-"""Rows that a cell's height is interpolated in; more is not seen, since a delta has whole levels."""
+_FIELD_ROWS = 512
+_STEPS_PER_CELL = 4
+"""Rows that a delta and the height of each of its cells are interpolated in, at least; every such row is then
+used for several of the picture's, which no eye tells at a change of a few levels."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def add_delta(image: Image.Image, delta: NDArray[np.int8], alpha: Image.Image | 
     assert len(delta) == 1 or image.mode == "RGB"
     width, height = image.size
     moved = 1 if image.mode == "YCbCr" else 3
-    repeat = max(1, height // (delta.shape[1] * _STEPS_PER_CELL))
+    repeat = max(1, height // max(_FIELD_ROWS, delta.shape[1] * _STEPS_PER_CELL))
     fields = [_stretch(plane, width, math.ceil(height / repeat)) for plane in delta]
     steps = max(1, _BAND_PIXELS // (width * repeat))
     max_change, squares = 0, 0.0
@@ -80,17 +82,17 @@ def add_delta(image: Image.Image, delta: NDArray[np.int8], alpha: Image.Image | 
         top = first * repeat
         # The last band may reach beyond the picture, where Pillow pads with black and cuts off the sum.
         box = (0, top, width, top + len(shifts[0]) * repeat)
-        channels = list(image.crop(box).split())
+        band = image.crop(box)
         hidden = None if alpha is None else np.asarray(alpha.crop(box)) == 0
         for index in range(moved):
-            old = np.asarray(channels[index])
+            old = np.asarray(band.getchannel(index))
             new = _add(old.reshape(-1, repeat, width), shifts[index % len(shifts)]).reshape(old.shape)
             if hidden is not None:
                 new[hidden] = old[hidden]
-            channels[index] = Image.fromarray(new)
+            band.im.putband(Image.fromarray(new).im, index)  # `merge` would copy the other channels too
             largest, sum_of_squares = _change(old[: height - top], new[: height - top])
             max_change, squares = max(max_change, largest), squares + sum_of_squares
-        image.paste(Image.merge(image.mode, channels), (0, top))
+        image.paste(band, (0, top))
     return Difference(max_change, _psnr(squares / (moved * width * height)))
 
 
@@ -133,8 +135,7 @@ def _add(pixels: NDArray[np.uint8], shifts: NDArray[np.uint8]) -> NDArray[np.uin
 
 def _change(old: NDArray[np.uint8], new: NDArray[np.uint8]) -> tuple[int, float]:
     """Return the largest change and the sum of the squares of all changes."""
-    change = np.maximum(old, new)
-    change -= np.minimum(old, new)
+    change = np.subtract(new, old).view(np.int8)  # no delta is beyond -127 to 127
     flat = change.ravel().astype(np.float32)
     # Not a dot product: that may start threads of its own, which would take the cores from other photos.
-    return int(change.max()), float(np.einsum("i,i->", flat, flat))
+    return max(int(change.max()), -int(change.min())), float(np.einsum("i,i->", flat, flat))

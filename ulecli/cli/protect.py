@@ -66,7 +66,7 @@ def protect(
         bool, typer.Option("--dry-run", "-n", help="Tell what would be done; write nothing.")
     ] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every written photo back and measure it, not one in eight.")
+        bool, typer.Option("--verify", help="Read every written photo back and measure it, not one in 16.")
     ] = False,
 ) -> None:
     r"""Protect photos from being learnt from.

@@ -1,6 +1,6 @@
 """The two scales of pixel values and the only place that converts between them.
 
-Users, papers' headings and files speak *levels* (0 to 255); nets and gradients speak the *unit* scale (0 to 1).
+Users, papers and files speak *levels* (0 to 255); nets and gradients speak the *unit* scale (0 to 1).
 """
 
 from __future__ import annotations

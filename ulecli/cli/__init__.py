@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ulecli import __version__
+from ulecli.cli import surrogate
 from ulecli.cli.protect import protect
 from ulecli.errors import UleError
 
@@ -45,6 +46,7 @@ def _root(
 
 # One line for each command, or `app.add_typer(module.app, name=...)` for a group of them.
 app.command()(protect)
+app.add_typer(surrogate.app, name="surrogate")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

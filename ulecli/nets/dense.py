@@ -10,9 +10,10 @@ from ulecli.nets.layers import Standardise, check_channels
 
 
 def mlp(*, channels: int, classes: int, size: int = 32, hidden: Sequence[int] = (256, 128)) -> nn.Sequential:
-    """Build a multi-layer perceptron on all pixels, with ReLU and, unlike the published code, no final sigmoid.
+    """Build a multi-layer perceptron on all pixels, with ReLU and no final sigmoid.
 
-    That sigmoid bounds the cross-entropy below by 1.46, which starves the perturbation of gradient.
+    The published code ends with one; it bounds the cross-entropy below by 1.46 and so starves the
+    perturbation of gradient.
 
     Args:
         channels: 1 for luma, 3 for RGB.

@@ -37,7 +37,7 @@ class SurrogatePerturber:
     def __call__(
         self, images: Floats, codes: NDArray[np.int64], aspects: Floats, *, epsilon: int
     ) -> NDArray[np.int8]:
-        """Return delta in levels; see `Perturber`. The same photo and code get the same delta in any batch."""
+        """Return delta in levels; see `Perturber`. A photo's delta does not depend on its batch."""
         if self.settings.gray:
             images = np.einsum("nchw,c->nhw", images, LUMA)[:, None].astype(np.float32)
         delta = minimise(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from ulecli.errors import ModelError, UsageError
@@ -43,7 +43,7 @@ class PgdSettings:
     views: int = 1
     random_start: bool = False
     gray: bool = True
-    augment: ViewPolicy | None = ViewPolicy()
+    augment: ViewPolicy | None = field(default_factory=ViewPolicy)
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.views < 1:

@@ -21,7 +21,7 @@ class TorchOracle:
     Attributes:
         net: From (N, C, h, w), unit scale, to logits (N, K).
         device: Where net and arrays lie.
-        autocast: Whether the net runs in bfloat16 where that is safe; several times faster on CPUs with AVX512.
+        autocast: Whether the net runs in bfloat16; several times faster on CPUs that have it.
     """
 
     def __init__(self, net: nn.Module, device: torch.device, *, autocast: bool = False) -> None:

@@ -1,0 +1,169 @@
+"""The PGD loop against a naive one in float64, and what every delta must keep to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ulecli.errors import ModelError, UsageError
+from ulecli.nets import make_net
+from ulecli.perturb.pgd import minimise
+from ulecli.perturb.settings import PgdSettings
+from ulecli.perturb.torch_oracle import TorchOracle
+from ulecli.seeding import seeded
+from ulecli.views import ViewPolicy, axis_matrix
+
+CPU = torch.device("cpu")
+EPSILON = 8 / 255
+
+
+def linear_net(channels: int, size: int = 8, classes: int = 3) -> torch.nn.Sequential:
+    with seeded(1):
+        net = make_net("linear", channels=channels, classes=classes, size=size)
+    return net.eval().double()
+
+
+def naive_pgd(weights, bias, images, labels, *, epsilon, steps, travel, momentum):
+    """Minimise the cross-entropy of a linear net image by image and pixel by pixel, in float64 numpy."""
+    deltas = np.zeros_like(images)
+    for n, image in enumerate(images):
+        delta, direction = np.zeros_like(image), np.zeros_like(image)
+        for _ in range(steps):
+            shown = image + delta
+            logits = weights @ ((np.clip(shown, 0, 1) - 0.47) / 0.25).ravel() + bias
+            chances = np.exp(logits - logits.max())
+            chances /= chances.sum()
+            chances[labels[n]] -= 1
+            gradient = (weights.T @ chances).reshape(image.shape) / 0.25
+            gradient[(shown < 0) | (shown > 1)] = 0
+            direction = momentum * direction + gradient / np.abs(gradient).mean()
+            for index in np.ndindex(*delta.shape):
+                moved = delta[index] - travel * epsilon / steps * np.sign(direction[index])
+                delta[index] = min(max(moved, -epsilon), epsilon)
+        deltas[n] = delta
+    return deltas
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("momentum", [0.0, 0.75])
+def test_pgd_is_the_naive_loop(channels: int, momentum: float) -> None:
+    net = linear_net(channels)
+    images = np.random.default_rng(0).random((4, channels, 8, 8))
+    labels = np.array([0, 1, 2, 1])
+    chosen = PgdSettings(steps=5, momentum=momentum, gray=channels == 1, augment=None)
+    delta = minimise(
+        Float64Oracle(net, CPU),
+        torch.from_numpy(images),
+        torch.from_numpy(labels),
+        chosen,
+        np.random.default_rng(0),
+        epsilon=EPSILON,
+    )
+    head = net[-1]
+    expected = naive_pgd(
+        head.weight.detach().numpy(),
+        head.bias.detach().numpy(),
+        images,
+        labels,
+        epsilon=EPSILON,
+        steps=5,
+        travel=chosen.travel,
+        momentum=momentum,
+    )
+    np.testing.assert_allclose(delta.numpy(), expected, atol=1e-12)
+
+
+class Float64Oracle(TorchOracle):
+    """The oracle of the product without its float32, for comparison with the naive loop."""
+
+    def asarray(self, values):
+        return torch.from_numpy(np.asarray(values, np.float64))
+
+    def logits(self, seen):
+        return self.net(seen)
+
+    def gradient(self, images, delta, labels, view):
+        shown = images + delta
+        seen = shown.clip(0, 1).requires_grad_(True)
+        loss = torch.nn.functional.cross_entropy(self.net(seen), labels, reduction="sum")
+        return torch.autograd.grad(loss, seen)[0] * ((shown >= 0) & (shown <= 1))
+
+
+@pytest.mark.parametrize("gray", [False, True])
+@pytest.mark.parametrize("augment", [None, ViewPolicy(sizes=(16, 24), jpeg=0.3, posterize=0.3, blur=0.5)])
+@pytest.mark.parametrize("random_start", [False, True])
+def test_every_variant_lowers_the_loss_within_the_bound(gray, augment, random_start) -> None:
+    chosen = PgdSettings(steps=8, views=2, gray=gray, augment=augment, random_start=random_start)
+    with seeded(0):
+        net = make_net("conv", channels=chosen.channels, classes=5, widths=(8, 8)).eval()
+        images = torch.rand(6, chosen.channels, 16, 16)
+        labels = torch.arange(6) % 5
+    oracle = TorchOracle(net, CPU)
+    delta = minimise(oracle, images, labels, chosen, np.random.default_rng(0), epsilon=EPSILON)
+    assert delta.shape == images.shape
+    assert delta.abs().max() <= EPSILON
+    assert (delta < 0).any() and (delta > 0).any()
+    loss = torch.nn.functional.cross_entropy
+    assert loss(net((images + delta).clip(0, 1)), labels) < loss(net(images), labels)
+
+
+def test_names_of_the_paper() -> None:
+    policy = ViewPolicy()
+    names = [PgdSettings(gray=g, augment=a).variant for g in (False, True) for a in (None, policy)]
+    assert names == ["ULEO", "ULEO-Augs", "ULEO-Grays", "ULEO-GrayAugs"]
+
+
+def test_a_shared_view_makes_delta_independent_of_the_batch() -> None:
+    with seeded(0):
+        net = make_net("conv", channels=1, classes=5, widths=(8, 8)).eval()
+        images, labels = torch.rand(4, 1, 16, 16), torch.tensor([0, 1, 2, 3])
+    chosen = PgdSettings(steps=4, augment=ViewPolicy(sizes=(16,)))
+
+    def deltas(which: slice) -> torch.Tensor:
+        return minimise(
+            TorchOracle(net, CPU),
+            images[which],
+            labels[which],
+            chosen,
+            np.random.default_rng(3),
+            epsilon=EPSILON,
+            aspects=np.array([1.5, 0.7, 1, 2], np.float32)[which],
+            per_image=False,
+        )
+
+    torch.testing.assert_close(deltas(slice(2, 3)), deltas(slice(0, 4))[2:3])
+
+
+@settings(deadline=None, max_examples=20)
+@given(epsilon=st.integers(1, 32), seed=st.integers(0, 2**16))
+def test_rounded_levels_stay_within_epsilon(epsilon: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    images = torch.from_numpy(generator.random((2, 1, 8, 8), np.float32))
+    chosen = PgdSettings(steps=3, augment=None, random_start=True)
+    oracle = TorchOracle(linear_net(1).float(), CPU)
+    delta = minimise(oracle, images, torch.tensor([0, 2]), chosen, generator, epsilon=epsilon / 255)
+    levels = np.rint(oracle.asnumpy(delta) * 255)
+    assert np.abs(levels).max() <= epsilon
+    assert levels.min() < 0 < levels.max()
+
+
+def test_settings_refuse_what_cannot_be() -> None:
+    for wrong in ({"steps": 0}, {"views": 0}, {"momentum": 1.0}, {"travel": 0.0}):
+        with pytest.raises(UsageError):
+            PgdSettings(**wrong)
+
+
+def test_settings_survive_the_card() -> None:
+    import json
+
+    chosen = PgdSettings(steps=7, augment=ViewPolicy(sizes=(32, 48), jpeg=0.2))
+    assert PgdSettings.from_card(json.loads(json.dumps(chosen.to_card()))) == chosen
+    with pytest.raises(ModelError, match="reinstall"):
+        PgdSettings.from_card({"augment": None, "pace": 3})
+
+
+def test_the_identity_view_changes_nothing() -> None:
+    np.testing.assert_array_equal(axis_matrix([0.0], [1.0], 5, 5)[0], np.eye(5))

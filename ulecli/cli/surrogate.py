@@ -1,0 +1,232 @@
+"""`ulecli surrogate`: make, look at and check the nets whose gradients shape the perturbation."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ulecli.cli.console import say
+from ulecli.errors import DeviceUnavailable, MissingExtra
+from ulecli.records import Device
+
+if TYPE_CHECKING:
+    import torch
+
+    from ulecli.data import ImageSet
+    from ulecli.surrogates.recipe import Recipe
+    from ulecli.surrogates.training import Progress
+
+app = typer.Typer(help="Make, look at and check surrogates.", no_args_is_help=True, rich_markup_mode=None)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a surrogate on the shelf.")]
+
+
+@app.command("list")
+def list_surrogates() -> None:
+    """List the surrogates on the shelf, one a line: name, net, size in kB, purpose."""
+    from ulecli.shelf import load_card, names
+
+    for name in names():
+        card = load_card(name)
+        size = sum(stamp.bytes for stamp in card.files.values()) // 1000
+        print(f"{name:14} {card.net['name']:8} {size:6} kB  {card.purpose}")
+
+
+@app.command()
+def show(name: Name) -> None:
+    """Print the card of a surrogate as JSON: data, protocol, command, sha256, measured effect, limits."""
+    from ulecli.shelf import load_card
+
+    print(json.dumps(asdict(load_card(name)), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Default: all.")] = None,
+) -> None:
+    """Check that every file of a surrogate is what its card says (exit code 8 if not)."""
+    from ulecli import shelf
+    from ulecli.errors import ModelError
+
+    wanted = names or shelf.names()
+    if not wanted:
+        raise ModelError(f"there is no surrogate in {shelf.directory()}; reinstall ulecli")
+    for name in wanted:
+        for file in shelf.load_card(name).files:
+            shelf.verified_bytes(name, Path(file).suffix)
+        print(f"{name}: as its card says")
+
+
+@app.command()
+def export(
+    name: Name,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The ONNX file to write.")],
+) -> None:
+    """Write a surrogate's gradient graph (loss and input gradient) anew from its verified weights."""
+    _need_torch()
+    from ulecli.perturb.onnx_graph import gradient_graph
+    from ulecli.perturb.weights import load_net
+    from ulecli.shelf import load_card
+
+    graph = gradient_graph(load_net(name), load_card(name).net["channels"])
+    output.write_bytes(graph)
+    say(f"wrote {output} ({len(graph) // 1000} kB)")
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new surrogate.")],
+    recipe: Annotated[
+        str | None, typer.Option(metavar="RECIPE", help="What to make. Default: the recipe called NAME.")
+    ] = None,
+    data: Annotated[
+        str, typer.Option(metavar="cifar10|FOLDER", help="CIFAR-10, or a folder with a folder per class.")
+    ] = "cifar10",
+    data_root: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Holds cifar-10-batches-py. Default: $ULECLI_DATA, else data."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Where the three files go.")
+    ] = Path("models"),
+    batches: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Training steps. Default: the recipe's.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Decides all randomness.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.AUTO,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="CPU threads. Default: torch's.")
+    ] = None,
+    deltas: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npy", help="Also protect the training images: write their delta, int8."),
+    ] = None,
+) -> None:
+    r"""Train a surrogate by amortised min-min; an interrupted training is taken up where it was.
+
+    \b
+    Examples:
+      ulecli surrogate train photo --data-root ~/data
+      ulecli surrogate train mine --recipe cifar-linear --data ~/pictures -o ~/surrogates
+    """
+    _need_torch()
+    import torch
+
+    from ulecli.surrogates.export import write_surrogate
+    from ulecli.surrogates.recipe import find_recipe
+    from ulecli.surrogates.training import Training
+
+    if threads:
+        torch.set_num_threads(threads)
+    chosen = find_recipe(recipe or name)
+    if batches:
+        chosen = replace(chosen, batches=batches)
+    where = _torch_device(device)
+    pictures = _pictures(data, data_root, chosen.grid if data != "cifar10" else None)
+    say(f"training {name} by the recipe {recipe or name} on {where.type}, {chosen.batches} batches")
+    output.mkdir(parents=True, exist_ok=True)
+    checkpoint = output / f"{name}.checkpoint"
+    training = Training(chosen, pictures, seed=seed, device=where)
+    with _bar(chosen.batches) as progress:
+        net = training.run(checkpoint, progress)
+    words = "CIFAR-10, the 50,000 training images" if data == "cifar10" else f"{len(pictures)} own images"
+    if deltas:
+        _write_deltas(net, pictures, chosen, deltas, where)
+    write_surrogate(
+        name,
+        net,
+        chosen,
+        output,
+        classes=training.classes,
+        data=words,
+        command=_command(name, recipe, data, batches, seed),
+        seed=seed,
+        accuracy=training.accuracy,
+    )
+    checkpoint.unlink(missing_ok=True)
+    say(
+        f"wrote {output / name}.safetensors, .onnx and .json; right on its own delta: {training.accuracy:.0%}"
+    )
+
+
+def _need_torch() -> None:
+    try:
+        import onnx  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(f"this needs {error.name}: pip install 'ulecli[torch]'") from error
+
+
+def _torch_device(device: Device) -> torch.device:
+    import torch
+
+    usable = {Device.CUDA: torch.cuda.is_available(), Device.MPS: torch.backends.mps.is_available()}
+    if device is Device.AUTO:
+        return torch.device(next((kind.value for kind, there in usable.items() if there), "cpu"))
+    if not usable.get(device, True):
+        raise DeviceUnavailable(f"--device {device.value}: torch can't use one here; choose --device cpu")
+    return torch.device(device.value)
+
+
+def _pictures(data: str, root: Path | None, side: int | None) -> ImageSet:
+    from ulecli.data import cifar10, default_root, image_folder
+
+    if side is None:
+        return cifar10(root or default_root(), train=True)
+    return image_folder(Path(data), side)
+
+
+def _write_deltas(
+    net: torch.nn.Sequential, pictures: ImageSet, recipe: Recipe, path: Path, where: torch.device
+) -> None:
+    import numpy as np
+    import torch
+
+    from ulecli.errors import UsageError
+    from ulecli.perturb.sets import set_delta
+
+    if recipe.codes:
+        raise UsageError("--deltas needs a recipe whose labels are the classes of the data set")
+    delta = set_delta(
+        net,
+        pictures.images,
+        pictures.labels,
+        recipe.protection,
+        epsilon=recipe.epsilon,
+        device=str(where),
+    )
+    np.save(path, delta.to(torch.int8).numpy())
+    say(f"wrote {path}: delta of {len(delta)} images in levels, int8 {tuple(delta.shape)}")
+
+
+def _command(name: str, recipe: str | None, data: str, batches: int | None, seed: int) -> str:
+    """Return the command that makes the surrogate again, without paths of this machine."""
+    words = ["ulecli surrogate train", name]
+    words += [f"--recipe {recipe}"] if recipe else []
+    words += ["--data FOLDER"] if data != "cifar10" else []
+    words += [f"--batches {batches}"] if batches else []
+    return " ".join([*words, f"--seed {seed}"])
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Progress | None]:
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("training", total=total)
+
+        def advance(done: int, loss: float, accuracy: float) -> None:
+            bar.update(task, completed=done, description=f"loss {loss:.2f}, right {accuracy:.0%}")
+
+        yield advance

@@ -1,0 +1,96 @@
+"""The three files of a surrogate: weights, gradient graph and card, written together."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from ulecli import __version__
+from ulecli.perturb.onnx_graph import gradient_graph
+from ulecli.shelf import Card, stamp_of, write_card
+from ulecli.surrogates.recipe import Recipe
+
+
+def write_surrogate(
+    name: str,
+    net: nn.Sequential,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    classes: int,
+    data: str,
+    command: str,
+    seed: int,
+    accuracy: float,
+) -> Card:
+    """Write `name`.safetensors, `name`.onnx and, last, the card that vouches for them.
+
+    Args:
+        name: Stem of the files, and the name that users type.
+        net: Trained, in evaluation mode.
+        recipe: What it was trained by.
+        folder: Where the files go; made if missing.
+        classes: Number of classes or codes.
+        data: What it was trained on, in words.
+        command: The command line that makes it again.
+        seed: Of the training.
+        accuracy: Share of protected training images that the surrogate got right at the end, 0 to 1.
+
+    Returns:
+        The card, whose measured effect is still empty.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
+    files = {
+        f"{name}.safetensors": save(weights),
+        f"{name}.onnx": gradient_graph(net.cpu(), recipe.protection.channels),
+    }
+    for file, content in files.items():
+        draft = folder / f"{file}.part"
+        draft.write_bytes(content)
+        draft.replace(folder / file)
+    card = Card(
+        name=name,
+        purpose=recipe.purpose,
+        net={**recipe.net, "channels": recipe.protection.channels, "classes": classes},
+        data=data,
+        protocol=_protocol(recipe, accuracy),
+        command=command,
+        seeds=(seed,),
+        versions=_versions(),
+        files={file: stamp_of(content) for file, content in files.items()},
+        effect=(),
+        limits=recipe.limits,
+    )
+    write_card(card, folder)
+    return card
+
+
+def _protocol(recipe: Recipe, accuracy: float) -> Mapping[str, Any]:
+    entries = recipe.to_card()
+    # The reader of a card, `SurrogatePerturber`, needs the grid and the protection's PGD and nothing else.
+    pgd = entries.pop("protection")
+    return {
+        "grid": entries.pop("grid"),
+        "variant": recipe.protection.variant,
+        "pgd": pgd,
+        "made_by": entries,
+        "accuracy_on_delta": round(accuracy, 3),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"ulecli": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    for package in ("numpy", "onnx", "safetensors"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # vendored by a distribution; the others still tell
+            continue
+    return found

@@ -1,0 +1,169 @@
+"""Amortised min-min training: Equation 3 of 'Going Grayscale' without any per-image state.
+
+The paper keeps a delta for every image and improves all of them between short trainings of the surrogate. Here
+every batch makes its delta afresh, by a few PGD steps against the surrogate of that moment, and the surrogate
+then takes one step on images + delta. Nothing is remembered but the surrogate, so that, frozen, it protects
+images that it has never seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ulecli.data import ImageSet
+from ulecli.errors import UsageError
+from ulecli.nets import make_net
+from ulecli.perturb.pgd import draw, minimise
+from ulecli.perturb.torch_oracle import TorchOracle, store
+from ulecli.seeding import seeded
+from ulecli.surrogates.images import WorkingImages
+from ulecli.surrogates.recipe import Recipe
+from ulecli.transforms import see
+from ulecli.units import to_unit
+
+CHECKPOINT_EVERY = 100
+"""Steps between two checkpoints; a few seconds of work."""
+
+Progress = Callable[[int, float, float], None]
+"""Called after each step with the number of steps done, the loss, and the share of right answers so far."""
+
+
+class Training:
+    """One training that can be interrupted and taken up again.
+
+    Attributes:
+        net: The surrogate.
+        done: Steps taken.
+        accuracy: Running share of the batch that the surrogate gets right on images + delta, 0 to 1.
+    """
+
+    def __init__(self, recipe: Recipe, data: ImageSet, *, seed: int, device: torch.device) -> None:
+        """Set up step 0.
+
+        Args:
+            recipe: What to train, and how.
+            data: Images and, unless the recipe draws codes, their classes.
+            seed: Decides initial weights, batches, codes, views and starts.
+            device: Where everything runs; bfloat16 on the CPU.
+        """
+        self.recipe, self.seed, self.device = recipe, seed, device
+        self.classes = recipe.codes or len(data.classes)
+        channels = recipe.training.channels
+        settings = dict(recipe.net)
+        with seeded(seed):
+            net = make_net(settings.pop("name"), channels=channels, classes=self.classes, **settings)
+        self.net = net.to(device, memory_format=torch.channels_last)
+        self.images = WorkingImages(
+            data.images, recipe.source, channels=channels, mosaic=recipe.mosaic, device=device
+        )
+        self.labels = data.labels
+        self.oracle = TorchOracle(self.net, device, autocast=device.type == "cpu" and channels_last_pays(net))
+        self.optimizer = torch.optim.SGD(
+            self.net.parameters(), lr=recipe.rate, momentum=0.9, nesterov=True, weight_decay=recipe.decay
+        )
+        self.rng = np.random.default_rng(seed)
+        self.done, self.accuracy = 0, 0.0
+
+    def run(self, checkpoint: Path | None = None, progress: Progress | None = None) -> nn.Sequential:
+        """Train to the end and return the frozen surrogate, in evaluation mode.
+
+        Args:
+            checkpoint: Taken up if it exists, written now and then, and left for the caller to delete.
+            progress: Told of every step.
+
+        Raises:
+            UsageError: the checkpoint belongs to another recipe or seed.
+        """
+        if checkpoint is not None and checkpoint.exists():
+            self._resume(checkpoint)
+        while self.done < self.recipe.batches:
+            loss = self.step()
+            if progress is not None:
+                progress(self.done, loss, self.accuracy)
+            if checkpoint is not None and self.done % CHECKPOINT_EVERY == 0:
+                self._save(checkpoint)
+        return self._freeze(True)
+
+    def step(self) -> float:
+        """Make a batch's delta, take one step of the surrogate on it, and return the loss."""
+        recipe = self.recipe
+        images, labels = self._batch()
+        self._freeze(True)
+        delta = minimise(
+            self.oracle, images, labels, recipe.training, self.rng, epsilon=to_unit(self._epsilon())
+        )
+        self._freeze(False)
+        view = draw(recipe.training.augment, self.rng, len(images), recipe.grid, None)
+        logits = self.oracle.logits(store(see((images + delta).clip(0, 1), view), view))
+        loss = functional.cross_entropy(logits, labels)
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.rate * self._warmth()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        right = (logits.argmax(1) == labels).float().mean().item()
+        self.accuracy += (right - self.accuracy) * max(0.05, 1 / (self.done + 1))
+        self.done += 1
+        return loss.item()
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        indices = torch.from_numpy(self.rng.integers(0, self.images.count, self.recipe.batch_size))
+        images = self.images.batch(indices, self.rng)
+        if self.recipe.codes:
+            codes = self.rng.integers(0, self.recipe.codes, self.recipe.batch_size)
+            return images, torch.from_numpy(codes).to(self.device)
+        return images, self.labels[indices].to(self.device)
+
+    def _epsilon(self) -> float:
+        left = max(0.0, 1 - self.done / (0.5 * self.recipe.batches))
+        return self.recipe.epsilon + (self.recipe.first_epsilon - self.recipe.epsilon) * left
+
+    def _warmth(self) -> float:
+        position = (self.done + 1) / self.recipe.batches
+        return min(position / 0.2, (1 - position) / 0.8 + 1e-3)
+
+    def _freeze(self, frozen: bool) -> nn.Sequential:
+        return self.net.train(not frozen).requires_grad_(not frozen)
+
+    def _identity(self) -> dict[str, Any]:
+        # Limits and purpose are words on the card; they don't change what is trained.
+        return asdict(replace(self.recipe, purpose="", limits=())) | {"seed": self.seed}
+
+    def _save(self, checkpoint: Path) -> None:
+        state = {
+            "identity": repr(self._identity()),
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": repr(self.rng.bit_generator.state),
+            "done": self.done,
+            "accuracy": self.accuracy,
+        }
+        draft = checkpoint.with_name(checkpoint.name + ".part")
+        torch.save(state, draft)
+        draft.replace(checkpoint)
+
+    def _resume(self, checkpoint: Path) -> None:
+        import ast
+
+        state = torch.load(checkpoint, map_location=self.device, weights_only=True)
+        if state["identity"] != repr(self._identity()):
+            raise UsageError(
+                f"{checkpoint} is of a training with another recipe or seed; delete it to start anew"
+            )
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.rng.bit_generator.state = ast.literal_eval(state["rng"])
+        self.done, self.accuracy = state["done"], state["accuracy"]
+
+
+def channels_last_pays(net: nn.Module) -> bool:
+    """Tell whether a net convolves: only then is bfloat16 worth its rounding on a CPU."""
+    return any(isinstance(layer, nn.Conv2d) for layer in net.modules())

@@ -11,10 +11,10 @@ from ulecli.errors import ModelError
 from ulecli.nets import make_net
 from ulecli.perturb.onnx_graph import gradient_graph
 from ulecli.perturb.onnx_oracle import OnnxOracle
-from ulecli.perturb.onnx_oracle import store as numpy_store
+from ulecli.perturb.onnx_oracle import look as numpy_look
 from ulecli.perturb.pgd import draw, minimise
 from ulecli.perturb.settings import PgdSettings
-from ulecli.perturb.torch_oracle import TorchOracle, store
+from ulecli.perturb.torch_oracle import TorchOracle, look
 from ulecli.seeding import seeded
 from ulecli.views import View, ViewPolicy, axis_matrix
 
@@ -98,7 +98,7 @@ def test_both_backends_store_alike(channels: int, quality: int, bits: int) -> No
     view = View(unchanged, unchanged, quality, bits)
     levels = np.random.default_rng(0).integers(0, 256, (5, channels, 16, 16))
     images = (levels / 255).astype(np.float32)
-    ours, theirs = numpy_store(images, view), store(torch.from_numpy(images), view).numpy()
+    ours, theirs = numpy_look(images, view), look(torch.from_numpy(images), view).numpy()
     np.testing.assert_allclose(ours, theirs, atol=3 / 255 if quality and channels == 3 else 1.01 / 255)
     assert np.abs(ours - theirs).mean() < 1e-3
 

@@ -14,7 +14,7 @@ from ulecli.perturb.pgd import minimise
 from ulecli.perturb.settings import PgdSettings
 from ulecli.perturb.torch_oracle import TorchOracle
 from ulecli.seeding import seeded
-from ulecli.views import ViewPolicy, axis_matrix
+from ulecli.views import ViewPolicy
 
 CPU = torch.device("cpu")
 EPSILON = 8 / 255
@@ -163,7 +163,3 @@ def test_settings_survive_the_card() -> None:
     assert PgdSettings.from_card(json.loads(json.dumps(chosen.to_card()))) == chosen
     with pytest.raises(ModelError, match="reinstall"):
         PgdSettings.from_card({"augment": None, "pace": 3})
-
-
-def test_the_identity_view_changes_nothing() -> None:
-    np.testing.assert_array_equal(axis_matrix([0.0], [1.0], 5, 5)[0], np.eye(5))

@@ -95,7 +95,7 @@ def _with_torch(name: str, device: Device, threads: int) -> tuple[Oracle, str] |
     if not usable[device]:
         return None
     where = torch.device(device.value)
-    net = load_net(name).to(where, memory_format=torch.channels_last)
+    net = load_net(name).to(where)
     model = f" {torch.cuda.get_device_name()}" if device is Device.CUDA else ""
     return TorchOracle(net, where, autocast=device is Device.CPU), (
         f"{device.value}{model} (torch {torch.__version__})"

@@ -207,7 +207,7 @@ _RULES: dict[type[nn.Module], Callable[[_Graph, nn.Module, str], tuple[str, Back
 
 
 def _model(graph: _Graph, channels: int) -> bytes:
-    pictures = ["N", channels, "H", "W"]
+    pictures: list[str | int | None] = ["N", channels, "H", "W"]
     inputs = [
         helper.make_tensor_value_info("images", TensorProto.FLOAT, pictures),
         helper.make_tensor_value_info("labels", TensorProto.INT64, ["N"]),

@@ -78,17 +78,21 @@ class OnnxOracle:
         """Return -1, 0 or 1 for each value."""
         return np.sign(values)
 
-    def gradient(self, images: Floats, delta: Floats, labels: NDArray[np.int64], view: View) -> Floats:
+    def gradient(self, images: Floats, delta: Floats, labels: NDArray[np.int64], view: View | None) -> Floats:
         """Return the gradient of the summed cross-entropy by delta; see `Oracle.gradient`."""
         shown = images + delta
-        seen = store(view.see(shown.clip(0, 1)), view)
+        seen = look(shown.clip(0, 1), view)
         outputs: list[Any] = self.session.run(["gradient"], {"images": seen, "labels": labels})
-        carried: Floats = view.adjoint(outputs[0]) * ((shown >= 0) & (shown <= 1))
-        return carried
+        gradient: Floats = outputs[0] if view is None else view.adjoint(outputs[0])
+        inside: Floats = gradient * ((shown >= 0) & (shown <= 1))
+        return inside
 
 
-def store(seen: Floats, view: View) -> Floats:
-    """Return what JPEG or posterising leave of the seen images (N, C, h, w), unit scale."""
+def look(shown: Floats, view: View | None) -> Floats:
+    """Return the images (N, C, S, S) as the net sees them, (N, C, h, w): cropped, resized and stored."""
+    if view is None:
+        return np.ascontiguousarray(shown, np.float32)
+    seen = view.see(shown)
     if not view.quality and view.bits == 8:
         return np.ascontiguousarray(seen, np.float32)
     levels = np.rint(seen * LEVELS).clip(0, LEVELS).astype(np.uint8)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulecli.perturb.settings import PgdSettings
-from ulecli.views import Floats, View, ViewPolicy, axis_matrix
+from ulecli.views import Floats, View, ViewPolicy
 
 Array = Any
 """A float array (N, C, S, S) of the oracle's own kind: numpy.ndarray or torch.Tensor."""
@@ -34,7 +34,7 @@ class Oracle(Protocol):
         """Return -1, 0 or 1 for each value."""
         ...
 
-    def gradient(self, images: Array, delta: Array, labels: Array, view: View) -> Array:
+    def gradient(self, images: Array, delta: Array, labels: Array, view: View | None) -> Array:
         """Return the gradient of the summed cross-entropy of ``view(clip(images + delta, 0, 1))`` by delta.
 
         JPEG and posterising of the view are passed straight through.
@@ -43,7 +43,7 @@ class Oracle(Protocol):
             images: (N, C, S, S), unit scale.
             delta: (N, C, S, S), unit scale.
             labels: (N,) classes or codes, in whatever integer array the oracle takes.
-            view: What the images go through.
+            view: What the images go through; None for nothing.
 
         Returns:
             (N, C, S, S).
@@ -100,12 +100,9 @@ def minimise(
 
 def draw(
     policy: ViewPolicy | None, rng: np.random.Generator, count: int, cells: int, aspects: Floats | None
-) -> View:
-    """Draw a view for `count` images of `cells` x `cells`; no policy means that they are seen as they are."""
-    if policy is not None:
-        return policy.draw(rng, count, cells, aspects=aspects)
-    unchanged = axis_matrix([0.0], [1.0], cells, cells)
-    return View(unchanged, unchanged)
+) -> View | None:
+    """Draw a view for `count` images of `cells` x `cells`; without a policy they are seen as they are."""
+    return None if policy is None else policy.draw(rng, count, cells, aspects=aspects)
 
 
 def _start(rng: np.random.Generator, shape: tuple[int, ...], radius: float) -> Floats:

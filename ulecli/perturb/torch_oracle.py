@@ -42,15 +42,16 @@ class TorchOracle:
         """Return -1, 0 or 1 for each value."""
         return values.sign()
 
-    def gradient(self, images: Tensor, delta: Tensor, labels: Tensor, view: View) -> Tensor:
+    def gradient(self, images: Tensor, delta: Tensor, labels: Tensor, view: View | None) -> Tensor:
         """Return the gradient of the summed cross-entropy by delta; see `Oracle.gradient`."""
-        axes = axes_of(view, images)
         shown = images + delta
-        seen = store(see(shown.clip(0, 1), axes), view).requires_grad_(True)
+        seen = look(shown.clip(0, 1), view).requires_grad_(True)
         loss = functional.cross_entropy(self.logits(seen), labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, seen)
-        back = axes.rows[:, None].mT @ gradient.float() @ axes.columns[:, None]
-        return back * ((shown >= 0) & (shown <= 1))
+        if view is not None:
+            axes = axes_of(view, images)
+            gradient = axes.rows[:, None].mT @ gradient @ axes.columns[:, None]
+        return gradient * ((shown >= 0) & (shown <= 1))
 
     def logits(self, seen: Tensor) -> Tensor:
         """Return float32 logits (N, K) of what the net sees (N, C, h, w)."""
@@ -59,9 +60,10 @@ class TorchOracle:
         return answer.float()
 
 
-def store(seen: Tensor, view: View) -> Tensor:
-    """Return what JPEG or posterising leave of the seen images (N, C, h, w), detached."""
+def look(shown: Tensor, view: View | None) -> Tensor:
+    """Return the images (N, C, S, S) as the net sees them, (N, C, h, w): cropped, resized, stored, detached."""
     with torch.no_grad():
-        if view.quality:
-            return jpeg_dct(seen, view.quality)
-        return posterize(seen, view.bits) if view.bits < 8 else seen.clone()
+        seen = shown.clone() if view is None else see(shown, view)
+        if view is None or not (view.quality or view.bits < 8):
+            return seen
+        return jpeg_dct(seen, view.quality) if view.quality else posterize(seen, view.bits)

@@ -27,8 +27,8 @@ class WorkingImages:
             stored: uint8 (M, 3, H, H).
             augment: Crop, flip and scale of each image; its single size is the side of the working image.
             channels: 1 turns the images gray, 3 leaves RGB.
-            mosaic: Share of batches whose images are 2x2 or 3x3 tiles of stored ones. Small images enlarged to
-                the working size have no fine texture; tiles of them have as much as a photo does.
+            mosaic: Share of batches whose images are 2x2 or 3x3 tiles of stored ones. Small images enlarged
+                to the working size have no fine texture; tiles of them have as much as a photo does.
             device: Where batches are made.
         """
         self.count = len(stored)

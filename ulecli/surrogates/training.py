@@ -1,9 +1,9 @@
 """Amortised min-min training: Equation 3 of 'Going Grayscale' without any per-image state.
 
-The paper keeps a delta for every image and improves all of them between short trainings of the surrogate. Here
-every batch makes its delta afresh, by a few PGD steps against the surrogate of that moment, and the surrogate
-then takes one step on images + delta. Nothing is remembered but the surrogate, so that, frozen, it protects
-images that it has never seen.
+The paper keeps a delta for every image and improves all of them between short trainings of the surrogate.
+Here every batch makes its delta afresh, by a few PGD steps against the surrogate of that moment, and the
+surrogate then takes one step on images + delta. Nothing is remembered but the surrogate, so that, frozen, it
+protects images that it has never seen.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from ulecli.data import ImageSet
 from ulecli.errors import UsageError
 from ulecli.nets import make_net
 from ulecli.perturb.pgd import draw, minimise
-from ulecli.perturb.torch_oracle import TorchOracle, store
+from ulecli.perturb.torch_oracle import TorchOracle, look
 from ulecli.seeding import seeded
 from ulecli.surrogates.images import WorkingImages
 from ulecli.surrogates.recipe import Recipe
-from ulecli.transforms import see
 from ulecli.units import to_unit
 
 CHECKPOINT_EVERY = 100
@@ -60,7 +59,7 @@ class Training:
         settings = dict(recipe.net)
         with seeded(seed):
             net = make_net(settings.pop("name"), channels=channels, classes=self.classes, **settings)
-        self.net = net.to(device, memory_format=torch.channels_last)
+        self.net: nn.Sequential = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.images = WorkingImages(
             data.images, recipe.source, channels=channels, mosaic=recipe.mosaic, device=device
         )
@@ -102,7 +101,7 @@ class Training:
         )
         self._freeze(False)
         view = draw(recipe.training.augment, self.rng, len(images), recipe.grid, None)
-        logits = self.oracle.logits(store(see((images + delta).clip(0, 1), view), view))
+        logits = self.oracle.logits(look((images + delta).clip(0, 1), view))
         loss = functional.cross_entropy(logits, labels)
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.rate * self._warmth()
@@ -131,7 +130,8 @@ class Training:
         return min(position / 0.2, (1 - position) / 0.8 + 1e-3)
 
     def _freeze(self, frozen: bool) -> nn.Sequential:
-        return self.net.train(not frozen).requires_grad_(not frozen)
+        self.net.train(not frozen).requires_grad_(not frozen)
+        return self.net
 
     def _identity(self) -> dict[str, Any]:
         # Limits and purpose are words on the card; they don't change what is trained.

@@ -72,8 +72,8 @@ class View:
     Attributes:
         rows: (N or 1, h, H) float32.
         columns: (N or 1, w, W) float32.
-        quality: JPEG quality that the seen image is stored with, 1 to 100; 0 for none.
-        bits: Bits per channel that are left of the seen image; 8 for all.
+        quality: JPEG quality that the image is stored with before it is seen, 1 to 100; 0 for none.
+        bits: Bits per channel that are left of the image before it is seen; 8 for all.
     """
 
     rows: Floats
@@ -82,7 +82,7 @@ class View:
     bits: int = 8
 
     def see(self, images: Floats) -> Floats:
-        """Return (N, C, h, w): the images (N, C, H, W) through this view, before JPEG and posterising."""
+        """Return (N, C, h, w): the images (N, C, H, W), as they are stored, through this view."""
         resampled: Floats = self.rows[:, None] @ images
         seen: Floats = resampled @ self.columns[:, None].swapaxes(2, 3)
         return seen
@@ -107,10 +107,10 @@ class ViewPolicy:
         ratio: Largest distortion of a crop's aspect; torchvision's RandomResizedCrop uses 4/3.
         shift: Largest shift in cells instead of a crop, as a padded random crop does; 0 for none.
         flip: Chance of a mirror image.
-        jpeg: Chance that the seen image has been through JPEG.
+        jpeg: Chance that the image has been through JPEG before.
         quality: Smallest and largest JPEG quality.
         blur: Chance of a Gaussian blur of 0.3 to 1 seen pixels.
-        posterize: Chance that the seen image keeps only `bits` bits per channel.
+        posterize: Chance that the image has kept only `bits` bits per channel.
         bits: Bits per channel that posterising leaves.
     """
 

@@ -89,13 +89,16 @@ class OnnxOracle:
 
 
 def look(shown: Floats, view: View | None) -> Floats:
-    """Return the images (N, C, S, S) as the net sees them, (N, C, h, w): cropped, resized and stored."""
+    """Return the images (N, C, S, S) as the net sees them, (N, C, h, w): stored, then cropped and resized."""
     if view is None:
         return np.ascontiguousarray(shown, np.float32)
-    seen = view.see(shown)
-    if not view.quality and view.bits == 8:
-        return np.ascontiguousarray(seen, np.float32)
-    levels = np.rint(seen * LEVELS).clip(0, LEVELS).astype(np.uint8)
+    if view.quality or view.bits < 8:
+        shown = _stored(shown, view)
+    return np.ascontiguousarray(view.see(shown), np.float32)
+
+
+def _stored(shown: Floats, view: View) -> Floats:
+    levels = np.rint(shown * LEVELS).clip(0, LEVELS).astype(np.uint8)
     if view.quality:
         levels = np.stack([_through_jpeg(image, view.quality) for image in levels])
     else:

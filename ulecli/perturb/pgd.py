@@ -35,9 +35,9 @@ class Oracle(Protocol):
         ...
 
     def gradient(self, images: Array, delta: Array, labels: Array, view: View | None) -> Array:
-        """Return the gradient of the summed cross-entropy of ``view(clip(images + delta, 0, 1))`` by delta.
+        """Return the gradient of the summed cross-entropy of ``view(stored(clip(images + delta, 0, 1)))``.
 
-        JPEG and posterising of the view are passed straight through.
+        It is by delta, and passes straight through the JPEG or posterising of the storage.
 
         Args:
             images: (N, C, S, S), unit scale.

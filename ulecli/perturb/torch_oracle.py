@@ -61,9 +61,12 @@ class TorchOracle:
 
 
 def look(shown: Tensor, view: View | None) -> Tensor:
-    """Return the images (N, C, S, S) as the net sees them, (N, C, h, w): cropped, resized, stored, detached."""
+    """Return the images (N, C, S, S) as the net sees them, (N, C, h, w): stored, then cropped and resized."""
     with torch.no_grad():
-        seen = shown.clone() if view is None else see(shown, view)
-        if view is None or not (view.quality or view.bits < 8):
-            return seen
-        return jpeg_dct(seen, view.quality) if view.quality else posterize(seen, view.bits)
+        if view is None:
+            return shown.clone()
+        if view.quality:
+            shown = jpeg_dct(shown, view.quality)
+        elif view.bits < 8:
+            shown = posterize(shown, view.bits)
+        return see(shown, view)

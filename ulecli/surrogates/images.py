@@ -18,32 +18,33 @@ class WorkingImages:
         count: Number of stored images.
     """
 
-    def __init__(
-        self, stored: Tensor, augment: ViewPolicy, *, channels: int, mosaic: float, device: torch.device
-    ) -> None:
+    def __init__(self, stored: Tensor, augment: ViewPolicy, *, channels: int, device: torch.device) -> None:
         """Take hold of a data set.
 
         Args:
             stored: uint8 (M, 3, H, H).
             augment: Crop, flip and scale of each image; its single size is the side of the working image.
             channels: 1 turns the images gray, 3 leaves RGB.
-            mosaic: Share of batches whose images are 2x2 or 3x3 tiles of stored ones. Small images enlarged
-                to the working size have no fine texture; tiles of them have as much as a photo does.
             device: Where batches are made.
         """
         self.count = len(stored)
         self._stored = stored.to(device)
         self._augment = augment
         self._channels = channels
-        self._mosaic = mosaic
 
-    def batch(self, indices: Tensor, rng: np.random.Generator) -> Tensor:
-        """Return (N, channels, S, S), unit scale, of the images with these indices (N,).
+    def batch(self, indices: Tensor, rng: np.random.Generator, *, tiles: int = 1) -> Tensor:
+        """Return augmented images.
 
-        In a mosaic batch the indexed image is one tile of several, so that only codes, not classes, are
-        labels for it.
+        Args:
+            indices: (N,) of the stored images.
+            rng: Draws crops, flips and tiles.
+            tiles: 1 for the images themselves. With more, each is one of `tiles` x `tiles` stored images in a
+                mosaic: small images enlarged to the working size have no fine texture, but tiles of them have
+                as much as a photo does. A mosaic has no class.
+
+        Returns:
+            (N, channels, S, S), unit scale.
         """
-        tiles = int(rng.integers(2, 4)) if rng.random() < self._mosaic else 1
         images = self._unit(indices) if tiles == 1 else self._tiled(indices, tiles, rng)
         return see(images, self._augment.draw(rng, len(images), images.shape[-1]))
 

@@ -20,9 +20,13 @@ class Recipe:
         purpose: What it is for, in one sentence; goes on the card.
         net: Name of the net and its settings, without `channels` and `classes`.
         grid: Side S of the square working image, on whose cells delta lives.
-        codes: Number K of random codes drawn as labels; 0 takes the classes of the data set instead.
+        codes: Number K of codes that the surrogate tells apart, for images whose classes nobody knows; the
+            labels it learns first are those of K groups of alike images. 0 takes the classes of the data set.
         source: Aug(x): what stored images go through before delta is added; its one size is `grid`.
-        mosaic: Share of batches made of tiled images; only with codes.
+        guided: Share of the training at whose end random labels set in, 0 to 1.
+        random_labels: Share of later batches whose labels are drawn at random, so that only delta can tell
+            the surrogate what they are.
+        mosaic: Share of the random batches whose images are tiled.
         training: PGD inside the training loop.
         protection: PGD of the frozen surrogate.
         batches: Number of training steps.
@@ -49,6 +53,8 @@ class Recipe:
     batch_size: int
     rate: float
     codes: int = 0
+    guided: float = 1.0
+    random_labels: float = 0.0
     mosaic: float = 0.0
     decay: float = 5e-4
     epsilon: int = 8
@@ -60,8 +66,9 @@ class Recipe:
             raise UsageError(f"the source makes images of {self.source.sizes}, but the grid is {self.grid}")
         if self.training.gray is not self.protection.gray:
             raise UsageError("training and protection must both be gray or both RGB")
-        if self.mosaic and not self.codes:
-            raise UsageError("tiles of several images have no one class: mosaic needs codes")
+        shares = (self.guided, self.random_labels, self.mosaic)
+        if not all(0 <= share <= 1 for share in shares):
+            raise UsageError(f"guided, random_labels and mosaic are {shares}, but are shares of 1")
         if min(self.batches, self.batch_size) < 1:
             raise UsageError("training needs at least one batch of at least one image")
 

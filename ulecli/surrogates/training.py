@@ -24,6 +24,7 @@ from ulecli.nets import make_net
 from ulecli.perturb.pgd import draw, minimise
 from ulecli.perturb.torch_oracle import TorchOracle, look
 from ulecli.seeding import seeded
+from ulecli.surrogates.groups import alike
 from ulecli.surrogates.images import WorkingImages
 from ulecli.surrogates.recipe import Recipe
 from ulecli.units import to_unit
@@ -49,7 +50,7 @@ class Training:
 
         Args:
             recipe: What to train, and how.
-            data: Images and, unless the recipe draws codes, their classes.
+            data: Images and, unless the recipe has codes, their classes.
             seed: Decides initial weights, batches, codes, views and starts.
             device: Where everything runs; bfloat16 on the CPU.
         """
@@ -60,10 +61,8 @@ class Training:
         with seeded(seed):
             net = make_net(settings.pop("name"), channels=channels, classes=self.classes, **settings)
         self.net: nn.Sequential = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.images = WorkingImages(
-            data.images, recipe.source, channels=channels, mosaic=recipe.mosaic, device=device
-        )
-        self.labels = data.labels
+        self.images = WorkingImages(data.images, recipe.source, channels=channels, device=device)
+        self.labels = alike(data.images, recipe.codes, seed=seed) if recipe.codes else data.labels
         self.oracle = TorchOracle(self.net, device, autocast=device.type == "cpu" and channels_last_pays(net))
         self.optimizer = torch.optim.SGD(
             self.net.parameters(), lr=recipe.rate, momentum=0.9, nesterov=True, weight_decay=recipe.decay
@@ -114,12 +113,16 @@ class Training:
         return loss.item()
 
     def _batch(self) -> tuple[Tensor, Tensor]:
-        indices = torch.from_numpy(self.rng.integers(0, self.images.count, self.recipe.batch_size))
-        images = self.images.batch(indices, self.rng)
-        if self.recipe.codes:
-            codes = self.rng.integers(0, self.recipe.codes, self.recipe.batch_size)
-            return images, torch.from_numpy(codes).to(self.device)
-        return images, self.labels[indices].to(self.device)
+        recipe, rng = self.recipe, self.rng
+        indices = torch.from_numpy(rng.integers(0, self.images.count, recipe.batch_size))
+        guided = self.done < recipe.guided * recipe.batches
+        if guided or rng.random() >= recipe.random_labels:
+            images, labels = self.images.batch(indices, rng), self.labels[indices]
+        else:
+            tiles = int(rng.integers(2, 4)) if rng.random() < recipe.mosaic else 1
+            images = self.images.batch(indices, rng, tiles=tiles)
+            labels = torch.from_numpy(rng.integers(0, self.classes, recipe.batch_size))
+        return images, labels.to(self.device)
 
     def _epsilon(self) -> float:
         left = max(0.0, 1 - self.done / (0.5 * self.recipe.batches))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -106,7 +106,26 @@ _ONE_PATTERN = (
     "2-bit posterising and JPEG at quality 10 undo it; its delta is nearly one pattern for each class",
 )
 
+_COUNTERMEASURES = ViewPolicy(sizes=(32,), shift=4, jpeg=0.45, quality=(10, 30), posterize=0.25, bits=2)
+"""What a reactive exploiter does to CIFAR-10: stores it badly on purpose, then crops and flips."""
+
 RECIPES: dict[str, Recipe] = {
+    "cifar": Recipe(
+        purpose="protection of CIFAR-10 that survives gray, 2-bit posterising and JPEG at quality 10",
+        net={"name": "conv", "stem": 16, "widths": (16, 32, 64)},
+        grid=32,
+        source=_PADDED_CROP,
+        training=PgdSettings(steps=5, momentum=0.8, random_start=True, augment=_COUNTERMEASURES),
+        protection=PgdSettings(
+            steps=15, momentum=0.8, augment=replace(_COUNTERMEASURES, jpeg=0.6, posterize=0.2)
+        ),
+        batches=700,
+        batch_size=192,
+        rate=0.08,
+        guided=0.65,
+        random_labels=0.7,
+        limits=_CIFAR_LIMITS,
+    ),
     "cifar-linear": Recipe(
         purpose="fast protection of CIFAR-10 against exploiters without countermeasures but gray",
         net={"name": "linear"},

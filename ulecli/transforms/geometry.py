@@ -41,7 +41,7 @@ def axes_of(view: View, like: Tensor) -> Axes:
 
 
 def see(images: Tensor, view: View | Axes) -> Tensor:
-    """Look at images through a view: ``rows @ image @ columns.T``, before its JPEG and posterising.
+    """Look at images through a view: ``rows @ image @ columns.T``, whatever it is stored as.
 
     Args:
         images: (N, C, H, W) floating point, unit scale.

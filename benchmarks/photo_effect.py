@@ -142,12 +142,14 @@ class Noise:
     Attributes:
         grid: That of the surrogate which it is compared with.
         codes: As many as that surrogate's; they don't matter here.
+        families: One.
         device: What does the work, in words.
         label: What it is called in a summary.
     """
 
     device = "cpu (numpy)"
     label = "random signs"
+    families = 1
 
     def __init__(self, grid: int, codes: int) -> None:
         self.grid, self.codes = grid, codes

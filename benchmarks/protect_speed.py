@@ -73,7 +73,7 @@ def protect(source: Path, target: Path, jobs: int) -> list[str]:
 class StandIn:
     """A `Perturber` that costs a given time of a core per photo, not counting the time others have it."""
 
-    grid, codes, device, label = 128, 64, "cpu (stand-in)", "stand-in 00000000"
+    grid, codes, families, device, label = 128, 64, 1, "cpu (stand-in)", "stand-in 00000000"
 
     def __init__(self, milliseconds: float) -> None:
         self.cost = milliseconds / 1000

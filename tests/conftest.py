@@ -28,6 +28,7 @@ class FullSwing:
 
     grid = 32
     codes = 64
+    families = 1
     device = "a test"
     label = "swing 01234567"
 

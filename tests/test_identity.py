@@ -96,3 +96,14 @@ def test_identities_of_a_run_share_no_code_while_there_are_enough(names, codes, 
 
 def test_a_single_identity_has_its_own_code():
     assert assign_codes(["ada"], KEY, 64)["ada"].code == code_of("ada", KEY, 64)
+
+
+@given(names=st.sets(st.text(min_size=1), min_size=1, max_size=12), key=st.binary(min_size=32, max_size=32))
+def test_a_key_keeps_to_its_family_until_it_is_full(names, key) -> None:
+    assigned = assign_codes(names, key, 70, families=7)
+    home = code_of("anyone", key, 70, families=7) // 10
+    order = {one.code // 10 for one in assigned.values()}
+    composed = {unicodedata.normalize("NFC", name) for name in names}
+    expected = {home} if len(composed) <= 10 else {home, (home + 1) % 7}
+    assert order == expected
+    assert len({one.code for one in assigned.values()}) == len(composed)

@@ -39,13 +39,14 @@ class BatchingPerturber:
     Attributes:
         grid: As of the real one.
         codes: As of the real one.
+        families: As of the real one.
         device: As of the real one.
         label: As of the real one.
     """
 
     def __init__(self, perturber: Perturber) -> None:
         self._perturber = perturber
-        self.grid, self.codes = perturber.grid, perturber.codes
+        self.grid, self.codes, self.families = perturber.grid, perturber.codes, perturber.families
         self.device, self.label = perturber.device, perturber.label
         self._waiting: SimpleQueue[_Request | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="batches")

@@ -104,24 +104,35 @@ def load_or_create_key(path: Path) -> Key:
     return Key(path, secret, created=True)
 
 
-def code_of(name: str, key: bytes, codes: int) -> int:
+def code_of(name: str, key: bytes, codes: int, families: int = 1) -> int:
     """Return the code, 0 to codes - 1, that `name` has under `key`.
 
-    The name is compared in Unicode's composed form, so that it does not matter which system it was typed on.
+    The key alone chooses the family, because a surrogate tells the codes of one family best apart; the name
+    chooses the code in it. The name is compared in Unicode's composed form, so that it does not matter which
+    system it was typed on.
+
+    Args:
+        name: The identity.
+        key: The user's secret.
+        codes: Number K of codes.
+        families: Number of families that the codes fall into, `codes / families` in a row each.
     """
-    return next(_sequence(name, key, codes))
+    size = codes // families
+    return _home(key, families) * size + next(_sequence(name, key, size))
 
 
-def assign_codes(names: Iterable[str], key: bytes, codes: int) -> dict[str, IdentityCode]:
+def assign_codes(names: Iterable[str], key: bytes, codes: int, families: int = 1) -> dict[str, IdentityCode]:
     """Give each name of a run a code; no two share one while there are codes enough.
 
     Who comes first depends on the key and not on the spelling. A name whose code is taken moves on along a
-    sequence of its own. With more names than codes every code is used before one is used twice.
+    sequence of its own. When the key's own family is full, the next one is filled, and so on; with more names
+    than codes every code is used before one is used twice.
 
     Args:
         names: The identities; those that are the same in composed form are one.
         key: The user's secret.
         codes: Number K of codes.
+        families: Number of families that the codes fall into.
 
     Returns:
         The code of every name.
@@ -130,11 +141,13 @@ def assign_codes(names: Iterable[str], key: bytes, codes: int) -> dict[str, Iden
     order = sorted({_composed(name) for name in names}, key=lambda name: _digest(name, key, 0))
     assigned: dict[str, tuple[int, bool]] = {}
     taken: set[int] = set()
-    for name in order:
+    size, home = codes // families, _home(key, families)
+    for rank, name in enumerate(order):
         if len(taken) == codes:
             taken.clear()
-        own = code_of(name, key, codes)
-        code = next(code for code in _sequence(name, key, codes) if code not in taken)
+        first = (home + rank // size) % families * size
+        own = code_of(name, key, codes, families)
+        code = next(first + step for step in _sequence(name, key, size) if first + step not in taken)
         taken.add(code)
         assigned[name] = code, code != own
     return {name: IdentityCode(name, *assigned[_composed(name)]) for name in names}
@@ -142,6 +155,10 @@ def assign_codes(names: Iterable[str], key: bytes, codes: int) -> dict[str, Iden
 
 def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
+
+
+def _home(key: bytes, families: int) -> int:
+    return int.from_bytes(hmac.new(key, b"\0family", hashlib.sha256).digest(), "big") % families
 
 
 def _sequence(name: str, key: bytes, codes: int) -> Iterator[int]:

@@ -69,7 +69,7 @@ def protect(
     targets = plan(found.photos, config.sources, config.output)
     check_writable(targets, config.output)
     key, notes = _key(config)
-    identities = _assign(config, targets, key, perturber.codes)
+    identities = _assign(config, targets, key, perturber)
     tasks = [_task(config, number, target, identities) for number, target in enumerate(targets)]
     total = len(tasks) + len(found.others)
     outcomes = []
@@ -122,11 +122,12 @@ def _identity(config: ProtectConfig, target: Target) -> str:
 
 
 def _assign(
-    config: ProtectConfig, targets: list[Target], key: Key | None, codes: int
+    config: ProtectConfig, targets: list[Target], key: Key | None, perturber: Perturber
 ) -> dict[str, IdentityCode]:
     if key is None:
         return {}
-    return assign_codes({_identity(config, target) for target in targets}, key.secret, codes)
+    names = {_identity(config, target) for target in targets}
+    return assign_codes(names, key.secret, perturber.codes, perturber.families)
 
 
 def _task(config: ProtectConfig, number: int, target: Target, identities: dict[str, IdentityCode]) -> _Task:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ulecli.cli.console import say
-from ulecli.errors import DeviceUnavailable, MissingExtra
+from ulecli.errors import DeviceUnavailable, MissingExtra, UsageError
 from ulecli.records import Device
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def verify(
         raise ModelError(f"there is no surrogate in {shelf.directory()}; reinstall ulecli")
     for name in wanted:
         for file in shelf.load_card(name).files:
-            shelf.verified_bytes(name, Path(file).suffix)
+            shelf.verified_bytes(name, file.removeprefix(name))
         print(f"{name}: as its card says")
 
 
@@ -68,6 +68,7 @@ def verify(
 def export(
     name: Name,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The ONNX file to write.")],
+    family: Annotated[int, typer.Option(min=0, metavar="N", help="Which of its nets.")] = 0,
 ) -> None:
     """Write a surrogate's gradient graph (loss and input gradient) anew from its verified weights."""
     _need_torch()
@@ -75,7 +76,7 @@ def export(
     from ulecli.perturb.weights import load_net
     from ulecli.shelf import load_card
 
-    graph = gradient_graph(load_net(name), load_card(name).net["channels"])
+    graph = gradient_graph(load_net(name, family), load_card(name).net["channels"])
     output.write_bytes(graph)
     say(f"wrote {output} ({len(graph) // 1000} kB)")
 
@@ -126,34 +127,39 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     chosen = find_recipe(recipe or name)
+    if deltas and chosen.families > 1:
+        raise UsageError("--deltas needs a recipe with one family: delta then follows the classes")
     if batches:
         chosen = replace(chosen, batches=batches)
     where = _torch_device(device)
     pictures = _pictures(data, data_root, chosen.grid if data != "cifar10" else None)
     say(f"training {name} by the recipe {recipe or name} on {where.type}, {chosen.batches} batches")
     output.mkdir(parents=True, exist_ok=True)
-    checkpoint = output / f"{name}.checkpoint"
-    training = Training(chosen, pictures, seed=seed, device=where)
-    with _bar(chosen.batches) as progress:
-        net = training.run(checkpoint, progress)
+    nets, accuracies, checkpoints = [], [], []
+    for family in range(chosen.families):
+        checkpoints.append(output / f"{name}.{family}.checkpoint")
+        training = Training(chosen, pictures, seed=seed, device=where, family=family)
+        with _bar(chosen.batches, f"net {family + 1} of {chosen.families}") as progress:
+            nets.append(training.run(checkpoints[-1], progress))
+        accuracies.append(training.accuracy)
+    accuracy = sum(accuracies) / len(accuracies)
     words = "CIFAR-10, the 50,000 training images" if data == "cifar10" else f"{len(pictures)} own images"
     if deltas:
-        _write_deltas(net, pictures, chosen, deltas, where)
+        _write_deltas(nets[0], pictures, chosen, deltas, where)
     write_surrogate(
         name,
-        net,
+        nets,
         chosen,
         output,
-        classes=training.classes,
+        classes=len(pictures.classes),
         data=words,
         command=_command(name, recipe, data, batches, seed),
         seed=seed,
-        accuracy=training.accuracy,
+        accuracy=accuracy,
     )
-    checkpoint.unlink(missing_ok=True)
-    say(
-        f"wrote {output / name}.safetensors, .onnx and .json; right on its own delta: {training.accuracy:.0%}"
-    )
+    for checkpoint in checkpoints:
+        checkpoint.unlink(missing_ok=True)
+    say(f"wrote {output / name}.safetensors, .onnx and .json; right on its own delta: {accuracy:.0%}")
 
 
 def _need_torch() -> None:
@@ -189,11 +195,8 @@ def _write_deltas(
     import numpy as np
     import torch
 
-    from ulecli.errors import UsageError
     from ulecli.perturb.sets import set_delta
 
-    if recipe.codes:
-        raise UsageError("--deltas needs a recipe whose labels are the classes of the data set")
     delta = set_delta(
         net,
         pictures.images,
@@ -216,7 +219,7 @@ def _command(name: str, recipe: str | None, data: str, batches: int | None, seed
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[Progress | None]:
+def _bar(total: int, what: str) -> Iterator[Progress | None]:
     if not sys.stderr.isatty():
         yield None
         return
@@ -224,9 +227,9 @@ def _bar(total: int) -> Iterator[Progress | None]:
     from rich.progress import Progress as Bar
 
     with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("training", total=total)
+        task = bar.add_task(what, total=total)
 
         def advance(done: int, loss: float, accuracy: float) -> None:
-            bar.update(task, completed=done, description=f"loss {loss:.2f}, right {accuracy:.0%}")
+            bar.update(task, completed=done, description=f"{what}: loss {loss:.2f}, right {accuracy:.0%}")
 
         yield advance

@@ -14,7 +14,11 @@ from ulecli.errors import DeviceUnavailable
 from ulecli.records import Device, Perturber
 
 if TYPE_CHECKING:
+    from ulecli.perturb.perturber import OpenOracle
     from ulecli.perturb.pgd import Oracle
+
+    Way = tuple[OpenOracle, str]
+    """How to open the nets of a surrogate on a device, and that device in words."""
 
 BACKENDS = ("onnxruntime", "torch")
 
@@ -41,19 +45,24 @@ def open_perturber(
     from ulecli.shelf import load_card
 
     card = load_card(name)
-    oracle, words = _open_oracle(name, device, threads, backend)
-    return SurrogatePerturber(oracle, card, words)
+    open_oracle, words = _way(name, device, threads, backend)
+    return SurrogatePerturber(open_oracle, card, words)
 
 
-def _open_oracle(name: str, device: Device, threads: int, backend: str | None) -> tuple[Oracle, str]:
+def _way(name: str, device: Device, threads: int, backend: str | None) -> Way:
     wanted = [device] if device is not Device.AUTO else [Device.CUDA, Device.MPS, Device.CPU]
     if device is Device.AUTO and not _accelerator_in_sight():
         wanted = [Device.CPU]  # spares a run on a plain laptop the second that importing torch takes
     for kind in wanted:
         for candidate in BACKENDS if backend is None else (backend,):
-            opened = (_with_onnx if candidate == "onnxruntime" else _with_torch)(name, kind, threads)
-            if opened:
-                return opened
+            try:
+                way = (_with_onnx if candidate == "onnxruntime" else _with_torch)(name, kind, threads)
+            except DeviceUnavailable:
+                if device is not Device.AUTO:
+                    raise
+                continue
+            if way is not None:
+                return way
     raise DeviceUnavailable(_unavailable(device))
 
 
@@ -63,7 +72,7 @@ def _accelerator_in_sight() -> bool:
     return sys.platform == "win32" or Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
 
 
-def _with_onnx(name: str, device: Device, threads: int) -> tuple[Oracle, str] | None:
+def _with_onnx(name: str, device: Device, threads: int) -> Way | None:
     import onnxruntime
 
     from ulecli.perturb.onnx_oracle import OnnxOracle, available
@@ -73,13 +82,17 @@ def _with_onnx(name: str, device: Device, threads: int) -> tuple[Oracle, str] | 
     ways = {Device.CPU: ("cpu",), Device.CUDA: ("cuda", "directml"), Device.MPS: ("coreml",)}[device]
     for provider in ways:
         if provider in available():
-            graph = verified_bytes(name, ".onnx")
-            words = f"{provider} (onnxruntime {onnxruntime.__version__})"
-            return OnnxOracle(graph, provider, threads=threads), words
+
+            def open_oracle(family: int, provider: str = provider) -> Oracle:
+                graph = verified_bytes(name, f".{family}.onnx")
+                return OnnxOracle(graph, provider, threads=threads)
+
+            open_oracle(0)  # a provider that can't start says so now, not at the first photo
+            return open_oracle, f"{provider} (onnxruntime {onnxruntime.__version__})"
     return None
 
 
-def _with_torch(name: str, device: Device, threads: int) -> tuple[Oracle, str] | None:
+def _with_torch(name: str, device: Device, threads: int) -> Way | None:
     try:
         import torch
     except ImportError:
@@ -95,11 +108,13 @@ def _with_torch(name: str, device: Device, threads: int) -> tuple[Oracle, str] |
     if not usable[device]:
         return None
     where = torch.device(device.value)
-    net = load_net(name).to(where)
+
+    def open_oracle(family: int) -> Oracle:
+        return TorchOracle(load_net(name, family).to(where), where, autocast=device is Device.CPU)
+
+    open_oracle(0)
     model = f" {torch.cuda.get_device_name()}" if device is Device.CUDA else ""
-    return TorchOracle(net, where, autocast=device is Device.CPU), (
-        f"{device.value}{model} (torch {torch.__version__})"
-    )
+    return open_oracle, f"{device.value}{model} (torch {torch.__version__})"
 
 
 def _unavailable(device: Device) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from threading import Lock
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,24 +18,33 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """ITU-R 601, as in Pillow's and torchvision's grayscale."""
 
 
+OpenOracle = Callable[[int], Oracle]
+"""Opens the net of a family."""
+
+
 class SurrogatePerturber:
-    """A `Perturber` around an oracle. Holds no state between calls, so threads may share it.
+    """A `Perturber` around a frozen surrogate. Threads may share it.
 
     Attributes:
         grid: Side S of the square working image, in cells.
         codes: Number K of codes.
+        families: Number of nets, each with its family of codes.
         device: What does the work, in words.
         label: Name of the surrogate and the first digits of its weights' sha256.
         settings: How PGD runs.
     """
 
-    def __init__(self, oracle: Oracle, card: Card, device: str) -> None:
-        self._oracle = oracle
+    def __init__(self, open_oracle: OpenOracle, card: Card, device: str) -> None:
         self.device = device
         self.grid = int(card.protocol["grid"])
-        self.codes = int(card.net["classes"])
+        self.families = int(card.protocol["made_by"]["families"])
+        self._classes = int(card.net["classes"])
+        self.codes = self.families * self._classes
         self.label = f"{card.name} {card.files[f'{card.name}.safetensors'].sha256[:8]}"
         self.settings = PgdSettings.from_card(card.protocol["pgd"])
+        self._open_oracle = open_oracle
+        self._oracles: dict[int, Oracle] = {}
+        self._opening = Lock()
 
     def __call__(
         self, images: Floats, codes: NDArray[np.int64], aspects: Floats, *, epsilon: int
@@ -40,15 +52,36 @@ class SurrogatePerturber:
         """Return delta in levels; see `Perturber`. A photo's delta does not depend on its batch."""
         if self.settings.gray:
             images = np.einsum("nchw,c->nhw", images, LUMA)[:, None].astype(np.float32)
+        found = np.empty(images.shape, np.int8)
+        for family in np.unique(codes // self._classes):
+            members = codes // self._classes == family
+            found[members] = self._family_delta(
+                self._oracle(int(family)),
+                images[members],
+                codes[members] % self._classes,
+                aspects[members],
+                to_unit(epsilon),
+            )
+        return found
+
+    def _family_delta(
+        self, oracle: Oracle, images: Floats, labels: NDArray[np.int64], aspects: Floats, epsilon: float
+    ) -> Floats:
         delta = minimise(
-            self._oracle,
-            self._oracle.asarray(images),
-            self._oracle.asarray(codes),
+            oracle,
+            oracle.asarray(images),
+            oracle.asarray(labels),
             self.settings,
             np.random.default_rng(0),
-            epsilon=to_unit(epsilon),
+            epsilon=epsilon,
             aspects=aspects,
             per_image=False,
         )
-        levels = self._oracle.asnumpy(delta) * LEVELS
-        return np.rint(levels).astype(np.int8)
+        return np.rint(oracle.asnumpy(delta) * LEVELS)
+
+    def _oracle(self, family: int) -> Oracle:
+        # A run needs one family, or a few: the others are never loaded.
+        with self._opening:
+            if family not in self._oracles:
+                self._oracles[family] = self._open_oracle(family)
+            return self._oracles[family]

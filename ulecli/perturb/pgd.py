@@ -95,7 +95,7 @@ def minimise(
         size = abs(gradient).mean(axis=(1, 2, 3), keepdims=True)
         direction = settings.momentum * direction + gradient / size.clip(1e-12)
         delta = (delta - step_size * oracle.sign(direction)).clip(-epsilon, epsilon)
-    return delta
+    return epsilon * oracle.sign(delta) if settings.saturate else delta
 
 
 def draw(

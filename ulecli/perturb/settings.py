@@ -30,6 +30,8 @@ class PgdSettings:
         momentum: Share of the last direction that is kept, 0 to below 1.
         views: Views of each image averaged for one gradient; 1 or more.
         random_start: Start from uniform noise in [-epsilon, epsilon] instead of from zero.
+        saturate: Finally move every cell to +epsilon or -epsilon by its sign: the strongest cue within the
+            bound, and 2 dB more noise.
         gray: One luma value tied across RGB, on gray images, instead of free RGB.
         augment: What the images go through inside the loop; None for nothing.
 
@@ -42,6 +44,7 @@ class PgdSettings:
     momentum: float = 0.75
     views: int = 1
     random_start: bool = False
+    saturate: bool = False
     gray: bool = True
     augment: ViewPolicy | None = field(default_factory=ViewPolicy)
 

@@ -10,14 +10,20 @@ from ulecli.nets import make_net
 from ulecli.shelf import load_card, verified_bytes
 
 
-def load_net(name: str) -> nn.Sequential:
-    """Return the frozen net of the surrogate `name`, in evaluation mode, on the CPU.
+def load_net(name: str, family: int = 0) -> nn.Sequential:
+    """Return a frozen net of the surrogate `name`, in evaluation mode, on the CPU.
+
+    Args:
+        name: Of the surrogate.
+        family: Which of its nets, 0 where there is only one.
 
     Raises:
         ModelError: the surrogate is unknown, damaged or changed, or its weights don't fit its net.
     """
     card = load_card(name)
-    weights = load(verified_bytes(name, ".safetensors"))
+    prefix = f"{family}."
+    stored = load(verified_bytes(name, ".safetensors"))
+    weights = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
     settings = dict(card.net)
     net = make_net(settings.pop("name"), **settings)
     try:

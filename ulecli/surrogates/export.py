@@ -1,9 +1,9 @@
-"""The three files of a surrogate: weights, gradient graph and card, written together."""
+"""The files of a surrogate: weights, gradient graphs and card, written together."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ulecli.surrogates.recipe import Recipe
 
 def write_surrogate(
     name: str,
-    net: nn.Sequential,
+    nets: Sequence[nn.Sequential],
     recipe: Recipe,
     folder: Path,
     *,
@@ -30,28 +30,31 @@ def write_surrogate(
     seed: int,
     accuracy: float,
 ) -> Card:
-    """Write `name`.safetensors, `name`.onnx and, last, the card that vouches for them.
+    """Write `name`.safetensors, a graph `name`.FAMILY.onnx for each net and, last, the card.
 
     Args:
         name: Stem of the files, and the name that users type.
-        net: Trained, in evaluation mode.
+        nets: One for each family of codes; trained, in evaluation mode.
         recipe: What it was trained by.
         folder: Where the files go; made if missing.
-        classes: Number of classes or codes.
+        classes: Number of classes that each net tells apart.
         data: What it was trained on, in words.
         command: The command line that makes it again.
         seed: Of the training.
-        accuracy: Share of protected training images that the surrogate got right at the end, 0 to 1.
+        accuracy: Share of protected training images that the nets got right at the end, 0 to 1.
 
     Returns:
         The card, whose measured effect is still empty.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
-    files = {
-        f"{name}.safetensors": save(weights),
-        f"{name}.onnx": gradient_graph(net.cpu(), recipe.protection.channels),
+    weights = {
+        f"{family}.{key}": value.detach().cpu().contiguous()
+        for family, net in enumerate(nets)
+        for key, value in net.state_dict().items()
     }
+    files = {f"{name}.safetensors": save(weights)}
+    for family, net in enumerate(nets):
+        files[f"{name}.{family}.onnx"] = gradient_graph(net.cpu(), recipe.protection.channels)
     for file, content in files.items():
         draft = folder / f"{file}.part"
         draft.write_bytes(content)

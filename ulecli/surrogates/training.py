@@ -24,7 +24,6 @@ from ulecli.nets import make_net
 from ulecli.perturb.pgd import draw, minimise
 from ulecli.perturb.torch_oracle import TorchOracle, look
 from ulecli.seeding import seeded
-from ulecli.surrogates.groups import alike
 from ulecli.surrogates.images import WorkingImages
 from ulecli.surrogates.recipe import Recipe
 from ulecli.units import to_unit
@@ -45,29 +44,32 @@ class Training:
         accuracy: Running share of the batch that the surrogate gets right on images + delta, 0 to 1.
     """
 
-    def __init__(self, recipe: Recipe, data: ImageSet, *, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, data: ImageSet, *, seed: int, device: torch.device, family: int = 0
+    ) -> None:
         """Set up step 0.
 
         Args:
             recipe: What to train, and how.
-            data: Images and, unless the recipe has codes, their classes.
-            seed: Decides initial weights, batches, codes, views and starts.
+            data: Images and their classes.
+            seed: Decides initial weights, batches, random labels, views and starts.
             device: Where everything runs; bfloat16 on the CPU.
+            family: Number of this net among those of the recipe; changes the seed.
         """
-        self.recipe, self.seed, self.device = recipe, seed, device
-        self.classes = recipe.codes or len(data.classes)
+        self.recipe, self.seed, self.device = recipe, (seed, family), device
+        self.classes = len(data.classes)
         channels = recipe.training.channels
         settings = dict(recipe.net)
-        with seeded(seed):
+        self.rng = np.random.default_rng(self.seed)
+        with seeded(int(self.rng.integers(2**31))):
             net = make_net(settings.pop("name"), channels=channels, classes=self.classes, **settings)
         self.net: nn.Sequential = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.images = WorkingImages(data.images, recipe.source, channels=channels, device=device)
-        self.labels = alike(data.images, recipe.codes, seed=seed) if recipe.codes else data.labels
+        self.labels = data.labels
         self.oracle = TorchOracle(self.net, device, autocast=device.type == "cpu" and channels_last_pays(net))
         self.optimizer = torch.optim.SGD(
             self.net.parameters(), lr=recipe.rate, momentum=0.9, nesterov=True, weight_decay=recipe.decay
         )
-        self.rng = np.random.default_rng(seed)
         self.done, self.accuracy = 0, 0.0
 
     def run(self, checkpoint: Path | None = None, progress: Progress | None = None) -> nn.Sequential:
@@ -137,8 +139,9 @@ class Training:
         return self.net
 
     def _identity(self) -> dict[str, Any]:
-        # Limits and purpose are words on the card; they don't change what is trained.
-        return asdict(replace(self.recipe, purpose="", limits=())) | {"seed": self.seed}
+        # Words on the card, and what comes after the training, don't change what is trained.
+        core = replace(self.recipe, purpose="", limits=(), protection=self.recipe.training, families=1)
+        return asdict(core) | {"seed": self.seed}
 
     def _save(self, checkpoint: Path) -> None:
         state = {

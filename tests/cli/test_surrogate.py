@@ -1,0 +1,114 @@
+"""`ulecli surrogate`, on the shelf that ships and on a tiny training."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from PIL import Image
+
+from ulecli import shelf
+from ulecli.cli import main
+from ulecli.errors import ExitCode
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return int(ended.value.code)
+
+
+@pytest.fixture
+def class_folder(tmp_path: Path) -> Path:
+    """Forty pictures of noise in two classes."""
+    generator = np.random.default_rng(0)
+    for number in range(40):
+        folder = tmp_path / "pictures" / ("cats" if number % 2 else "dogs")
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 256, (40, 40, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return tmp_path / "pictures"
+
+
+def test_what_ships_is_small_and_as_its_cards_say(capsys) -> None:
+    assert run("surrogate", "verify") == ExitCode.OK
+    told = capsys.readouterr().out
+    for name in ("photo", "cifar", "cifar-linear", "cifar-mlp"):
+        assert f"{name}: as its card says" in told
+    assert sum(path.stat().st_size for path in MODELS.iterdir()) < 8_000_000
+    for name in shelf.names():
+        card = shelf.load_card(name)
+        assert card.effect and card.limits, f"the card of {name} tells no effect or no limits"
+    assert (
+        shelf.load_card("photo").protocol["made_by"]["families"] * shelf.load_card("photo").net["classes"]
+        >= 64
+    )
+
+
+def test_list_and_show(capsys) -> None:
+    assert run("surrogate", "list") == ExitCode.OK
+    assert "photo" in capsys.readouterr().out
+    assert run("surrogate", "show", "photo") == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["name"] == "photo"
+    assert run("surrogate", "show", "fhoto") == ExitCode.MODEL
+    assert "did you mean 'photo'" in capsys.readouterr().err
+
+
+def test_training_on_a_folder_makes_a_surrogate_that_protects(
+    class_folder, tmp_path, monkeypatch, capsys
+) -> None:
+    shelf_folder, deltas = tmp_path / "shelf", tmp_path / "deltas.npy"
+    arguments = ["--recipe", "cifar-linear", "--data", str(class_folder), "-o", str(shelf_folder)]
+    limits = ["--batches", "8", "--deltas", str(deltas), "--device", "cpu"]
+    assert run("surrogate", "train", "mine", *arguments, *limits) == ExitCode.OK
+    delta = np.load(deltas)
+    assert delta.shape == (40, 1, 32, 32) and delta.dtype == np.int8 and np.abs(delta).max() == 8
+    assert sorted(path.name for path in shelf_folder.iterdir()) == [
+        "mine.0.onnx",
+        "mine.json",
+        "mine.safetensors",
+    ]
+    monkeypatch.setenv("ULECLI_MODELS", str(shelf_folder))
+    out = tmp_path / "out"
+    key = ["--key-file", str(tmp_path / "key")]
+    assert run("protect", str(class_folder), "-o", str(out), "--surrogate", "mine", *key) == ExitCode.OK
+    assert len(list(out.rglob("*.png"))) == 40
+    graph = tmp_path / "graph.onnx"
+    assert run("surrogate", "export", "mine", "-o", str(graph)) == ExitCode.OK
+    assert graph.read_bytes() == shelf.verified_bytes("mine", ".0.onnx")
+    onnxruntime.InferenceSession(graph.read_bytes(), providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["train", "nothing"], ExitCode.USAGE, "no recipe"),
+        (["train", "cifar", "--data-root", "nowhere"], ExitCode.FAILED, "--data-root"),
+        (["train", "cifar", "--data", "nowhere"], ExitCode.NO_SUCH_PATH, "nowhere"),
+        (["train", "photo", "--deltas", "d.npy"], ExitCode.USAGE, "one family"),
+        (["export", "fhoto", "-o", "x.onnx"], ExitCode.MODEL, "no surrogate"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(arguments, code, words, capsys, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("surrogate", *arguments) == code
+    told = capsys.readouterr().err
+    assert words in told and "Traceback" not in told
+
+
+def test_without_torch_training_names_the_line_that_installs_it(tmp_path) -> None:
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from ulecli.cli import main\n"
+        "main(['surrogate', 'train', 'photo'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == ExitCode.MISSING_EXTRA
+    assert "pip install 'ulecli[torch]'" in done.stderr

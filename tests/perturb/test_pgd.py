@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ulecli.errors import ModelError, UsageError
 from ulecli.nets import make_net
 from ulecli.perturb.pgd import minimise
+from ulecli.perturb.sets import class_delta, set_delta
 from ulecli.perturb.settings import PgdSettings
 from ulecli.perturb.torch_oracle import TorchOracle
 from ulecli.seeding import seeded
@@ -163,3 +164,31 @@ def test_settings_survive_the_card() -> None:
     assert PgdSettings.from_card(json.loads(json.dumps(chosen.to_card()))) == chosen
     with pytest.raises(ModelError, match="reinstall"):
         PgdSettings.from_card({"augment": None, "pace": 3})
+
+
+@pytest.mark.parametrize("gray", [False, True])
+@pytest.mark.parametrize("saturate", [False, True])
+def test_classwise_delta_of_one_image_a_class_is_samplewise(gray: bool, saturate: bool) -> None:
+    images = torch.randint(
+        0, 256, (3, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
+    labels = torch.tensor([2, 0, 1])
+    net = linear_net(1 if gray else 3).float()
+    chosen = PgdSettings(steps=4, gray=gray, augment=None, saturate=saturate)
+    classwise = class_delta(net, images, labels, 3, chosen)
+    samplewise = set_delta(net, images, labels, chosen)
+    assert torch.equal(classwise[labels], samplewise)
+    if saturate:
+        assert set(samplewise.abs().flatten().tolist()) == {8}
+
+
+def test_classwise_delta_lowers_the_loss_of_its_whole_class() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (60, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(60) % 3
+    net = linear_net(1).float()
+    delta = class_delta(net, images, labels, 3, PgdSettings(steps=6, augment=None))
+    assert delta.shape == (3, 1, 8, 8) and delta.abs().max() <= 8 and delta.min() < 0 < delta.max()
+    luma = (images.float() / 255 * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+    loss = torch.nn.functional.cross_entropy
+    assert loss(net(luma + delta[labels] / 255), labels) < loss(net(luma), labels)

@@ -97,7 +97,7 @@ def _with_torch(name: str, device: Device, threads: int) -> Way | None:
         import torch
     except ImportError:
         return None
-    from ulecli.perturb.torch_oracle import TorchOracle
+    from ulecli.perturb.torch_oracle import oracle_of
     from ulecli.perturb.weights import load_net
 
     usable = {
@@ -110,7 +110,7 @@ def _with_torch(name: str, device: Device, threads: int) -> Way | None:
     where = torch.device(device.value)
 
     def open_oracle(family: int) -> Oracle:
-        return TorchOracle(load_net(name, family).to(where), where, autocast=device is Device.CPU)
+        return oracle_of(load_net(name, family), where)
 
     open_oracle(0)
     model = f" {torch.cuda.get_device_name()}" if device is Device.CUDA else ""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ulecli.errors import UsageError
-from ulecli.perturb.pgd import minimise
+from ulecli.perturb.pgd import draw, minimise
 from ulecli.perturb.settings import PgdSettings
-from ulecli.perturb.torch_oracle import TorchOracle
+from ulecli.perturb.torch_oracle import oracle_of
 from ulecli.perturb.weights import load_net
 from ulecli.shelf import load_card
 from ulecli.transforms import gray
@@ -89,8 +89,7 @@ def set_delta(
     """
     check_epsilon(epsilon)
     where = torch.device(device)
-    convolves = any(isinstance(layer, nn.Conv2d) for layer in net.modules())
-    oracle = TorchOracle(net.to(where), where, autocast=where.type == "cpu" and convolves)
+    oracle = oracle_of(net, where)
     rng = np.random.default_rng(seed)
     found = []
     size = BATCH if where.type == "cpu" else 10 * BATCH
@@ -108,3 +107,61 @@ def set_delta(
         if progress is not None:
             progress(start + len(batch))
     return torch.cat(found)
+
+
+def class_delta(
+    net: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    classes: int,
+    settings: PgdSettings,
+    *,
+    epsilon: int = 8,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Tensor:
+    """Return classwise delta of a frozen net: one perturbation that all images of a class share.
+
+    Each step takes the mean of the normalised gradients of a class in a batch of `BATCH` images (Huang et al.,
+    'Unlearnable Examples', 2021). Averaging the images of a class exposes it, as it can't a samplewise one.
+
+    Args:
+        net: In evaluation mode; sees `settings.channels` channels.
+        images: (N, 3, S, S) uint8.
+        labels: (N,) int64, 0 to classes - 1.
+        classes: Number K of classes.
+        settings: How PGD runs; a class that a batch misses keeps its direction in that step.
+        epsilon: L-infinity bound in levels.
+        seed: Of start, batches and views.
+        device: A torch device.
+
+    Returns:
+        (K, 1, S, S) int16 in levels under gray, else (K, 3, S, S), on the CPU; within [-epsilon, epsilon].
+
+    Raises:
+        UsageError: epsilon is out of range.
+    """
+    bound = to_unit(check_epsilon(epsilon))
+    where = torch.device(device)
+    oracle, rng = oracle_of(net, where), np.random.default_rng(seed)
+    shape = (classes, settings.channels, *images.shape[2:])
+    start = rng.uniform(-bound, bound, shape) if settings.random_start else np.zeros(shape)
+    delta = oracle.asarray(start.astype(np.float32))
+    direction = torch.zeros_like(delta)
+    for _ in range(settings.steps):
+        chosen = torch.from_numpy(rng.permutation(len(images))[:BATCH])
+        batch = images[chosen].to(where).float() / LEVELS
+        batch = gray(batch) if settings.gray else batch
+        own = labels[chosen].to(where)
+        gradient = torch.zeros_like(batch)
+        for _ in range(settings.views):
+            view = draw(settings.augment, rng, len(batch), batch.shape[-1], None)
+            gradient += oracle.gradient(batch, delta[own], own, view)
+        gradient /= gradient.abs().mean((1, 2, 3), keepdim=True).clip(1e-12)
+        share = torch.bincount(own, minlength=classes).clip(1)[:, None, None, None]
+        mean = torch.zeros_like(delta).index_add_(0, own, gradient) / share
+        direction = settings.momentum * direction + mean
+        delta = (delta - settings.travel * bound / settings.steps * direction.sign()).clip(-bound, bound)
+    if settings.saturate:
+        delta = bound * delta.sign()
+    return (delta * LEVELS).round().to(torch.int16).cpu()

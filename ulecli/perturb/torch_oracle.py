@@ -60,6 +60,15 @@ class TorchOracle:
         return answer.float()
 
 
+def oracle_of(net: nn.Module, device: torch.device) -> TorchOracle:
+    """Return the oracle that suits a net and a device, to which the net is moved.
+
+    On a CPU, convolutions gain enough from bfloat16 to be worth its rounding; dense layers don't.
+    """
+    convolves = any(isinstance(layer, nn.Conv2d) for layer in net.modules())
+    return TorchOracle(net.to(device), device, autocast=device.type == "cpu" and convolves)
+
+
 def look(shown: Tensor, view: View | None) -> Tensor:
     """Return the images (N, C, S, S) as the net sees them, (N, C, h, w): stored, then cropped and resized."""
     with torch.no_grad():

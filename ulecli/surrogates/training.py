@@ -22,7 +22,7 @@ from ulecli.data import ImageSet
 from ulecli.errors import UsageError
 from ulecli.nets import make_net
 from ulecli.perturb.pgd import draw, minimise
-from ulecli.perturb.torch_oracle import TorchOracle, look
+from ulecli.perturb.torch_oracle import look, oracle_of
 from ulecli.seeding import seeded
 from ulecli.surrogates.images import WorkingImages
 from ulecli.surrogates.recipe import Recipe
@@ -66,7 +66,7 @@ class Training:
         self.net: nn.Sequential = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.images = WorkingImages(data.images, recipe.source, channels=channels, device=device)
         self.labels = data.labels
-        self.oracle = TorchOracle(self.net, device, autocast=device.type == "cpu" and channels_last_pays(net))
+        self.oracle = oracle_of(self.net, device)
         self.optimizer = torch.optim.SGD(
             self.net.parameters(), lr=recipe.rate, momentum=0.9, nesterov=True, weight_decay=recipe.decay
         )
@@ -168,8 +168,3 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.rng.bit_generator.state = ast.literal_eval(state["rng"])
         self.done, self.accuracy = state["done"], state["accuracy"]
-
-
-def channels_last_pays(net: nn.Module) -> bool:
-    """Tell whether a net convolves: only then is bfloat16 worth its rounding on a CPU."""
-    return any(isinstance(layer, nn.Conv2d) for layer in net.modules())

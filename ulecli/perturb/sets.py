@@ -122,8 +122,8 @@ def class_delta(
 ) -> Tensor:
     """Return classwise delta of a frozen net: one perturbation that all images of a class share.
 
-    Each step takes the mean of the normalised gradients of a class in a batch of `BATCH` images (Huang et al.,
-    'Unlearnable Examples', 2021). Averaging the images of a class exposes it, as it can't a samplewise one.
+    Each step takes the mean of the normalised gradients of a class in a batch of `BATCH` images (Huang et
+    al., 'Unlearnable Examples', 2021). Unlike a samplewise delta it is exposed by averaging a class.
 
     Args:
         net: In evaluation mode; sees `settings.channels` channels.

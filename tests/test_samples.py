@@ -1,0 +1,79 @@
+"""The whole thing with what ships: the command, the bundled surrogate, files to files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from ulecli import shelf
+from ulecli.perturb.onnx_oracle import OnnxOracle
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+PICTURES = sorted(
+    path.relative_to(SAMPLES) for path in SAMPLES.rglob("*") if path.suffix in (".jpg", ".png", ".webp")
+)
+
+
+@pytest.fixture(scope="module")
+def protected(tmp_path_factory) -> tuple[Path, dict[str, dict]]:
+    """The protected samples, and what --json told of each."""
+    folder = tmp_path_factory.mktemp("protected")
+    environment = {name: value for name, value in os.environ.items() if name != "ULECLI_MODELS"}
+    options = ["-o", str(folder / "out"), "--key-file", str(folder / "key"), "--json"]
+    command = [sys.executable, "-m", "ulecli", "protect", str(SAMPLES), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return folder / "out", {line["source"]: line for line in lines if "source" in line}
+
+
+def upright(path: Path, mode: str = "RGB") -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(ImageOps.exif_transpose(picture).convert(mode))
+
+
+def test_every_sample_has_its_protected_twin(protected) -> None:
+    out, told = protected
+    assert len(PICTURES) == len(told) >= 6
+    assert sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file()) == PICTURES
+    for name in PICTURES:
+        with Image.open(SAMPLES / name) as before, Image.open(out / name) as after:
+            assert after.format == before.format
+            assert upright(out / name).shape == upright(SAMPLES / name).shape
+
+
+def test_a_lossless_sample_moves_within_the_bound_and_both_ways(protected) -> None:
+    out, _ = protected
+    before, after = upright(SAMPLES / "fruit.png", "RGBA"), upright(out / "fruit.png", "RGBA")
+    change = after.astype(int) - before
+    assert np.abs(change).max() == 8
+    assert not change[..., 3].any()
+    hidden = before[..., 3] == 0
+    assert not change[hidden].any()
+    seen = change[~hidden][:, :3]
+    assert (seen < 0).mean() > 0.3 and (seen > 0).mean() > 0.3
+    free = ((before[..., :3] >= 8) & (before[..., :3] <= 247)).all(-1) & ~hidden
+    assert (change[free][:, 0] == change[free][:, 1]).all() and (
+        change[free][:, 1] == change[free][:, 2]
+    ).all()
+
+
+@pytest.mark.parametrize("name", PICTURES, ids=str)
+def test_the_surrogate_reads_the_code_in_the_stored_file(protected, name: Path) -> None:
+    out, told = protected
+    card = shelf.load_card("photo")
+    family, label = divmod(told[str(SAMPLES / name)]["code"], card.net["classes"])
+    session = OnnxOracle(shelf.verified_bytes("photo", f".{family}.onnx")).session
+
+    def loss(path: Path) -> float:
+        small = Image.fromarray(upright(path)).convert("L").resize((48, 48), Image.Resampling.BILINEAR)
+        image = np.asarray(small, np.float32)[None, None] / 255
+        return float(session.run(["loss"], {"images": image, "labels": np.array([label])})[0][0])
+
+    assert loss(out / name) < 0.3 * loss(SAMPLES / name)

@@ -18,7 +18,7 @@ MAX_BATCH = 64
 PATIENCE = 0.005
 """Seconds that a photo waits for another to come with it; small against what a call takes."""
 
-_GPUS = ("cuda", "mps")
+_GPUS = ("cuda", "mps", "coreml", "directml")
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def naive_pgd(weights, bias, images, labels, *, epsilon, steps, travel, momentum
             chances /= chances.sum()
             chances[labels[n]] -= 1
             gradient = (weights.T @ chances).reshape(image.shape) / 0.25
-            gradient[(shown < 0) | (shown > 1)] = 0
+            gradient[(shown > 1) & (gradient < 0) | (shown < 0) & (gradient > 0)] = 0
             direction = momentum * direction + gradient / np.abs(gradient).mean()
             for index in np.ndindex(*delta.shape):
                 moved = delta[index] - travel * epsilon / steps * np.sign(direction[index])
@@ -90,7 +90,8 @@ class Float64Oracle(TorchOracle):
         shown = images + delta
         seen = shown.clip(0, 1).requires_grad_(True)
         loss = torch.nn.functional.cross_entropy(self.net(seen), labels, reduction="sum")
-        return torch.autograd.grad(loss, seen)[0] * ((shown >= 0) & (shown <= 1))
+        gradient = torch.autograd.grad(loss, seen)[0]
+        return gradient * ~((shown > 1) & (gradient < 0) | (shown < 0) & (gradient > 0))
 
 
 @pytest.mark.parametrize("gray", [False, True])
@@ -192,3 +193,28 @@ def test_classwise_delta_lowers_the_loss_of_its_whole_class() -> None:
     luma = (images.float() / 255 * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
     loss = torch.nn.functional.cross_entropy
     assert loss(net(luma + delta[labels] / 255), labels) < loss(net(luma), labels)
+
+
+def test_the_sign_survives_a_net_that_is_sure() -> None:
+    net = linear_net(1).float()
+    with torch.no_grad():
+        net[-1].weight *= 100
+    images = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    labels = net(images).argmax(1)  # sure and right: softmax - onehot has nothing left of the label's term
+    ours = TorchOracle(net, CPU).gradient(images, torch.zeros_like(images), labels, None)
+    logits = net.double()(images.double())
+    chances = logits.softmax(1)
+    others = chances.masked_fill(torch.nn.functional.one_hot(labels, 3).bool(), 0)
+    exact = (others - torch.nn.functional.one_hot(labels, 3) * others.sum(1, keepdim=True)) @ net[-1].weight
+    assert (ours.flatten(1).sign() == exact.sign()).float().mean() > 0.99
+
+
+def test_saturated_cells_of_a_white_image_come_back() -> None:
+    images = torch.ones(3, 1, 8, 8)
+    chosen = PgdSettings(steps=10, augment=None, random_start=True)
+    net = linear_net(1).float()
+    delta = minimise(
+        TorchOracle(net, CPU), images, torch.arange(3), chosen, np.random.default_rng(0), epsilon=EPSILON
+    )
+    uphill = TorchOracle(net, CPU).gradient(images, torch.zeros_like(images), torch.arange(3), None) > 0
+    assert (delta[uphill] == -EPSILON).float().mean() > 0.95

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,17 +54,22 @@ def _way(name: str, device: Device, threads: int, backend: str | None) -> Way:
     wanted = [device] if device is not Device.AUTO else [Device.CUDA, Device.MPS, Device.CPU]
     if device is Device.AUTO and not _accelerator_in_sight():
         wanted = [Device.CPU]  # spares a run on a plain laptop the second that importing torch takes
+    failure = DeviceUnavailable(_unavailable(device))
     for kind in wanted:
-        for candidate in BACKENDS if backend is None else (backend,):
+        for candidate in (backend,) if backend else _backends(kind):
             try:
                 way = (_with_onnx if candidate == "onnxruntime" else _with_torch)(name, kind, threads)
-            except DeviceUnavailable:
-                if device is not Device.AUTO:
-                    raise
+            except DeviceUnavailable as error:
+                failure = error
                 continue
             if way is not None:
                 return way
-    raise DeviceUnavailable(_unavailable(device))
+    raise failure
+
+
+def _backends(device: Device) -> tuple[str, ...]:
+    # CoreML takes only part of a gradient graph and leaves the rest to the CPU: torch goes first there.
+    return BACKENDS[::-1] if device is Device.MPS else BACKENDS
 
 
 def _accelerator_in_sight() -> bool:
@@ -83,6 +89,7 @@ def _with_onnx(name: str, device: Device, threads: int) -> Way | None:
     for provider in ways:
         if provider in available():
 
+            @cache
             def open_oracle(family: int, provider: str = provider) -> Oracle:
                 graph = verified_bytes(name, f".{family}.onnx")
                 return OnnxOracle(graph, provider, threads=threads)
@@ -109,6 +116,7 @@ def _with_torch(name: str, device: Device, threads: int) -> Way | None:
         return None
     where = torch.device(device.value)
 
+    @cache
     def open_oracle(family: int) -> Oracle:
         return oracle_of(load_net(name, family), where)
 

@@ -147,7 +147,10 @@ def _max_pool(graph: _Graph, layer: nn.Module, value: str) -> tuple[str, Backwar
     def back(gradient: str) -> str:
         winners = graph.emit("Equal", value, _doubled(graph, output))
         mask = graph.emit("Cast", winners, to=TensorProto.FLOAT)
-        return graph.emit("Mul", mask, _doubled(graph, gradient))
+        # Ties, all there is where a picture is flat, share the gradient; torch gives it to the first of them.
+        share = graph.emit("AveragePool", mask, kernel_shape=[2, 2], strides=[2, 2])
+        shared = graph.emit("Div", gradient, graph.emit("Mul", share, graph.constant(4)))
+        return graph.emit("Mul", mask, _doubled(graph, shared))
 
     return output, back
 

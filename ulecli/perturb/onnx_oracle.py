@@ -52,13 +52,16 @@ class OnnxOracle:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        options.enable_mem_pattern = provider != "directml"  # which that provider demands
         # Idle threads that spin would take the cores from the photos being decoded and encoded.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         name = PROVIDERS[provider]
         try:
             self.session = onnxruntime.InferenceSession(graph, options, providers=[name])
         except Exception as error:  # onnxruntime raises bare RuntimeErrors of its own
-            raise ModelError(f"onnxruntime can't load the surrogate: {error}") from error
+            if provider == "cpu":
+                raise ModelError(f"onnxruntime can't load the surrogate: {error}") from error
+            raise DeviceUnavailable(f"onnxruntime can't use {name}: {error}") from error
         # onnxruntime falls back to the CPU without a word where a provider's libraries are missing.
         if self.session.get_providers()[0] != name:
             raise DeviceUnavailable(
@@ -84,8 +87,9 @@ class OnnxOracle:
         seen = look(shown.clip(0, 1), view)
         outputs: list[Any] = self.session.run(["gradient"], {"images": seen, "labels": labels})
         gradient: Floats = outputs[0] if view is None else view.adjoint(outputs[0])
-        inside: Floats = gradient * ((shown >= 0) & (shown <= 1))
-        return inside
+        # Clipping passes a gradient only where a step along it leads back inside.
+        passed: Floats = gradient * (((shown <= 1) | (gradient > 0)) & ((shown >= 0) | (gradient < 0)))
+        return passed
 
 
 def look(shown: Floats, view: View | None) -> Floats:

@@ -37,7 +37,8 @@ class Oracle(Protocol):
     def gradient(self, images: Array, delta: Array, labels: Array, view: View | None) -> Array:
         """Return the gradient of the summed cross-entropy of ``view(stored(clip(images + delta, 0, 1)))``.
 
-        It is by delta, and passes straight through the JPEG or posterising of the storage.
+        It is by delta, passes straight through the JPEG or posterising of the storage, and is 0 for a pixel
+        beyond 0 or 1 that a step along it would not lead back.
 
         Args:
             images: (N, C, S, S), unit scale.
@@ -95,7 +96,10 @@ def minimise(
         size = abs(gradient).mean(axis=(1, 2, 3), keepdims=True)
         direction = settings.momentum * direction + gradient / size.clip(1e-12)
         delta = (delta - step_size * oracle.sign(direction)).clip(-epsilon, epsilon)
-    return epsilon * oracle.sign(delta) if settings.saturate else delta
+    if settings.saturate:
+        # A cell that came back to 0 goes where the next step would have taken it.
+        delta = epsilon * oracle.sign(oracle.sign(delta) - 0.5 * oracle.sign(direction))
+    return delta
 
 
 def draw(

@@ -163,5 +163,5 @@ def class_delta(
         direction = settings.momentum * direction + mean
         delta = (delta - settings.travel * bound / settings.steps * direction.sign()).clip(-bound, bound)
     if settings.saturate:
-        delta = bound * delta.sign()
+        delta = bound * (delta.sign() - 0.5 * direction.sign()).sign()
     return (delta * LEVELS).round().to(torch.int16).cpu()

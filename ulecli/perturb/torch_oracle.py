@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ulecli.transforms import jpeg_dct, posterize, see
-from ulecli.transforms.geometry import axes_of
+from ulecli.transforms.geometry import Axes, axes_of
 from ulecli.views import Floats, View
 
 
@@ -44,14 +44,15 @@ class TorchOracle:
 
     def gradient(self, images: Tensor, delta: Tensor, labels: Tensor, view: View | None) -> Tensor:
         """Return the gradient of the summed cross-entropy by delta; see `Oracle.gradient`."""
+        axes = None if view is None else axes_of(view, images)
         shown = images + delta
-        seen = look(shown.clip(0, 1), view).requires_grad_(True)
-        loss = functional.cross_entropy(self.logits(seen), labels, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, seen)
-        if view is not None:
-            axes = axes_of(view, images)
+        seen = look(shown.clip(0, 1), view, axes).requires_grad_(True)
+        logits = self.logits(seen)
+        (gradient,) = torch.autograd.grad(logits, seen, entropy_gradient(logits.detach(), labels))
+        if axes is not None:
             gradient = axes.rows[:, None].mT @ gradient @ axes.columns[:, None]
-        return gradient * ((shown >= 0) & (shown <= 1))
+        # Clipping passes a gradient only where a step along it leads back inside.
+        return gradient * (((shown <= 1) | (gradient > 0)) & ((shown >= 0) | (gradient < 0)))
 
     def logits(self, seen: Tensor) -> Tensor:
         """Return float32 logits (N, K) of what the net sees (N, C, h, w)."""
@@ -69,8 +70,22 @@ def oracle_of(net: nn.Module, device: torch.device) -> TorchOracle:
     return TorchOracle(net.to(device), device, autocast=device.type == "cpu" and convolves)
 
 
-def look(shown: Tensor, view: View | None) -> Tensor:
-    """Return the images (N, C, S, S) as the net sees them, (N, C, h, w): stored, then cropped and resized."""
+def entropy_gradient(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the gradient of the summed cross-entropy by the logits (N, K), without cancellation.
+
+    softmax - onehot loses the label's own term once the net is sure, and with it the sign of the gradient;
+    ``q - onehot * sum(q)`` with ``q = softmax * (1 - onehot)`` is the same and keeps it.
+    """
+    onehot = functional.one_hot(labels, logits.shape[1])
+    others = logits.softmax(1) * (1 - onehot)
+    return others - onehot * others.sum(1, keepdim=True)
+
+
+def look(shown: Tensor, view: View | None, axes: Axes | None = None) -> Tensor:
+    """Return the images (N, C, S, S) as the net sees them, (N, C, h, w): stored, then cropped and resized.
+
+    `axes` are the view's matrices where they are on the device already; the result is detached.
+    """
     with torch.no_grad():
         if view is None:
             return shown.clone()
@@ -78,4 +93,4 @@ def look(shown: Tensor, view: View | None) -> Tensor:
             shown = jpeg_dct(shown, view.quality)
         elif view.bits < 8:
             shown = posterize(shown, view.bits)
-        return see(shown, view)
+        return see(shown, axes or view)

@@ -122,7 +122,7 @@ def protect(source: Path, out: Path, options: argparse.Namespace) -> tuple[Path,
         return target, json.loads(record.read_text(encoding="utf-8"))
     key = out / "key"
     key.touch(mode=0o600)
-    key.write_text(KEY + "\n", encoding="ascii")
+    key.write_text(options.key + "\n", encoding="ascii")
     if target.exists():  # of a run that was interrupted
         shutil.rmtree(target)
     command = [sys.executable, "-m", "ulecli", "protect", str(source), "-o", str(target)]
@@ -277,6 +277,7 @@ def report(options: argparse.Namespace) -> None:
     told: dict[str, Any] = {
         "surrogate": bench.summary["surrogate"],
         "epsilon": options.eps,
+        "key": options.key,
         "n_train": len(train),
         "n_test": len(bench.test),
         "seeds": options.seeds,
@@ -312,6 +313,7 @@ def parse() -> argparse.Namespace:
     add("--data", type=Path, default=shared / "intel6", help="default: intel6 in ULECLI_SHARED or ../shared")
     add("--surrogate", default="photo")
     add("--eps", type=int, default=8, help="in levels")
+    add("--key", default=KEY, help="64 hex digits; another key, another OUT: it chooses the family of codes")
     add("--seeds", type=seeds, default=[0, 1, 2], help="of the exploiter")
     add("--single-seeds", type=seeds, default=[0], help="of the exploiter where one class is protected")
     add("--upload", type=uploads, default=uploads("none,q90,q85,q75"), help="default: none,q90,q85,q75")

@@ -1,7 +1,7 @@
 """The shelf of surrogates: where they lie, and whether they are what their cards say.
 
-A surrogate NAME is three files: `NAME.json` is its card, `NAME.onnx` the graph of a gradient step and
-`NAME.safetensors` the weights. The card holds the sha256 of the other two. It is a guard against damage and
+A surrogate NAME is a card `NAME.json`, the weights `NAME.safetensors`, and for each of its nets the gradient
+graph, `NAME.0.onnx` and on. The card holds the sha256 of all the others. It is a guard against damage and
 mix-ups, not a signature: who can change a file can change the card as well.
 """
 
@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
+from ulecli.atomic import replacing
 from ulecli.errors import ModelError
 
 ENVIRONMENT = "ULECLI_MODELS"
@@ -114,7 +115,7 @@ def verified_bytes(name: str, suffix: str) -> bytes:
 
     Args:
         name: Of the surrogate.
-        suffix: Of the file: ".onnx" or ".safetensors".
+        suffix: Of the file: ".safetensors", or ".0.onnx" for the graph of the first net.
 
     Raises:
         ModelError: The surrogate is unknown, or its file is missing or was changed.
@@ -140,9 +141,9 @@ def verified_bytes(name: str, suffix: str) -> bytes:
 def write_card(card: Card, folder: Path) -> Path:
     """Write `NAME.json` into a folder, replacing it as a whole, and return its path."""
     path = folder / f"{card.name}.json"
-    draft = path.with_suffix(".json.part")
-    draft.write_text(json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return draft.replace(path)
+    with replacing(path) as part:
+        part.write_text(json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
 
 
 def stamp_of(content: bytes) -> FileStamp:

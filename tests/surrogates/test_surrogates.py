@@ -12,7 +12,7 @@ import torch
 
 from ulecli import shelf
 from ulecli.data import ImageSet
-from ulecli.errors import ModelError, UsageError
+from ulecli.errors import ModelError, UleError, UsageError
 from ulecli.perturb import open_perturber
 from ulecli.perturb.perturber import LUMA
 from ulecli.perturb.sets import protect_set
@@ -82,8 +82,19 @@ def test_training_is_deterministic_and_can_be_interrupted(pictures, tmp_path: Pa
     assert steps[0] == 11
     for ours, theirs in zip(weights(taken_up), weights(whole), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
-    with pytest.raises(UsageError, match="another recipe or seed"):
-        train(replace(recipe, rate=0.1), pictures, checkpoint=checkpoint)
+    darker = replace(pictures, images=pictures.images // 2)
+    for other, data in ((replace(recipe, rate=0.1), pictures), (recipe, darker)):
+        with pytest.raises(UsageError, match="another recipe or seed or other pictures"):
+            train(other, data, checkpoint=checkpoint)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(UleError, match="damaged"):
+        train(recipe, pictures, checkpoint=checkpoint)
+
+
+def test_one_class_has_nothing_to_tell_apart(pictures) -> None:
+    alone = ImageSet(pictures.images, torch.zeros(64, dtype=torch.int64), ("a",))
+    with pytest.raises(UsageError, match="two classes"):
+        train(TINY, alone)
 
 
 @pytest.fixture
@@ -101,6 +112,7 @@ def shelved(pictures, tmp_path: Path, monkeypatch) -> Path:
         data="noise",
         command="ulecli surrogate train tiny",
         seed=0,
+        device="cpu",
         accuracy=training.accuracy,
     )
     monkeypatch.setenv("ULECLI_MODELS", str(tmp_path))

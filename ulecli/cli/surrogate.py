@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ulecli.cli.console import say
-from ulecli.errors import DeviceUnavailable, MissingExtra, UsageError
+from ulecli.errors import DeviceUnavailable, MissingExtra, TargetError, UsageError, shown
 from ulecli.records import Device
 
 if TYPE_CHECKING:
@@ -72,12 +75,15 @@ def export(
 ) -> None:
     """Write a surrogate's gradient graph (loss and input gradient) anew from its verified weights."""
     _need_torch()
+    from ulecli.atomic import replacing
     from ulecli.perturb.onnx_graph import gradient_graph
     from ulecli.perturb.weights import load_net
     from ulecli.shelf import load_card
 
     graph = gradient_graph(load_net(name, family), load_card(name).net["channels"])
-    output.write_bytes(graph)
+    _make_writable(output.parent)
+    with replacing(output) as part:
+        part.write_bytes(graph)
     say(f"wrote {output} ({len(graph) // 1000} kB)")
 
 
@@ -94,9 +100,9 @@ def train(
         Path | None,
         typer.Option(metavar="DIR", help="Holds cifar-10-batches-py. Default: $ULECLI_DATA, else data."),
     ] = None,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Where the three files go.")
-    ] = Path("models"),
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where the files go.")] = Path(
+        "models"
+    ),
     batches: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Training steps. Default: the recipe's.")
     ] = None,
@@ -120,10 +126,11 @@ def train(
     _need_torch()
     import torch
 
-    from ulecli.surrogates.export import write_surrogate
+    from ulecli.surrogates.making import make_surrogate
     from ulecli.surrogates.recipe import find_recipe
-    from ulecli.surrogates.training import Training
 
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise UsageError(f"{name!r} can't name a surrogate: use letters, digits, - and _")
     if threads:
         torch.set_num_threads(threads)
     chosen = find_recipe(recipe or name)
@@ -132,34 +139,34 @@ def train(
     if batches:
         chosen = replace(chosen, batches=batches)
     where = _torch_device(device)
+    for folder in (output, *([deltas.parent] if deltas else [])):
+        _make_writable(folder)
     pictures = _pictures(data, data_root, chosen.grid if data != "cifar10" else None)
     say(f"training {name} by the recipe {recipe or name} on {where.type}, {chosen.batches} batches")
-    output.mkdir(parents=True, exist_ok=True)
-    nets, accuracies, checkpoints = [], [], []
-    for family in range(chosen.families):
-        checkpoints.append(output / f"{name}.{family}.checkpoint")
-        training = Training(chosen, pictures, seed=seed, device=where, family=family)
-        with _bar(chosen.batches, f"net {family + 1} of {chosen.families}") as progress:
-            nets.append(training.run(checkpoints[-1], progress))
-        accuracies.append(training.accuracy)
-    accuracy = sum(accuracies) / len(accuracies)
-    words = "CIFAR-10, the 50,000 training images" if data == "cifar10" else f"{len(pictures)} own images"
+    card, nets = make_surrogate(
+        name,
+        chosen,
+        pictures,
+        output,
+        data="CIFAR-10, the 50,000 training images" if data == "cifar10" else f"{len(pictures)} own images",
+        command=_command(name, recipe, data, batches, seed, where),
+        seed=seed,
+        device=where,
+        bar=lambda words: _bar(chosen.batches, words),
+    )
+    say(f"wrote {output / name}.json and what it vouches for: {', '.join(card.files)}")
     if deltas:
         _write_deltas(nets[0], pictures, chosen, deltas, where)
-    write_surrogate(
-        name,
-        nets,
-        chosen,
-        output,
-        classes=len(pictures.classes),
-        data=words,
-        command=_command(name, recipe, data, batches, seed),
-        seed=seed,
-        accuracy=accuracy,
-    )
-    for checkpoint in checkpoints:
-        checkpoint.unlink(missing_ok=True)
-    say(f"wrote {output / name}.safetensors, .onnx and .json; right on its own delta: {accuracy:.0%}")
+
+
+def _make_writable(folder: Path) -> None:
+    """Make a folder if there is none and see that it takes files, before hours of work are lost to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise TargetError(f"can't write to {shown(folder)}: {error.strerror}; name another place") from error
 
 
 def _need_torch() -> None:
@@ -195,6 +202,7 @@ def _write_deltas(
     import numpy as np
     import torch
 
+    from ulecli.atomic import replacing
     from ulecli.perturb.sets import set_delta
 
     delta = set_delta(
@@ -205,17 +213,20 @@ def _write_deltas(
         epsilon=recipe.epsilon,
         device=str(where),
     )
-    np.save(path, delta.to(torch.int8).numpy())
+    with replacing(path) as part, part.open("wb") as file:
+        np.save(file, delta.to(torch.int8).numpy())
     say(f"wrote {path}: delta of {len(delta)} images in levels, int8 {tuple(delta.shape)}")
 
 
-def _command(name: str, recipe: str | None, data: str, batches: int | None, seed: int) -> str:
+def _command(
+    name: str, recipe: str | None, data: str, batches: int | None, seed: int, where: torch.device
+) -> str:
     """Return the command that makes the surrogate again, without paths of this machine."""
-    words = ["ulecli surrogate train", name]
-    words += [f"--recipe {recipe}"] if recipe else []
-    words += ["--data FOLDER"] if data != "cifar10" else []
-    words += [f"--batches {batches}"] if batches else []
-    return " ".join([*words, f"--seed {seed}"])
+    words = ["ulecli", "surrogate", "train", name]
+    words += ["--recipe", recipe] if recipe else []
+    words += ["--data", "FOLDER"] if data != "cifar10" else []
+    words += ["--batches", str(batches)] if batches else []
+    return shlex.join([*words, "--seed", str(seed), "--device", where.type])
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from ulecli.errors import ModelError
 from ulecli.perturb.pgd import Oracle, minimise
 from ulecli.perturb.settings import PgdSettings
 from ulecli.shelf import Card
@@ -36,12 +37,17 @@ class SurrogatePerturber:
 
     def __init__(self, open_oracle: OpenOracle, card: Card, device: str) -> None:
         self.device = device
-        self.grid = int(card.protocol["grid"])
-        self.families = int(card.protocol["made_by"]["families"])
-        self._classes = int(card.net["classes"])
+        try:
+            self.grid = int(card.protocol["grid"])
+            self.families = int(card.protocol["families"])
+            self._classes = int(card.net["classes"])
+            self.label = f"{card.name} {card.files[f'{card.name}.safetensors'].sha256[:8]}"
+            self.settings = PgdSettings.from_card(card.protocol["pgd"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"the card of '{card.name}' lacks or garbles {error}; reinstall ulecli"
+            ) from error
         self.codes = self.families * self._classes
-        self.label = f"{card.name} {card.files[f'{card.name}.safetensors'].sha256[:8]}"
-        self.settings = PgdSettings.from_card(card.protocol["pgd"])
         self._open_oracle = open_oracle
         self._oracles: dict[int, Oracle] = {}
         self._opening = Lock()

@@ -35,7 +35,7 @@ def protect_set(
     Args:
         surrogate: Its name.
         images: (N, 3, S, S) uint8, S the surrogate's grid.
-        labels: (N,) int64, the class or code of each image.
+        labels: (N,) int64, the class of each image; of several families the first is used.
         epsilon: L-infinity bound in levels.
         device: A torch device.
         progress: Told the number of images done, after each batch.
@@ -45,13 +45,16 @@ def protect_set(
 
     Raises:
         ModelError: the surrogate is unknown, damaged or changed.
-        UsageError: the images don't have the surrogate's size, or epsilon is out of range.
+        UsageError: the images don't have the surrogate's size or the labels its classes, or epsilon is out
+            of range.
     """
     card = load_card(surrogate)
     if images.shape[2:] != (card.protocol["grid"],) * 2:
         raise UsageError(
             f"'{surrogate}' protects images of side {card.protocol['grid']}, not {images.shape[2]}"
         )
+    if not 0 <= int(labels.min()) <= int(labels.max()) < card.net["classes"]:
+        raise UsageError(f"'{surrogate}' tells {card.net['classes']} classes apart; a label is beyond them")
     settings = PgdSettings.from_card(card.protocol["pgd"])
     net = load_net(surrogate)
     delta = set_delta(net, images, labels, settings, epsilon=epsilon, device=device, progress=progress)

@@ -71,7 +71,7 @@ class PgdSettings:
                 else ViewPolicy(**{key: _frozen(value) for key, value in policy.items()})
             )
             return cls(**{**entries, "augment": augment})
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, UsageError) as error:
             raise ModelError(f"the card's PGD settings can't be read ({error}); reinstall ulecli") from error
 
     def to_card(self) -> dict[str, Any]:

@@ -24,6 +24,8 @@ def load_net(name: str, family: int = 0) -> nn.Sequential:
     prefix = f"{family}."
     stored = load(verified_bytes(name, ".safetensors"))
     weights = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+    if not weights:
+        raise ModelError(f"'{name}' has no family {family}")
     settings = dict(card.net)
     net = make_net(settings.pop("name"), **settings)
     try:

@@ -13,6 +13,7 @@ from safetensors.torch import save
 from torch import nn
 
 from ulecli import __version__
+from ulecli.atomic import replacing
 from ulecli.perturb.onnx_graph import gradient_graph
 from ulecli.shelf import Card, stamp_of, write_card
 from ulecli.surrogates.recipe import Recipe
@@ -28,6 +29,7 @@ def write_surrogate(
     data: str,
     command: str,
     seed: int,
+    device: str,
     accuracy: float,
 ) -> Card:
     """Write `name`.safetensors, a graph `name`.FAMILY.onnx for each net and, last, the card.
@@ -41,6 +43,7 @@ def write_surrogate(
         data: What it was trained on, in words.
         command: The command line that makes it again.
         seed: Of the training.
+        device: What trained it: a CPU rounds convolutions to bfloat16, so results differ a little.
         accuracy: Share of protected training images that the nets got right at the end, 0 to 1.
 
     Returns:
@@ -56,15 +59,14 @@ def write_surrogate(
     for family, net in enumerate(nets):
         files[f"{name}.{family}.onnx"] = gradient_graph(net.cpu(), recipe.protection.channels)
     for file, content in files.items():
-        draft = folder / f"{file}.part"
-        draft.write_bytes(content)
-        draft.replace(folder / file)
+        with replacing(folder / file) as part:
+            part.write_bytes(content)
     card = Card(
         name=name,
         purpose=recipe.purpose,
         net={**recipe.net, "channels": recipe.protection.channels, "classes": classes},
         data=data,
-        protocol=_protocol(recipe, accuracy),
+        protocol=_protocol(recipe, device, accuracy),
         command=command,
         seeds=(seed,),
         versions=_versions(),
@@ -76,15 +78,17 @@ def write_surrogate(
     return card
 
 
-def _protocol(recipe: Recipe, accuracy: float) -> Mapping[str, Any]:
+def _protocol(recipe: Recipe, device: str, accuracy: float) -> Mapping[str, Any]:
     entries = recipe.to_card()
-    # The reader of a card, `SurrogatePerturber`, needs the grid and the protection's PGD and nothing else.
+    # What `SurrogatePerturber` reads stands apart from what only tells how the nets were made.
     pgd = entries.pop("protection")
     return {
         "grid": entries.pop("grid"),
+        "families": entries.pop("families"),
         "variant": recipe.protection.variant,
         "pgd": pgd,
         "made_by": entries,
+        "trained_on": device,
         "accuracy_on_delta": round(accuracy, 3),
     }
 

@@ -8,9 +8,12 @@ protects images that it has never seen.
 
 from __future__ import annotations
 
+import ast
+import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -18,8 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ulecli.atomic import replacing
 from ulecli.data import ImageSet
-from ulecli.errors import UsageError
+from ulecli.errors import UleError, UsageError, shown
 from ulecli.nets import make_net
 from ulecli.perturb.pgd import draw, minimise
 from ulecli.perturb.torch_oracle import look, oracle_of
@@ -53,11 +57,18 @@ class Training:
             recipe: What to train, and how.
             data: Images and their classes.
             seed: Decides initial weights, batches, random labels, views and starts.
-            device: Where everything runs; bfloat16 on the CPU.
+            device: Where everything runs; convolutions in bfloat16 on the CPU.
             family: Number of this net among those of the recipe; changes the seed.
+
+        Raises:
+            UsageError: there are fewer than two classes.
         """
         self.recipe, self.seed, self.device = recipe, (seed, family), device
         self.classes = len(data.classes)
+        if self.classes < 2:
+            raise UsageError(
+                "training needs pictures of at least two classes: with one there is nothing to tell"
+            )
         channels = recipe.training.channels
         settings = dict(recipe.net)
         self.rng = np.random.default_rng(self.seed)
@@ -70,6 +81,7 @@ class Training:
         self.optimizer = torch.optim.SGD(
             self.net.parameters(), lr=recipe.rate, momentum=0.9, nesterov=True, weight_decay=recipe.decay
         )
+        self._data = hashlib.sha256(data.images.numpy().tobytes() + data.labels.numpy().tobytes()).hexdigest()
         self.done, self.accuracy = 0, 0.0
 
     def run(self, checkpoint: Path | None = None, progress: Progress | None = None) -> nn.Sequential:
@@ -80,7 +92,8 @@ class Training:
             progress: Told of every step.
 
         Raises:
-            UsageError: the checkpoint belongs to another recipe or seed.
+            UsageError: the checkpoint belongs to another recipe, seed or data set.
+            UleError: the checkpoint is damaged.
         """
         if checkpoint is not None and checkpoint.exists():
             self._resume(checkpoint)
@@ -141,7 +154,7 @@ class Training:
     def _identity(self) -> dict[str, Any]:
         # Words on the card, and what comes after the training, don't change what is trained.
         core = replace(self.recipe, purpose="", limits=(), protection=self.recipe.training, families=1)
-        return asdict(core) | {"seed": self.seed}
+        return asdict(core) | {"seed": self.seed, "data": self._data}
 
     def _save(self, checkpoint: Path) -> None:
         state = {
@@ -152,17 +165,19 @@ class Training:
             "done": self.done,
             "accuracy": self.accuracy,
         }
-        draft = checkpoint.with_name(checkpoint.name + ".part")
-        torch.save(state, draft)
-        draft.replace(checkpoint)
+        with replacing(checkpoint) as part:
+            torch.save(state, part)
 
     def _resume(self, checkpoint: Path) -> None:
-        import ast
-
-        state = torch.load(checkpoint, map_location=self.device, weights_only=True)
-        if state["identity"] != repr(self._identity()):
+        try:
+            state = torch.load(checkpoint, map_location=self.device, weights_only=True)
+            identity = state["identity"]
+        except (OSError, RuntimeError, KeyError, TypeError, EOFError, UnpicklingError) as error:
+            raise UleError(f"{shown(checkpoint)} is damaged; delete it to start anew") from error
+        if identity != repr(self._identity()):
             raise UsageError(
-                f"{checkpoint} is of a training with another recipe or seed; delete it to start anew"
+                f"{shown(checkpoint)} is of a training with another recipe or seed or other pictures; "
+                "delete it to start anew"
             )
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])

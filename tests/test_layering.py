@@ -15,11 +15,11 @@ import ulecli
 PACKAGE = Path(ulecli.__file__).parent
 
 FLOORS = (
-    {"atomic", "errors", "exif", "runtime", "seeding", "torchvision_shim", "views"},
+    {"atomic", "errors", "exif", "seeding", "torchvision_shim", "views"},
     {"codec", "data", "nets", "shelf", "units"},
     {"carry", "records", "transforms"},
     {"batching", "exploit", "identity", "perturb", "photos", "report"},
-    {"surrogates", "targets", "training"},
+    {"surrogates", "targets"},
     {"protection"},
     {"cli"},
     {"__main__"},

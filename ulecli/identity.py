@@ -1,9 +1,9 @@
 """Whose photo it is: the user's key and the code that a name becomes under it.
 
 All photos of an identity that is protected alone carry the same code, today's and next year's, because that
-code depends on the name and the key and nothing else. Identities protected in one run get different codes; one
-whose own code is taken moves on, so it keeps its code only among the same names. Two keys rarely agree: with
-70 codes, two users share one with a chance of 1 in 70.
+code depends on the name and the key and nothing else. Identities protected in one run get different codes;
+one whose own code is taken moves on, so it keeps its code only among the same names. Two keys rarely agree:
+with 70 codes, two users share one with a chance of 1 in 70.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from ulecli.nets import make_net
 from ulecli.perturb.onnx_graph import gradient_graph
 from ulecli.perturb.onnx_oracle import OnnxOracle
 from ulecli.perturb.onnx_oracle import look as numpy_look
-from ulecli.perturb.pgd import draw, minimise
+from ulecli.perturb.pgd import draw, minimise, views_of
 from ulecli.perturb.settings import PgdSettings
 from ulecli.perturb.torch_oracle import TorchOracle, look
 from ulecli.seeding import seeded
@@ -71,13 +71,15 @@ def test_delta_and_its_effect_are_the_same_on_both_backends() -> None:
     chosen = PgdSettings(steps=10, augment=ViewPolicy(sizes=(16, 32), blur=0.3))
     found = []
     for oracle in oracles(net, 1):
+        rng = np.random.default_rng(0)
         delta = minimise(
             oracle,
             oracle.asarray(images),
             oracle.asarray(labels),
             chosen,
-            np.random.default_rng(0),
+            views_of(chosen, rng, 8, 32),
             epsilon=8 / 255,
+            rng=rng,
         )
         found.append(np.rint(oracle.asnumpy(delta) * 255))
     # A gradient near 0 may get either sign, so single cells can differ; what the surrogate sees may not.

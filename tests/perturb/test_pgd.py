@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ulecli.errors import ModelError, UsageError
 from ulecli.nets import make_net
-from ulecli.perturb.pgd import minimise
+from ulecli.perturb.pgd import minimise, views_of
 from ulecli.perturb.sets import class_delta, set_delta
 from ulecli.perturb.settings import PgdSettings
 from ulecli.perturb.torch_oracle import TorchOracle
@@ -60,8 +60,9 @@ def test_pgd_is_the_naive_loop(channels: int, momentum: float) -> None:
         torch.from_numpy(images),
         torch.from_numpy(labels),
         chosen,
-        np.random.default_rng(0),
+        [None] * 5,
         epsilon=EPSILON,
+        rng=np.random.default_rng(0),
     )
     head = net[-1]
     expected = naive_pgd(
@@ -104,7 +105,9 @@ def test_every_variant_lowers_the_loss_within_the_bound(gray, augment, random_st
         images = torch.rand(6, chosen.channels, 16, 16)
         labels = torch.arange(6) % 5
     oracle = TorchOracle(net, CPU)
-    delta = minimise(oracle, images, labels, chosen, np.random.default_rng(0), epsilon=EPSILON)
+    rng = np.random.default_rng(0)
+    views = views_of(chosen, rng, 6, 16)
+    delta = minimise(oracle, images, labels, chosen, views, epsilon=EPSILON, rng=rng)
     assert delta.shape == images.shape
     assert delta.abs().max() <= EPSILON
     assert (delta < 0).any() and (delta > 0).any()
@@ -125,16 +128,10 @@ def test_a_shared_view_makes_delta_independent_of_the_batch() -> None:
     chosen = PgdSettings(steps=4, augment=ViewPolicy(sizes=(16,)))
 
     def deltas(which: slice) -> torch.Tensor:
-        return minimise(
-            TorchOracle(net, CPU),
-            images[which],
-            labels[which],
-            chosen,
-            np.random.default_rng(3),
-            epsilon=EPSILON,
-            aspects=np.array([1.5, 0.7, 1, 2], np.float32)[which],
-            per_image=False,
-        )
+        rng, aspects = np.random.default_rng(3), np.array([1.5, 0.7, 1, 2], np.float32)
+        views = views_of(chosen, rng, 1, 16, aspects[which])
+        oracle = TorchOracle(net, CPU)
+        return minimise(oracle, images[which], labels[which], chosen, views, epsilon=EPSILON, rng=rng)
 
     torch.testing.assert_close(deltas(slice(2, 3)), deltas(slice(0, 4))[2:3])
 
@@ -146,7 +143,8 @@ def test_rounded_levels_stay_within_epsilon(epsilon: int, seed: int) -> None:
     images = torch.from_numpy(generator.random((2, 1, 8, 8), np.float32))
     chosen = PgdSettings(steps=3, augment=None, random_start=True)
     oracle = TorchOracle(linear_net(1).float(), CPU)
-    delta = minimise(oracle, images, torch.tensor([0, 2]), chosen, generator, epsilon=epsilon / 255)
+    labels, bound = torch.tensor([0, 2]), epsilon / 255
+    delta = minimise(oracle, images, labels, chosen, [None] * 3, epsilon=bound, rng=generator)
     levels = np.rint(oracle.asnumpy(delta) * 255)
     assert np.abs(levels).max() <= epsilon
     assert levels.min() < 0 < levels.max()
@@ -213,8 +211,8 @@ def test_saturated_cells_of_a_white_image_come_back() -> None:
     images = torch.ones(3, 1, 8, 8)
     chosen = PgdSettings(steps=10, augment=None, random_start=True)
     net = linear_net(1).float()
-    delta = minimise(
-        TorchOracle(net, CPU), images, torch.arange(3), chosen, np.random.default_rng(0), epsilon=EPSILON
-    )
+    rng, labels = np.random.default_rng(0), torch.arange(3)
+    oracle = TorchOracle(net, CPU)
+    delta = minimise(oracle, images, labels, chosen, [None] * 10, epsilon=EPSILON, rng=rng)
     uphill = TorchOracle(net, CPU).gradient(images, torch.zeros_like(images), torch.arange(3), None) > 0
     assert (delta[uphill] == -EPSILON).float().mean() > 0.95

@@ -7,6 +7,8 @@ backends which are given the same seed walk through the same views.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -57,11 +59,10 @@ def minimise(
     images: Array,
     labels: Array,
     settings: PgdSettings,
-    rng: np.random.Generator,
+    views: Iterable[View | None],
     *,
     epsilon: float,
-    aspects: Floats | None = None,
-    per_image: bool = True,
+    rng: np.random.Generator,
 ) -> Array:
     """Find samplewise delta that make the surrogate sure of `labels`.
 
@@ -73,24 +74,21 @@ def minimise(
         oracle: The surrogate.
         images: (N, C, S, S) of the oracle's kind, unit scale; C is `settings.channels`.
         labels: (N,) of the oracle's kind.
-        settings: Steps, views and the like.
-        rng: Draws the start and the views.
+        settings: Steps, momentum and the like.
+        views: What the images go through, one for each gradient: see `views_of`.
         epsilon: L-infinity bound, unit scale.
-        aspects: (N,) width / height of the photos before they were squeezed; None for square.
-        per_image: Draw a view for each image; False draws one view for the whole batch, so that an image's
-            delta does not depend on which others it is computed with.
+        rng: Draws the start, before the first view is asked for.
 
     Returns:
         (N, C, S, S) of the oracle's kind, within [-epsilon, epsilon].
     """
-    count, cells = images.shape[0], images.shape[-1]
     delta = oracle.asarray(_start(rng, tuple(images.shape), epsilon if settings.random_start else 0.0))
     direction = delta * 0
     step_size = settings.travel * epsilon / settings.steps
+    upcoming = iter(views)
     for _ in range(settings.steps):
         gradient = delta * 0
-        for _ in range(settings.views):
-            view = draw(settings.augment, rng, count if per_image else 1, cells, aspects)
+        for view in islice(upcoming, settings.views):
             gradient = gradient + oracle.gradient(images, delta, labels, view)
         # Both libraries know these names: torch takes numpy's `axis` and `keepdims`.
         size = abs(gradient).mean(axis=(1, 2, 3), keepdims=True)
@@ -100,6 +98,27 @@ def minimise(
         # A cell that came back to 0 goes where the next step would have taken it.
         delta = epsilon * oracle.sign(oracle.sign(delta) - 0.5 * oracle.sign(direction))
     return delta
+
+
+def views_of(
+    settings: PgdSettings,
+    rng: np.random.Generator,
+    count: int,
+    cells: int,
+    aspects: Floats | None = None,
+) -> Iterator[View | None]:
+    """Draw the views of all gradients of a `minimise`, each when it is asked for.
+
+    Args:
+        settings: Steps, views and what the images go through.
+        rng: Draws them.
+        count: Number N of images, each with views of its own; 1 draws views that a whole batch shares, so
+            that an image's delta does not depend on which others it is computed with.
+        cells: Side of the square working image.
+        aspects: (N,) width / height of the photos before they were squeezed; None for square.
+    """
+    for _ in range(settings.steps * settings.views):
+        yield draw(settings.augment, rng, count, cells, aspects)
 
 
 def draw(

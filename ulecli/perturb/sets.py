@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ulecli.errors import UsageError
-from ulecli.perturb.pgd import draw, minimise
+from ulecli.perturb.pgd import draw, minimise, views_of
 from ulecli.perturb.settings import PgdSettings
 from ulecli.perturb.torch_oracle import oracle_of
 from ulecli.perturb.weights import load_net
@@ -103,8 +103,9 @@ def set_delta(
             gray(batch) if settings.gray else batch,
             labels[start : start + size].to(where),
             settings,
-            rng,
+            views_of(settings, rng, len(batch), batch.shape[-1]),
             epsilon=to_unit(epsilon),
+            rng=rng,
         )
         found.append((delta * LEVELS).round().to(torch.int16).cpu())
         if progress is not None:

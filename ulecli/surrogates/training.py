@@ -25,7 +25,7 @@ from ulecli.atomic import replacing
 from ulecli.data import ImageSet
 from ulecli.errors import UleError, UsageError, shown
 from ulecli.nets import make_net
-from ulecli.perturb.pgd import draw, minimise
+from ulecli.perturb.pgd import draw, minimise, views_of
 from ulecli.perturb.torch_oracle import look, oracle_of
 from ulecli.seeding import seeded
 from ulecli.surrogates.images import WorkingImages
@@ -110,9 +110,9 @@ class Training:
         recipe = self.recipe
         images, labels = self._batch()
         self._freeze(True)
-        delta = minimise(
-            self.oracle, images, labels, recipe.training, self.rng, epsilon=to_unit(self._epsilon())
-        )
+        inner, epsilon = recipe.training, to_unit(self._epsilon())
+        views = views_of(inner, self.rng, len(images), recipe.grid)
+        delta = minimise(self.oracle, images, labels, inner, views, epsilon=epsilon, rng=self.rng)
         self._freeze(False)
         view = draw(recipe.training.augment, self.rng, len(images), recipe.grid, None)
         logits = self.oracle.logits(look((images + delta).clip(0, 1), view))

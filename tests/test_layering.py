@@ -15,8 +15,8 @@ import ulecli
 PACKAGE = Path(ulecli.__file__).parent
 
 FLOORS = (
-    {"atomic", "errors", "exif", "seeding", "torchvision_shim", "views"},
-    {"codec", "data", "nets", "shelf", "units"},
+    {"atomic", "errors", "exif", "seeding", "torchvision_shim"},
+    {"codec", "data", "nets", "shelf", "units", "views"},
     {"carry", "records", "transforms"},
     {"batching", "exploit", "identity", "perturb", "photos", "report"},
     {"surrogates", "targets"},

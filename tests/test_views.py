@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ulecli import views
+from ulecli.errors import UsageError
 
 
 def pillow_resize(
@@ -192,3 +193,20 @@ def test_without_chances_a_view_is_only_geometry() -> None:
     view = views.ViewPolicy().draw(np.random.default_rng(0), 2, 32)
     assert (view.quality, view.bits) == (0, 8)
     assert view.see(noise(2, 3, 32, 32)).shape == (2, 3, 64, 64)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"jpeg": 0.7, "posterize": 0.7},
+        {"flip": 1.5},
+        {"area": (0.8, 0.2)},
+        {"quality": (90, 30)},
+        {"sizes": ()},
+        {"bits": 9},
+    ],
+    ids=str,
+)
+def test_a_policy_that_is_no_distribution_is_refused(wrong) -> None:
+    with pytest.raises(UsageError):
+        views.ViewPolicy(**wrong)

@@ -1,4 +1,4 @@
-"""The two scales of pixel values and the only place that converts between them.
+"""The two scales of pixel values, and the bound that users give in one of them.
 
 Users, papers and files speak *levels* (0 to 255); nets and gradients speak the *unit* scale (0 to 1).
 """
@@ -15,11 +15,6 @@ MAX_EPSILON = 32
 def to_unit(levels: float) -> float:
     """Convert levels (0 to 255) to the unit scale (0 to 1)."""
     return levels / LEVELS
-
-
-def to_levels(unit: float) -> float:
-    """Convert the unit scale (0 to 1) to levels (0 to 255)."""
-    return unit * LEVELS
 
 
 def check_epsilon(epsilon: int) -> int:

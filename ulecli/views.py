@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ulecli.errors import UsageError
+
 Floats = NDArray[np.float32]
 
 
@@ -112,6 +114,9 @@ class ViewPolicy:
         blur: Chance of a Gaussian blur of 0.3 to 1 seen pixels.
         posterize: Chance that the image has kept only `bits` bits per channel.
         bits: Bits per channel that posterising leaves.
+
+    Raises:
+        UsageError: the numbers describe no distribution.
     """
 
     sizes: tuple[int, ...] = (64,)
@@ -124,6 +129,17 @@ class ViewPolicy:
     blur: float = 0.0
     posterize: float = 0.0
     bits: int = 2
+
+    def __post_init__(self) -> None:
+        chances = (self.flip, self.jpeg, self.blur, self.posterize, self.jpeg + self.posterize)
+        if not all(0 <= chance <= 1 for chance in chances):
+            raise UsageError(
+                "the chances of a view must be 0 to 1, and so must those of JPEG and posterising together"
+            )
+        if not 0 < self.area[0] <= self.area[1] <= 1 or not 1 <= self.quality[0] <= self.quality[1] <= 100:
+            raise UsageError("area must run upwards within 0 to 1, and quality within 1 to 100")
+        if not self.sizes or min(self.sizes) < 1 or self.ratio < 1 or not 1 <= self.bits <= 8:
+            raise UsageError("a view needs sizes of at least a pixel, a ratio of at least 1, and 1 to 8 bits")
 
     def draw(
         self, rng: np.random.Generator, count: int, cells: int, *, aspects: Floats | None = None

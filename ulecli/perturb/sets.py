@@ -80,7 +80,7 @@ def set_delta(
         labels: (N,) int64.
         settings: How PGD runs.
         epsilon: L-infinity bound in levels.
-        seed: Of starts and views.
+        seed: Of starts and views, which are drawn batch by batch: devices with other batches draw others.
         device: A torch device.
         progress: Told the number of images done, after each batch.
 
@@ -134,7 +134,7 @@ def class_delta(
         images: (N, 3, S, S) uint8.
         labels: (N,) int64, 0 to classes - 1.
         classes: Number K of classes.
-        settings: How PGD runs; a class that a batch misses keeps its direction in that step.
+        settings: How PGD runs; a class that a batch misses is moved by its momentum alone.
         epsilon: L-infinity bound in levels.
         seed: Of start, batches and views.
         device: A torch device.

@@ -28,7 +28,7 @@ def read_options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     root = Path(__file__).parents[1]
-    parser.add_argument("photo", nargs="?", type=Path, default=root / "samples" / "album" / "coast.jpg")
+    parser.add_argument("photo", nargs="?", type=Path, default=root / "samples" / "mountains.jpg")
     parser.add_argument("-o", "--output", type=Path, default=root / "benchmarks" / "figure.jpg")
     parser.add_argument("--eps", type=int, default=8, help="in levels")
     parser.add_argument("--height", type=int, default=280, help="of the figure, in pixels")

@@ -17,10 +17,11 @@ PACKAGE = Path(ulecli.__file__).parent
 FLOORS = (
     {"atomic", "errors", "exif", "seeding", "torchvision_shim"},
     {"codec", "data", "nets", "shelf", "units", "views"},
-    {"carry", "records", "transforms"},
-    {"batching", "exploit", "identity", "perturb", "photos", "report"},
+    {"carry", "records", "results", "transforms"},
+    {"batching", "exploit", "exploiters", "identity", "perturb", "photos", "poisons", "report"},
     {"surrogates", "targets"},
-    {"protection"},
+    {"defenders", "protection"},
+    {"evaluation"},
     {"cli"},
     {"__main__"},
 )

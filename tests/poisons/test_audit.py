@@ -6,9 +6,15 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
+from small_set import small_set
 
 from ulecli.data import ImageSet
 from ulecli.poisons import audit, check_test_set, same_images, warnings
+
+
+@pytest.fixture
+def clean() -> ImageSet:
+    return small_set()
 
 
 def moved(clean: ImageSet, delta: np.ndarray) -> ImageSet:

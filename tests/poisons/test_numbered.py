@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_set import small_set
 
 from ulecli.data import ImageSet
 from ulecli.errors import UleError
 from ulecli.poisons import PoisonKind, read_poison
+
+
+@pytest.fixture
+def clean() -> ImageSet:
+    return small_set()
 
 
 def write(folder: Path, clean: ImageSet, names: list[str]) -> ImageSet:

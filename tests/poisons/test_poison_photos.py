@@ -9,10 +9,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
+from small_set import small_set
 
 from ulecli.data import ImageSet, image_folder
 from ulecli.errors import ExitCode, NoSuchPath, UleError, UsageError
 from ulecli.poisons import Upload, aligned, only_classes, read_photos, read_protected
+
+
+@pytest.fixture
+def clean() -> ImageSet:
+    return small_set()
+
 
 ORIENTATION = 0x0112
 

@@ -9,11 +9,17 @@ import pytest
 import safetensors.numpy
 import safetensors.torch
 import torch
+from small_set import small_set
 
 from ulecli import data
 from ulecli.data import ImageSet
 from ulecli.errors import ExitCode, NoSuchPath, UleError
 from ulecli.poisons import PoisonKind, audit, read_poison, warnings
+
+
+@pytest.fixture
+def clean() -> ImageSet:
+    return small_set()
 
 
 def sinusoids(count: int, height: int, width: int, peak: float) -> np.ndarray:

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from ulecli.data import ImageSet
 
 
-@pytest.fixture
-def clean() -> ImageSet:
+def small_set() -> ImageSet:
     """24 images of 4 classes, 10 wide and 8 high, smooth enough to be told apart, with black and white."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (24, 3, 4, 5)).repeat(2, 2).repeat(2, 3)

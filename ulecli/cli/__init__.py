@@ -15,6 +15,7 @@ import typer
 
 from ulecli import __version__
 from ulecli.cli import surrogate
+from ulecli.cli.evaluate import evaluate
 from ulecli.cli.protect import protect
 from ulecli.errors import UleError
 
@@ -46,6 +47,7 @@ def _root(
 
 # One line for each command, or `app.add_typer(module.app, name=...)` for a group of them.
 app.command()(protect)
+app.command()(evaluate)
 app.add_typer(surrogate.app, name="surrogate")
 
 

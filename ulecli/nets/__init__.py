@@ -14,6 +14,7 @@ from ulecli.nets.conv import conv
 from ulecli.nets.dense import linear, mlp
 from ulecli.nets.densenet import densenet121
 from ulecli.nets.exploiter import small_conv
+from ulecli.nets.fast_conv import fast_conv
 from ulecli.nets.resnet import resnet18
 from ulecli.nets.torchvision_nets import ARCHITECTURES, torchvision_net
 from ulecli.nets.vgg import vgg11
@@ -21,6 +22,7 @@ from ulecli.nets.vgg import vgg11
 NETS: dict[str, Callable[..., nn.Module]] = {
     "conv": conv,
     "densenet121": densenet121,
+    "fast-conv": fast_conv,
     "linear": linear,
     "mlp": mlp,
     "resnet18": resnet18,
@@ -48,9 +50,19 @@ def make_net(name: str, **settings: Any) -> nn.Sequential:
     Raises:
         UsageError: there is no such net.
     """
+    check_net(name)
+    net = NETS[name](**settings)
+    return net if isinstance(net, nn.Sequential) else nn.Sequential(net)
+
+
+def check_net(name: str) -> str:
+    """Return the name if there is a net of that name.
+
+    Raises:
+        UsageError: there is none; the message lists those there are.
+    """
     if name not in NETS:
         near = get_close_matches(name, NETS, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UsageError(f"there is no net {name!r}, only {', '.join(sorted(NETS))}{hint}")
-    net = NETS[name](**settings)
-    return net if isinstance(net, nn.Sequential) else nn.Sequential(net)
+    return name

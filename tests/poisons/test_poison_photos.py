@@ -160,7 +160,7 @@ def test_bad_trees_are_told_apart(tree: Path, tmp_path: Path) -> None:
     with pytest.raises(UleError, match="holds no folder"):
         read_photos(tmp_path / "empty", Upload(), 16, jobs=1)
     (tree / "cat").mkdir()
-    with pytest.raises(UleError, match="cat holds no photo"):
+    with pytest.raises(UleError, match="cat holds no picture"):
         read_photos(tree, Upload(), 16, jobs=1)
     (tree / "cat" / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 and nothing more")
     with pytest.raises(UleError, match=r"torn\.jpg can't be read as a picture"):

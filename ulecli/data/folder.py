@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,23 +34,53 @@ def image_folder(root: Path, size: int) -> ImageSet:
         NoSuchPath: There is no folder `root`.
         UleError: There is no class folder, a class without a picture, or a picture that can't be read.
     """
+    return read_pictures(list_pictures(root), size)
+
+
+def list_pictures(root: Path) -> dict[str, list[Path]]:
+    """Return the pictures of each class, both sorted, from a folder of class folders.
+
+    Raises:
+        NoSuchPath: There is no folder `root`.
+        UleError: There is no class folder, or a class without a picture.
+    """
     if not root.is_dir():
         raise NoSuchPath(f"there is no folder {root}; name the folder that holds one folder for each class")
     folders = sorted(_visible(path for path in root.iterdir() if path.is_dir()))
     if not folders:
         raise UleError(f"{root} holds no folder; a data set is one folder of pictures for each class")
-    found = [_pictures(folder) for folder in folders]
-    paths = [path for members in found for path in members]
+    return {folder.name: _pictures(folder) for folder in folders}
+
+
+def read_pictures(
+    pictures: Mapping[str, Sequence[Path]],
+    size: int,
+    *,
+    arrive: Callable[[Image.Image], Image.Image] | None = None,
+    jobs: int | None = None,
+) -> ImageSet:
+    """Read the pictures of each class, squeezed to a square.
+
+    Args:
+        pictures: From the name of each class to its files, in the order that they shall have.
+        size: Side of the square, in pixels.
+        arrive: What becomes of a whole picture, upright and RGB, before it is read; None for nothing.
+        jobs: Pictures in work at the same time; None for as many as there are processors.
+
+    Raises:
+        UleError: A picture can't be read.
+    """
+    paths = [path for members in pictures.values() for path in members]
     images = np.empty((len(paths), size, size, 3), np.uint8)
 
     def fill(index: int) -> None:
-        images[index] = _decode(paths[index], size)
+        images[index] = _decode(paths[index], size, arrive)
 
-    with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes without holding the interpreter's lock
+    with ThreadPoolExecutor(jobs) as pool:  # Pillow works without holding the interpreter's lock
         list(pool.map(fill, range(len(paths))))
-    labels = torch.arange(len(folders)).repeat_interleave(torch.tensor([len(members) for members in found]))
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-    return ImageSet(pixels, labels, tuple(folder.name for folder in folders))
+    counts = torch.tensor([len(members) for members in pictures.values()])
+    labels = torch.arange(len(pictures)).repeat_interleave(counts)
+    return ImageSet(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels, tuple(pictures))
 
 
 def split_folder(images: ImageSet) -> tuple[ImageSet, ImageSet]:
@@ -81,12 +111,17 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(inside)
 
 
-def _decode(path: Path, size: int) -> NDArray[np.uint8]:
+def _decode(path: Path, size: int, arrive: Callable[[Image.Image], Image.Image] | None) -> NDArray[np.uint8]:
     """Return (size, size, 3) uint8 RGB."""
     try:
         with Image.open(path) as image:
-            image.draft(None, (2 * size, 2 * size))  # lets JPEG decode at a fraction of its size
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+            arrived = arrive(_upright(image)) if arrive else image
+            arrived.draft(None, (2 * size, 2 * size))  # lets JPEG decode at a fraction of its size
+            upright = _upright(arrived)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UleError(f"{path} can't be read as a picture ({error}); repair or remove it") from error
     return np.asarray(upright.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    return ImageOps.exif_transpose(image).convert("RGB")

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path, PurePath
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
-from ulecli.data import SUFFIXES, ImageSet
-from ulecli.errors import NoSuchPath, UleError, UsageError, shown
+from ulecli.data import ImageSet, list_pictures, read_pictures
+from ulecli.errors import UleError, UsageError, shown
 from ulecli.poisons.files import few
 from ulecli.poisons.uploads import Upload
 
@@ -38,7 +34,7 @@ def read_photos(tree: Path, upload: Upload, size: int, jobs: int) -> ImageSet:
         NoSuchPath: There is no such folder.
         UleError: There is no class folder, a class without a photo, or a photo that can't be read.
     """
-    return _read(_photos(tree), upload, size, jobs)
+    return read_pictures(list_pictures(tree), size, arrive=None if upload == Upload() else upload, jobs=jobs)
 
 
 def read_protected(protected: Path, clean: Path, upload: Upload, size: int, jobs: int) -> ImageSet:
@@ -57,8 +53,8 @@ def read_protected(protected: Path, clean: Path, upload: Upload, size: int, jobs
     """
     pairs = aligned(protected, clean)
     partner = {source: copy for copy, source in pairs}
-    copies = {name: [partner[path] for path in members] for name, members in _photos(clean).items()}
-    return _read(copies, upload, size, jobs)
+    copies = {name: [partner[path] for path in members] for name, members in list_pictures(clean).items()}
+    return read_pictures(copies, size, arrive=None if upload == Upload() else upload, jobs=jobs)
 
 
 def aligned(protected: Path, clean: Path) -> tuple[tuple[Path, Path], ...]:
@@ -75,11 +71,11 @@ def aligned(protected: Path, clean: Path) -> tuple[tuple[Path, Path], ...]:
         NoSuchPath: There is no such folder.
         UleError: A photo of one tree has no partner in the other.
     """
-    sources = {_key(path, clean): path for members in _photos(clean).values() for path in members}
+    sources = {_key(path, clean): path for members in list_pictures(clean).values() for path in members}
     root = protected
     if (protected / "train").is_dir() and not (clean / "train").is_dir():
         root = protected / "train"
-    copies = {_key(path, root): path for members in _photos(root).values() for path in members}
+    copies = {_key(path, root): path for members in list_pictures(root).values() for path in members}
     found = {key: copies.pop(key) for key in sources if key in copies}
     renamed: dict[str, list[str]] = {}
     for key in copies:
@@ -128,28 +124,6 @@ def only_classes(protected: ImageSet, clean: ImageSet, classes: Sequence[str]) -
     return replace(clean, images=torch.where(chosen, protected.images, clean.images))
 
 
-def _photos(tree: Path) -> dict[str, list[Path]]:
-    """Return the photos of each class, both sorted as `ulecli.data.image_folder` sorts them."""
-    if not tree.is_dir():
-        raise NoSuchPath(f"there is no folder {shown(tree)}; name the folder of one folder for each class")
-    folders = sorted(path for path in tree.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if not folders:
-        raise UleError(f"{shown(tree)} holds no folder; a data set is one folder of photos for each class")
-    found = {folder.name: sorted(_within(folder)) for folder in folders}
-    empty = [name for name, members in found.items() if not members]
-    if empty:
-        raise UleError(f"{shown(tree / empty[0])} holds no photo; remove the folder or fill it")
-    return found
-
-
-def _within(folder: Path) -> Iterable[Path]:
-    return (
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-
-
 def _key(path: Path, tree: Path) -> str:
     """Return what a photo is called in both trees, whichever way a disk writes accents."""
     return unicodedata.normalize("NFC", path.relative_to(tree).as_posix())
@@ -157,33 +131,3 @@ def _key(path: Path, tree: Path) -> str:
 
 def _stem(key: str) -> str:
     return PurePath(key).with_suffix("").as_posix()
-
-
-def _read(photos: Mapping[str, Sequence[Path]], upload: Upload, size: int, jobs: int) -> ImageSet:
-    paths = [path for members in photos.values() for path in members]
-    images = np.empty((len(paths), size, size, 3), np.uint8)
-
-    def fill(index: int) -> None:
-        images[index] = _seen(paths[index], upload, size)
-
-    with ThreadPoolExecutor(jobs) as pool:  # Pillow works without holding the interpreter's lock
-        list(pool.map(fill, range(len(paths))))
-    counts = torch.tensor([len(members) for members in photos.values()])
-    labels = torch.arange(len(photos)).repeat_interleave(counts)
-    return ImageSet(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels, tuple(photos))
-
-
-def _seen(path: Path, upload: Upload, size: int) -> NDArray[np.uint8]:
-    """Return (size, size, 3) uint8 RGB, as `ulecli.data.image_folder` decodes what the upload left."""
-    try:
-        with Image.open(path) as image:
-            stored = image if upload == Upload() else upload(_upright(image))
-            stored.draft(None, (2 * size, 2 * size))  # lets JPEG decode at a fraction of its size
-            photo = _upright(stored)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UleError(f"{shown(path)} can't be read as a picture ({error}); repair or remove it") from error
-    return np.asarray(photo.resize((size, size), Image.Resampling.BILINEAR))
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(image).convert("RGB")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
+from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import torch
 
@@ -23,6 +25,9 @@ MIRRORS = {
 
 ENVIRONMENT = "ULECLI_MIRROR"
 """The environment variable that names another mirror: an address that the archive's name is appended to."""
+
+PATIENCE = 30.0
+"""Seconds that a server may stay silent before the next one is asked."""
 
 
 def default_root() -> Path:
@@ -74,15 +79,26 @@ def _downloaded(name: str, dataset: Any, root: Path, train: bool) -> Any:
         # torchvision takes the address from the class, and talks to stdout, where results belong.
         source = type(dataset.__name__, (dataset,), {"url": address})
         try:
-            with contextlib.redirect_stdout(sys.stderr):
+            with contextlib.redirect_stdout(sys.stderr), _patience():
                 return source(str(root), train=train, download=True)
-        except (OSError, RuntimeError, URLError, EOFError) as error:
-            failures.append(f"{address}: {error}")
+        except (OSError, RuntimeError, EOFError, HTTPException, ValueError) as error:
+            failures.append(f"{address}: {str(error).strip() or type(error).__name__}")
             archive.unlink(missing_ok=True)  # a part of an archive would be taken for a damaged whole
     raise UleError(
         f"can't download into {shown(root)} ({'; '.join(failures)}). Without a network: no complete "
         f"{_offline(dataset, root)}; or look at --dataset shapes, which needs no data"
     )
+
+
+@contextlib.contextmanager
+def _patience() -> Iterator[None]:
+    # torchvision opens its connections without a limit, and takes none.
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _offline(dataset: Any, root: Path) -> str:

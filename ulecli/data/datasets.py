@@ -62,9 +62,11 @@ def open_dataset(name: str, root: Path | None = None, *, size: int = 0, download
         download: Fetch CIFAR if it is not there.
 
     Raises:
-        UsageError: There is no such data set and no such folder, or the size is not CIFAR's.
+        UsageError: There is no such data set and no such folder, or it can't have that size.
         UleError: It can't be read or had, or its classes don't fit.
     """
+    if size < 0:
+        raise UsageError(f"pictures can't have sides of {size} pixels")
     if name in DATASETS and size not in (0, 32):
         raise UsageError(f"{name} is 32 x 32; --size is for folders of photos")
     if name == "shapes":

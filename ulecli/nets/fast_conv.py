@@ -26,13 +26,19 @@ class Whiten(nn.Conv2d):
     def fit(self, images: torch.Tensor, regularisation: float = 5e-4) -> None:
         """Take the filters from the eigenvectors of the patches' second moments, scaled to unit power.
 
+        Gray images leave two thirds of them without any power. Those are copies of the others: batch norm
+        behind them would blow up their rounding errors.
+
         Args:
             images: (N, C, H, W), as this layer will see them; a few thousand are plenty.
             regularisation: Added to the eigenvalues, so that what hardly varies is not blown up.
         """
         patches = nn.functional.unfold(images.double(), 2).transpose(0, 1).flatten(1)
         values, vectors = torch.linalg.eigh(patches @ patches.T / patches.shape[1])
-        self._set((vectors / (values + regularisation).sqrt()).T.flip(0).to(self.weight.dtype))
+        filters = (vectors / (values + regularisation).sqrt()).T.flip(0)
+        powerful = filters[: int((values > 1e-9 * values[-1]).sum())]
+        copies = -(-len(filters) // max(1, len(powerful)))
+        self._set(powerful.repeat(copies, 1)[: len(filters)].to(self.weight.dtype))
 
     @torch.no_grad()
     def _set(self, half: torch.Tensor) -> None:

@@ -26,12 +26,12 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def as_text(blocks: Sequence[Block], remarks: Sequence[str], encoding: str) -> str:
+def as_text(blocks: Sequence[Block], closing: Sequence[str], encoding: str) -> str:
     """Write tables as aligned columns that a stream of this encoding can hold."""
     parts = []
     for conditions, tables in blocks:
         parts += [conditions, *(_aligned(table, encoding) for table in tables)]
-    return "\n\n".join(_held(part, encoding) for part in [*parts, "\n".join(remarks)] if part)
+    return "\n\n".join(_held(part, encoding) for part in [*parts, *closing])
 
 
 def _aligned(table: Table, encoding: str) -> str:
@@ -60,7 +60,7 @@ def _width(text: str) -> int:
     return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
 
 
-def as_markdown(blocks: Sequence[Block], remarks: Sequence[str]) -> str:
+def as_markdown(blocks: Sequence[Block], closing: Sequence[str]) -> str:
     """Write tables as GitHub-flavoured Markdown."""
     parts = []
     for conditions, tables in blocks:
@@ -69,7 +69,7 @@ def as_markdown(blocks: Sequence[Block], remarks: Sequence[str]) -> str:
             lines = [table.headers, ("---", *["---:"] * (len(table.headers) - 1)), *table.rows]
             rows = [[*row] if row is lines[1] else [_markdown(cell) for cell in row] for row in lines]
             parts += [f"**{_markdown(table.title)}**", "\n".join(f"| {' | '.join(row)} |" for row in rows)]
-    return "\n\n".join([*parts, *(f"- {_markdown(remark)}" for remark in remarks)])
+    return "\n\n".join([*parts, *map(_markdown, closing)])
 
 
 def _markdown(text: str) -> str:
@@ -89,12 +89,12 @@ _LATEX = {
 }
 
 
-def as_latex(blocks: Sequence[Block], remarks: Sequence[str]) -> str:
+def as_latex(blocks: Sequence[Block], closing: Sequence[str]) -> str:
     r"""Write tables for LaTeX, each with its conditions in its caption; they need `\usepackage{booktabs}`."""
     parts = [r"% \usepackage{booktabs}"]
     for conditions, tables in blocks:
         parts += [_latex_table(table, conditions) for table in tables]
-    return "\n\n".join([*parts, *(f"% {_latex(remark)}" for remark in remarks)])
+    return "\n\n".join([*parts, *(f"% {line}" for line in closing)])
 
 
 def _latex_table(table: Table, conditions: str) -> str:

@@ -72,10 +72,14 @@ def _figure(
 ) -> Figure:
     from matplotlib.figure import Figure
 
-    across = min(len(panels), _ACROSS)
-    down = -(-len(panels) // across)
+    down = -(-len(panels) // _ACROSS)
+    across = -(-len(panels) // down)
     nets = {net for _, net in panels}
-    figure = Figure(figsize=(max(3.1 * across, 4.2), 2.3 * down + 1.0), layout="constrained")
+    width = max(3.1 * across, 4.2)
+    names = {name: _label(name) for name in (*styles, "guessing")}
+    beside = int(width / (0.8 + 0.08 * max(map(len, names.values()))))  # in the legend; inches, roughly
+    height = 2.5 * down + 0.3 + 0.2 * -(-len(names) // beside)
+    figure = Figure(figsize=(width, height), layout="constrained")
     lines: dict[str, Line2D] = {}
     first = None
     for place, ((exploiter, net), runs) in enumerate(panels.items()):
@@ -87,14 +91,11 @@ def _figure(
         axes.tick_params(labelleft=place % across == 0, labelbottom=lowest)
         axes.set_xlabel("epoch" if lowest else "")
     figure.supylabel("accuracy on test images, %", fontsize="medium")
-    order = [name for name in (*styles, "guessing") if name in lines]
-    labels = [_label(name) for name in order]
-    beside = int(figure.get_figwidth() / (0.8 + 0.08 * max(map(len, labels))))  # inches, roughly
     figure.legend(
-        [lines[name] for name in order],
-        labels,
+        [lines[name] for name in names],
+        list(names.values()),
         loc="outside lower center",
-        ncols=max(1, min(len(order), beside)),
+        ncols=min(len(names), beside),
         frameon=False,
     )
     return figure
@@ -183,7 +184,7 @@ def gallery(originals: NDArray[np.uint8], protected: NDArray[np.uint8], epsilon:
 
     Raises:
         OSError: It can't be written.
-        ValueError: The two are not of the same images.
+        ValueError: The two are not of the same images, or epsilon is below 1.
     """
     import numpy as np
     from PIL import Image
@@ -192,6 +193,8 @@ def gallery(originals: NDArray[np.uint8], protected: NDArray[np.uint8], epsilon:
         raise ValueError(
             f"{originals.shape} and {protected.shape} are not two (n, 3, H, W) of the same images"
         )
+    if epsilon < 1:
+        raise ValueError(f"a perturbation of up to {epsilon} levels can't be scaled to be seen")
     delta = protected.astype(np.int16) - originals
     scaled = np.clip(0.5 + delta / (2 * epsilon), 0, 1) * LEVELS
     most = int(np.abs(delta).max())

@@ -46,8 +46,9 @@ def render(
     """Write records in one of five formats.
 
     `table`, `markdown` and `latex` hold the same tables: rows are poisons, the controls first; columns are
-    exploiters; a cell is mean ± sample standard deviation over seeds, in percent. `csv` has one line a run,
-    `json` is one object with all curves.
+    exploiters; a cell is mean ± sample standard deviation over seeds, in percent. Below them stand a sentence
+    that says what they mean, and what the self-checks found. `csv` has one line a run, `json` is one object
+    with all curves.
 
     Args:
         records: What to write, at least one.
@@ -64,17 +65,18 @@ def render(
     known = {name for record in records for name in record.classes}
     if unknown := [name for name in recalls_for if name not in known]:
         raise ValueError(f"no recall of {unknown[0]!r}: the classes are {', '.join(sorted(known))}")
+    closing = [sentence(records, recalls_for), *remarks(records)]
     match Format(form):
         case Format.JSON:
             return json.dumps(document(records, recalls_for), indent=2, allow_nan=False)
         case Format.CSV:
             return _csv(records)
         case Format.MARKDOWN:
-            return as_markdown(blocks(records, recalls_for), remarks(records))
+            return as_markdown(blocks(records, recalls_for), closing)
         case Format.LATEX:
-            return as_latex(blocks(records, recalls_for), remarks(records))
+            return as_latex(blocks(records, recalls_for), closing)
         case Format.TABLE:
-            return as_text(blocks(records, recalls_for), remarks(records), encoding)
+            return as_text(blocks(records, recalls_for), closing, encoding)
 
 
 def document(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> dict[str, Any]:

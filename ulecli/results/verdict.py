@@ -22,6 +22,9 @@ PARTIAL = 0.25
 LEARNED = 0.25
 """A clean control must come this share of the way from guessing to 100 %, else nothing follows from it."""
 
+PROTECTED = "protected"
+"""First word of the poison that is photos which `ulecli protect` wrote; the rest tells which of them."""
+
 _LEVELS = ("protected", "partly protected", "not protected")
 _UNJUDGED = "not judged, for want of a clean control that learns,"
 
@@ -90,7 +93,7 @@ def _sentence(records: Sequence[RunRecord], recalls_for: Sequence[str]) -> str:
         who = f"the best of {len(scores)} exploiters, {worst.exploiter},"
     if len(poisons) > 1:
         who = f"of {len(poisons)} poisons {shown(best)} protects best: {who}"
-    what = "protected images" if best == "protected" else f"images with the poison {shown(best)}"
+    what = "protected images" if best.split(" ")[0] == PROTECTED else f"images with the poison {shown(best)}"
     whose = "the clean test images"
     if recalls_for:
         whose += f" of {_listed([shown(name) for name in recalls_for])}"

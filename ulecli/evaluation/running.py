@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
-import os
 import queue
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -72,9 +74,13 @@ def run(tasks: Sequence[Task], *, jobs: int, threads: int, on_epoch: OnEpoch | N
         UleError: a process died, most likely for want of memory.
     """
     if jobs <= 1:
+        before = torch.get_num_threads()
         torch.set_num_threads(threads)
-        for number, task in enumerate(tasks):
-            yield _train(number, task, on_epoch)
+        try:
+            for number, task in enumerate(tasks):
+                yield _train(number, task, on_epoch)
+        finally:
+            torch.set_num_threads(before)
         return
     # A fresh interpreter: a fork of a process whose threads have run is not safe.
     context = multiprocessing.get_context("spawn")
@@ -126,11 +132,13 @@ def fitting_jobs(wanted: int, tasks: int, cores: int, image_bytes: int) -> int:
 
 
 def _free_memory() -> float:
-    """Return the bytes that are free, or infinity where the system doesn't tell."""
-    try:
-        return float(os.sysconf("SC_AVPHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return float("inf")
+    """Return the bytes that can be had, or infinity where the system doesn't tell."""
+    # Not SC_AVPHYS_PAGES, which leaves out the caches that give way.
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024.0 * int(line.split()[1])
+    return float("inf")
 
 
 _news: Any = None
@@ -140,6 +148,8 @@ _news: Any = None
 def _enter(news: Any, threads: int) -> None:
     global _news
     _news = news
+    # Ctrl-C on a terminal reaches every process; this one is ended by its parent, without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
 
 

@@ -200,6 +200,6 @@ def test_what_exceeds_epsilon_is_cut_off(tmp_path):
      ((1, 3, 4, 4), (1, 3, 4, 4), 0)],
 )  # fmt: skip
 def test_pictures_that_can_not_be_compared_are_refused(tmp_path, shape, other, epsilon):
-    with pytest.raises(ValueError, match="same images|of up to 0 levels"):
+    with pytest.raises(ValueError, match=r"same images|of up to 0 levels"):
         gallery(np.zeros(shape, np.uint8), np.zeros(other, np.uint8), epsilon, tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()

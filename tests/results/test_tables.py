@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import re
+import shutil
 import statistics
+import subprocess
 
 import pytest
 from results_of import run
@@ -166,7 +168,8 @@ NASTY = r"a_b&c%d$e#f{g}h~i^j\k|l<m>n*o`p[q]"
 
 
 def test_latex_escapes():
-    text = render([run(NASTY)], "latex")
+    text = render([run(NASTY), run('"quoted"')], "latex")
+    assert "''quoted'' & 80.0" in text
     assert (
         r"a\_b\&c\%d\$e\#f\{g\}h\textasciitilde{}i\textasciicircum{}j\textbackslash{}k\textbar{}l"
         r"\textless{}m\textgreater{}n*o`p[q] & 80.0 \\" in text
@@ -174,6 +177,21 @@ def test_latex_escapes():
     comments = [line for line in text.splitlines() if line.startswith("%")]
     for line in set(text.splitlines()) - set(comments):
         assert not re.search(r"(?<!\\)[%#]", line), line
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX here")
+def test_latex_compiles(tmp_path):
+    if subprocess.run(["kpsewhich", "booktabs.sty"], capture_output=True).returncode:
+        pytest.skip("no booktabs here")
+    told = [*runs(), run(f'{NASTY}"', robust={"pgd-20": 2}, warnings=("50 % _ & # \\ bad",))]
+    body = render(told, "latex")
+    document = (
+        f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\n{body}\n\\end{{document}}"
+    )
+    (tmp_path / "tables.tex").write_text(document, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0 and (tmp_path / "tables.pdf").exists(), done.stdout
 
 
 def test_markdown_escapes():

@@ -131,6 +131,8 @@ def test_one_class_protected_is_judged_by_its_recall():
         "protected images (clean 80.0 %, random noise 78.0 %, guessing 25.0 %): protected against standard."
     )  # fmt: skip
     assert "recognises 47.0 % of the clean test images of disc and ring" in sentence(told, ["disc", "ring"])
+    assert sentence([*told, run("cifar", last=1)], ["ring"]) == sentence(told, ["ring"])  # no recall measured
+    assert sentence([run()], ["ring"]) == "There are no results."
 
 
 def test_a_poison_that_met_few_exploiters_is_not_the_best():

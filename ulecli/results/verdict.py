@@ -71,6 +71,8 @@ def sentence(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> s
     Returns:
         One line of plain text.
     """
+    if recalls_for:
+        records = [record for record in records if record.recalls]
     sets = dict.fromkeys(record.arm.dataset for record in records)
     told = [_sentence([one for one in records if one.arm.dataset == name], recalls_for) for name in sets]
     if len(told) > 1:

@@ -24,14 +24,14 @@ import torch
 from ulecli import __version__
 from ulecli.atomic import replacing
 from ulecli.data import DATASETS, Dataset, open_dataset
-from ulecli.errors import NothingToDo
+from ulecli.errors import NothingToDo, UsageError
 from ulecli.evaluation.arms import Arms, TrainingSet, photo_data
 from ulecli.evaluation.checks import doubts
 from ulecli.evaluation.config import EvaluateConfig, cores, parse_mix
 from ulecli.evaluation.running import Done, Task, fitting_jobs, run
 from ulecli.exploiters import PRESETS
 from ulecli.poisons import check_test_set
-from ulecli.results import Arm, Journal, RunRecord, curves, gallery, run_key
+from ulecli.results import NOISE, Arm, Journal, RunRecord, curves, gallery, run_key
 
 __all__ = ["EvaluateConfig", "Evaluation", "Listener", "evaluate", "parse_mix"]
 
@@ -90,7 +90,9 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         if not sets:
             raise NothingToDo("nothing to train on: name a --defender or a --poison, or leave the controls")
         notes = (*journal.notes, *check_test_set(data.test, data.train))
-        plan = list(_plan(config, data, sets, _test_set(data, folder / "sets")))
+        planned = _plan(config, data, sets, _test_set(data, folder / "sets"))
+        plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
+        _check_counts(plan)
         records = _trained(config, data, plan, journal, listener)
         if config.out is not None:
             curves(records, folder / "curves.png", folder / "curves.svg")
@@ -99,7 +101,7 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
 
 
 def _open(config: EvaluateConfig) -> Dataset:
-    size = 0 if config.dataset in DATASETS else config.side
+    size = config.size if config.dataset in DATASETS else config.side
     return open_dataset(config.dataset, config.data_root, size=size, download=config.download)
 
 
@@ -143,6 +145,15 @@ def _plan(
                         one, test, protocol, exploiter, steps, preset.robust_images, seed, config.device
                     )
                     yield _Planned(arm, task, settings, key)
+
+
+def _check_counts(plan: list[_Planned]) -> None:
+    for one in plan:
+        count = len(one.task.train.read())
+        if count < (size := one.task.protocol.fitted(count).batch_size):
+            raise UsageError(
+                f"{count} training images don't fill a batch of {size}: take more, or another --preset"
+            )
 
 
 def _trained(
@@ -216,11 +227,10 @@ def _versions() -> dict[str, str]:
 
 def _draw_gallery(data: Dataset, sets: list[TrainingSet], config: EvaluateConfig, path: Path) -> None:
     """Draw one image of each of up to ten classes with the first perturbation that is not a control's."""
-    judged = [one for one in sets if one.audit is not None]
-    chosen = judged[-1] if judged else None
-    if chosen is None or config.mix or config.train_images:
+    judged = [one for one in sets if one.audit is not None and one.name != NOISE]
+    if not judged or config.mix or config.train_images:
         return
     labels = data.train.labels
     firsts = [int((labels == label).nonzero()[0]) for label in range(min(10, len(data.train.classes)))]
-    protected = chosen.read().images[firsts].numpy()
+    protected = judged[0].read().images[firsts].numpy()
     gallery(data.train.images[firsts].numpy(), protected, config.epsilon, path)

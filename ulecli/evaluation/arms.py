@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from torch import Tensor
 from ulecli import __version__, shelf
 from ulecli.atomic import replacing
 from ulecli.data import Dataset, ImageSet
-from ulecli.defenders import CLASSWISE, NOISE, Progress, defend
+from ulecli.defenders import CLASSWISE, NOISE, Progress, defend, defender_names
 from ulecli.errors import UleError, UsageError
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.poisons import Poison, audit, only_classes, read_photos, read_poison, read_protected, warnings
+from ulecli.poisons import audit, only_classes, read_photos, read_poison, read_protected, warnings
 from ulecli.results import CLEAN
 from ulecli.surrogates.recipe import RECIPES
 
@@ -82,20 +82,24 @@ class Arms:
     def sets(self) -> Iterator[TrainingSet]:
         """Yield the controls first, then what is to be judged."""
         config, clean = self._config, self._clean
+        # Read first: what is wrong with a file is told before a defender goes to work.
+        poisons = [self._poison(path, name) for path, name in poison_names(config.poisons).items()]
         if config.controls:
             yield self._kept(CLEAN, "clean", lambda: clean, judged=False)
             yield self._defended(NOISE)
         for name in config.defenders:
             if name != NOISE or not config.controls:
                 yield self._defended(name)
-        for path in config.poisons:
-            poison = read_poison(path, clean, kind=config.poison_kind)
-            made = self._kept(path.stem, poison.images.digest, partial(_images_of, poison))
-            found = {**(made.audit or {}), "source": str(path), "kind": poison.reading}
-            yield replace(made, audit=found, warnings=(*poison.notes, *made.warnings))
+        yield from poisons
         if config.protected is not None:
             name = f"protected {'+'.join(config.only)}".strip()
             yield self._kept(name, "photos", self._photos, check=False)
+
+    def _poison(self, path: Path, name: str) -> TrainingSet:
+        poison = read_poison(path, self._clean, kind=self._config.poison_kind)
+        made = self._kept(name, poison.images.digest, lambda: poison.images)
+        found = {**(made.audit or {}), "source": str(path), "kind": poison.reading}
+        return replace(made, audit=found, warnings=(*poison.notes, *made.warnings))
 
     def _defended(self, name: str) -> TrainingSet:
         config = self._config
@@ -134,7 +138,7 @@ class Arms:
         mark = hashlib.sha256(
             f"{name} {identity} {clean.digest} {config.mix} {config.train_images} {__version__}".encode()
         ).hexdigest()[:12]
-        stem = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)}-{mark}"
+        stem = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[-64:]}-{mark}"
         file, labels, notes = (self._folder / f"{stem}{end}" for end in (".npy", ".labels.npy", ".json"))
         if notes.exists() and identity != "photos":
             return self._read(name, file, labels, notes)
@@ -167,8 +171,8 @@ class Arms:
         if config.mix is None:
             return made.subset(self._picked) if len(self._picked) < len(made) else made
         kept, added = config.mix
-        first = picked(self._clean, round(len(self._clean) * kept / 100))
-        both = picked(self._clean, round(len(self._clean) * (kept + added) / 100))
+        first = picked(self._clean, max(1, round(len(self._clean) * kept / 100)))
+        both = picked(self._clean, max(1, round(len(self._clean) * (kept + added) / 100)))
         clean = torch.isin(both, first)[:, None, None, None]
         images = torch.where(clean, self._clean.images[both], made.images[both])
         return ImageSet(images, made.labels[both], made.classes)
@@ -191,8 +195,11 @@ def picked(images: ImageSet, count: int) -> Tensor:
     return places.argsort(stable=True)[:count].sort().values
 
 
-def _images_of(poison: Poison) -> ImageSet:
-    return poison.images
+def poison_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Name poisons in tables: by file, or by path where that is a control's, defender's or other's name."""
+    shared = Counter(path.stem for path in dict.fromkeys(paths))
+    taken = {"", CLEAN, *defender_names(), *(name for name, count in shared.items() if count > 1)}
+    return {path: f"poison {path}" if path.stem in taken else path.stem for path in paths}
 
 
 def identity_of(defender: str) -> str:
@@ -222,4 +229,5 @@ def photo_data(config: EvaluateConfig) -> Dataset:
             f"{folder} needs two folders, train and test, each with one folder of photos for each class"
         )
     train = read_photos(folder / "train", config.upload, config.side, jobs=4)
-    return Dataset(folder.name, train, read_photos(test, type(config.upload)(), config.side, jobs=4))
+    clean = read_photos(test, type(config.upload)(), config.side, jobs=4)
+    return Dataset(folder.resolve().name, train, clean)

@@ -93,10 +93,13 @@ class EvaluateConfig:
             raise UsageError(f"there is no preset {self.preset!r}, only {', '.join(PRESETS)}")
         if not self.exploiters or not self.seeds:
             raise UsageError("an evaluation needs at least one exploiter and one seed")
-        if min(self.seeds) < 0 or min(self.train_images, self.attack_steps, self.size, self.jobs) < 0:
-            raise UsageError("seeds and counts are 0 or more")
+        counts = (self.train_images, self.attack_steps, self.size, self.jobs, self.threads)
+        if min(*self.seeds, *counts) < 0 or max(self.seeds) >= 2**63:
+            raise UsageError("seeds and counts are 0 or more, and seeds below 2^63")
         if self.mix is not None and (min(self.mix) < 1 or sum(self.mix) > 100):
             raise UsageError("--mix is CLEAN+ADDED in percent of the training set, for instance 5+30")
+        if self.mix is not None and self.train_images:
+            raise UsageError("--mix says already how many images are trained on: leave out --train-images")
         if self.resume and self.out is None:
             raise UsageError("--resume needs --out, the folder to take up")
         self._check_photo_mode()
@@ -138,7 +141,7 @@ class EvaluateConfig:
         kept = ("preset", "dataset", "mix", "train_images", "epsilon", "attack_steps", "only", "size")
         return {
             **{name: told[name] for name in kept},
-            "dataset": self.dataset if self.dataset in DATASETS else Path(self.dataset).name,
+            "dataset": self.dataset if self.dataset in DATASETS else Path(self.dataset).resolve().name,
             "upload": str(self.upload),
             "data_md5": data_md5,
         }

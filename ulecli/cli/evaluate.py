@@ -31,6 +31,11 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
+def _gray_train_only(exploiter: str) -> str:
+    parts = [part.strip() for part in exploiter.split("+")]
+    return "+".join("gray-train-only" if part.lower() == "gray" else part for part in parts)
+
+
 def evaluate(
     exploiter: Annotated[
         str, typer.Option(metavar="NAME,...|all", help="Who trains; --list names them.")
@@ -113,7 +118,7 @@ def evaluate(
       ulecli evaluate --poison noise.npy --exploiter all --seeds 0,1,2 --out runs/noise
       ulecli evaluate --dataset scenes --protected scenes-protected --upload 1080:q85
     """
-    need_torch()
+    need_torch(*(["matplotlib"] if out else []))  # which draws, at the end
     if list_names:
         from ulecli.cli.catalogue import catalogue
 
@@ -128,7 +133,7 @@ def evaluate(
     if gray not in ("both", "train-only"):
         raise UsageError(f"--gray is both or train-only, not {gray!r}")
     if gray == "train-only":
-        exploiters = tuple("gray-train-only" if name == "gray" else name for name in exploiters)
+        exploiters = tuple(_gray_train_only(name) for name in exploiters)
     if poison_kind not in set(PoisonKind):
         raise UsageError(f"--poison-kind is one of {', '.join(PoisonKind)}, not {poison_kind!r}")
     defenders = _words(defender)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ulecli.errors import DeviceUnavailable, MissingExtra
@@ -11,15 +12,15 @@ if TYPE_CHECKING:
     import torch
 
 
-def need_torch() -> None:
-    """Refuse to go on without the packages of the extra.
+def need_torch(*more: str) -> None:
+    """Refuse to go on without torch, onnx and `more` packages of the extra.
 
     Raises:
         MissingExtra: one of them is not installed.
     """
     try:
-        import onnx  # noqa: F401
-        import torch  # noqa: F401
+        for package in ("onnx", "torch", *more):
+            import_module(package)
     except ImportError as error:
         raise MissingExtra(f"this needs {error.name}: pip install 'ulecli[torch]'") from error
 

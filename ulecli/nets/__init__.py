@@ -13,7 +13,6 @@ from ulecli.errors import UsageError
 from ulecli.nets.conv import conv
 from ulecli.nets.dense import linear, mlp
 from ulecli.nets.densenet import densenet121
-from ulecli.nets.exploiter import small_conv
 from ulecli.nets.fast_conv import fast_conv
 from ulecli.nets.resnet import resnet18
 from ulecli.nets.torchvision_nets import ARCHITECTURES, torchvision_net
@@ -26,7 +25,6 @@ NETS: dict[str, Callable[..., nn.Module]] = {
     "linear": linear,
     "mlp": mlp,
     "resnet18": resnet18,
-    "small-conv": small_conv,
     "vgg11": vgg11,
     **{name: partial(torchvision_net, name) for name in ARCHITECTURES},
 }

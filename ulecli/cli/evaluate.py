@@ -76,20 +76,29 @@ def evaluate(
     ] = "",
     size: Annotated[
         int,
-        typer.Option(min=0, metavar="PX", help="Side photos are squeezed to. Default: the preset's."),
+        typer.Option(
+            min=0,
+            show_default=False,
+            metavar="PX",
+            help="Side photos are squeezed to. Default: the preset's.",
+        ),
     ] = 0,
     mix: Annotated[
         str, typer.Option(metavar="CLEAN+ADDED", help="Percent of clean and of added images, as 5+30.")
     ] = "",
     train_images: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Train on N of the images. Default: all.")
+        int,
+        typer.Option(min=0, show_default=False, metavar="N", help="Train on N of the images. Default: all."),
     ] = 0,
     eps: Annotated[int, typer.Option(metavar="LEVELS", help="Bound of defenders and noise, 1 to 32.")] = 8,
     gray: Annotated[
         str, typer.Option(metavar="both|train-only", help="Which images the gray exploiter turns gray.")
     ] = "both",
     at_steps: Annotated[
-        int, typer.Option(min=0, metavar="K", help="Steps of adversarial training. Default: 7.")
+        int,
+        typer.Option(
+            min=0, show_default=False, metavar="K", help="Steps of adversarial training. Default: 7."
+        ),
     ] = 0,
     controls: Annotated[
         bool, typer.Option("--controls/--no-controls", help="Also train on clean and on noisy images.")
@@ -98,10 +107,16 @@ def evaluate(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.AUTO,
     jobs: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Trainings at a time. Default: by cores and memory.")
+        int,
+        typer.Option(
+            min=0, show_default=False, metavar="N", help="Trainings at a time. Default: by cores and memory."
+        ),
     ] = 0,
     threads: Annotated[
-        int, typer.Option(min=0, metavar="N", help="CPU threads of all together. Default: all cores.")
+        int,
+        typer.Option(
+            min=0, show_default=False, metavar="N", help="CPU threads of all together. Default: all cores."
+        ),
     ] = 0,
     output_format: Annotated[Format, typer.Option("--format", help="How results are told.")] = Format.TABLE,
     list_names: Annotated[
@@ -109,7 +124,7 @@ def evaluate(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no talk.")] = False,
 ) -> None:
-    r"""Train classifiers on protected images and tell what they learn of clean ones.
+    """Train classifiers on protected images and tell what they learn of clean ones.
 
     \b
     Examples:
@@ -117,7 +132,7 @@ def evaluate(
       ulecli evaluate --dataset shapes --exploiter standard,gray,jpeg-10
       ulecli evaluate --poison noise.npy --exploiter all --seeds 0,1,2 --out runs/noise
       ulecli evaluate --dataset scenes --protected scenes-protected --upload 1080:q85
-    """
+    """  # noqa: D301 - the help needs the character itself
     need_torch(*(["matplotlib"] if out else []))  # which draws, at the end
     if list_names:
         from ulecli.cli.catalogue import catalogue

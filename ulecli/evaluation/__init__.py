@@ -1,10 +1,12 @@
 """Evaluation: train exploiters on protected images and controls, and say what they learned.
 
-from ulecli.evaluation import EvaluateConfig, evaluate
+Example::
 
-config = EvaluateConfig(defenders=("cifar",), exploiters=("standard", "gray"), seeds=(0, 1, 2))
-for record in evaluate(config).records:
-    print(record.arm, record.last)
+    from ulecli.evaluation import EvaluateConfig, evaluate
+
+    config = EvaluateConfig(defenders=("cifar",), exploiters=("standard", "gray"), seeds=(0, 1, 2))
+    for record in evaluate(config).records:
+        print(record.arm, record.last)
 """
 
 from __future__ import annotations

@@ -73,6 +73,17 @@ def test_what_hardly_varies_is_not_blown_up() -> None:
     assert layer.weight.abs().max() <= 1 / 5e-4**0.5 + 1e-3
 
 
+def test_gray_images_get_copies_of_the_filters_that_have_power() -> None:
+    images = (find_exploiter("gray").store(shapes(40).images) / 255 - 0.47) / 0.25
+    layer = whiten()
+    layer.fit(images, regularisation=0.0)
+    filters = layer.weight[:12].flatten(1)
+    assert torch.equal(filters[4:8], filters[:4]) and torch.equal(filters[8:], filters[:4])
+    with torch.no_grad():
+        out = (layer(images) - layer.bias.view(1, -1, 1, 1)).double()
+    assert torch.allclose((out**2).mean((0, 2, 3)), torch.ones(24, dtype=torch.float64), atol=1e-3)
+
+
 def test_unfitted_filters_are_orthogonal_and_fixed() -> None:
     layer = whiten(1)
     half = layer.weight[:4].flatten(1)

@@ -18,7 +18,7 @@ FLOORS = (
     {"atomic", "errors", "exif", "seeding", "torchvision_shim"},
     {"codec", "data", "nets", "shelf", "units", "views"},
     {"carry", "records", "results", "transforms"},
-    {"batching", "exploit", "exploiters", "identity", "perturb", "photos", "poisons", "report"},
+    {"batching", "exploiters", "identity", "perturb", "photos", "poisons", "report"},
     {"surrogates", "targets"},
     {"defenders", "protection"},
     {"evaluation"},

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ulecli.data import open_dataset, shapes
-from ulecli.exploit import CIFAR, train_exploiter
+from ulecli.exploiters import PRESETS, find_exploiter, train_exploiter
 
 
 @pytest.fixture(autouse=True)
@@ -38,11 +38,11 @@ def test_the_seed_decides_the_pictures() -> None:
     assert not {bytes(p.numpy()) for p in found.train.images} & {bytes(p.numpy()) for p in found.test.images}
 
 
-@pytest.mark.parametrize("measure", ["none", "gray"])
-def test_a_small_net_learns_them_in_seconds(measure: str) -> None:
+def test_preset_quick_learns_them_in_seconds_even_in_gray() -> None:
     found = open_dataset("shapes")
-    config = replace(CIFAR, epochs=3, batch_size=64, countermeasure=measure)
-    assert train_exploiter(found.train, found.test, config, 0).last > 90
+    protocol = replace(PRESETS["quick"].small, epochs=5)
+    result = train_exploiter(found.train, found.test, protocol, find_exploiter("gray"), 0)
+    assert result.last > 90
 
 
 def test_colour_tells_nothing_of_the_class() -> None:

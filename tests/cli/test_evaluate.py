@@ -236,8 +236,7 @@ def test_mistakes_are_told_in_a_line_before_any_training(
     ended, out, err = evaluate(*usual, *arguments)
     assert ended == code and out == ""
     assert words in err and "Traceback" not in err
-    if "--format" not in arguments:  # click tells a wrong choice in more lines
-        assert err.startswith("ulecli: error: ") and len(err.splitlines()) == 1
+    assert err.startswith("ulecli: error: ") and len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("package", ["torch", "onnx", "matplotlib"])

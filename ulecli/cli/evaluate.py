@@ -12,7 +12,6 @@ from ulecli.cli.console import say
 from ulecli.cli.extras import need_torch, torch_device
 from ulecli.errors import UsageError
 from ulecli.records import Device
-from ulecli.results import Format, render
 
 if TYPE_CHECKING:
     from ulecli.evaluation import EvaluateConfig, Evaluation
@@ -118,7 +117,9 @@ def evaluate(
             min=0, show_default=False, metavar="N", help="CPU threads of all together. Default: all cores."
         ),
     ] = 0,
-    output_format: Annotated[Format, typer.Option("--format", help="How results are told.")] = Format.TABLE,
+    output_format: Annotated[
+        str, typer.Option("--format", metavar="table|json|markdown|latex|csv", help="How results are told.")
+    ] = "table",
     list_names: Annotated[
         bool, typer.Option("--list", help="Name exploiters, nets, defenders and presets, and end.")
     ] = False,
@@ -142,7 +143,10 @@ def evaluate(
     from ulecli.evaluation import EvaluateConfig, parse_mix
     from ulecli.exploiters import default_preset, exploiter_names
     from ulecli.poisons import PoisonKind, Upload
+    from ulecli.results import Format, render
 
+    if output_format not in set(Format):
+        raise UsageError(f"--format is one of {', '.join(Format)}, not {output_format!r}")
     where = torch_device(device).type
     exploiters = exploiter_names() if exploiter == "all" else _words(exploiter)
     if gray not in ("both", "train-only"):

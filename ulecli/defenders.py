@@ -148,7 +148,10 @@ def find_surrogate(
     recipe = RECIPES[name]
     if images.images.shape[2:] != (recipe.grid,) * 2:
         height, width = images.images.shape[2:]
-        raise UsageError(f"'{name}' protects images of {recipe.grid} x {recipe.grid}, not {width} x {height}")
+        raise UsageError(
+            f"'{name}' protects images of {recipe.grid} x {recipe.grid}, not {width} x {height}: squeeze "
+            f"photos with --size {recipe.grid}, or name what `ulecli protect` wrote with --protected"
+        )
     if name in shelf.names():
         card = shelf.load_card(name)
         if card.net["classes"] == len(images.classes):

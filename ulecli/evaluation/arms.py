@@ -76,6 +76,11 @@ class Arms:
     ) -> None:
         self._config, self._folder, self._progress = config, folder, progress
         self._clean = data.train
+        if 0 < config.train_images < len(data.train.classes):
+            raise UsageError(
+                f"--train-images {config.train_images} leaves classes without an image: there are "
+                f"{len(data.train.classes)} classes"
+            )
         self._picked = picked(data.train, config.train_images)
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -105,7 +110,7 @@ class Arms:
         config = self._config
 
         def make() -> ImageSet:
-            return defend(
+            made = defend(
                 name,
                 self._clean,
                 epsilon=config.epsilon,
@@ -113,8 +118,9 @@ class Arms:
                 checkpoints=self._folder if config.out else None,
                 progress=self._progress,
             )
+            return only_classes(made, self._clean, config.only) if config.only else made
 
-        identity = f"{identity_of(name)} eps {config.epsilon} on {config.device}"
+        identity = f"{identity_of(name)} eps {config.epsilon} on {config.device} only {config.only}"
         return self._kept(name, identity, make)
 
     def _photos(self) -> ImageSet:

@@ -19,6 +19,9 @@ preset's net and all training images."""
 _COLLAPSED = 20.0
 """Points by which PGD may beat FGSM, before the gradient of the net is called masked."""
 
+_LEARNED = 0.2
+"""A control must come this share of the way from guessing to 100 %."""
+
 
 def doubts(
     result: ExploitResult, *, dataset: str, preset: str, poison: str, exploiter: str, whole: bool
@@ -48,6 +51,9 @@ def doubts(
                 f"adversarial training collapsed: PGD-20 leaves {gap:.0f} points less than FGSM; its clean "
                 "accuracy is not that of a robust net"
             )
-        if poison == CLEAN and result.last < chance + 0.2 * (100 - chance):
-            found.append(f"clean images give a robust net {result.last:.1f} % only: too short to judge by")
+    if poison == CLEAN and result.last < chance + _LEARNED * (100 - chance):
+        found.append(
+            f"clean images teach the exploiter {exploiter} no more than {result.last:.1f} %: its training is "
+            "too short, or it destroys the images; nothing follows from its other rows"
+        )
     return tuple(found)

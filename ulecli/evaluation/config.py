@@ -138,7 +138,7 @@ class EvaluateConfig:
     def fingerprint(self, data_md5: str) -> dict[str, Any]:
         """Return what all results of one folder have in common."""
         told = asdict(self)
-        kept = ("preset", "dataset", "mix", "train_images", "epsilon", "attack_steps", "only", "size")
+        kept = ("preset", "dataset", "mix", "train_images", "epsilon", "only", "size")
         return {
             **{name: told[name] for name in kept},
             "dataset": self.dataset if self.dataset in DATASETS else Path(self.dataset).resolve().name,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,11 @@ HEADS = [
     (b"\0\0\0\x18ftypheic", "HEIC"),
     (b"\0\0\0\x18ftypavif", "AVIF"),
     (b"\0\0\0\x18ftypmp42", ""),
+    (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
+    (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf", "HEIC"),
+    (b"\0\0\0\x14ftypmif1\0\0\0\0mif1avif", "HEIC"),  # the last is beyond the box
+    (b"MM\0+\0\x08\0\0", "TIFF"),
+    (b"II*\0\x10\0\0\0CR\2\0", "camera raw (CR2)"),
     (b"", ""),
     (b"just text here", ""),
 ]
@@ -48,8 +54,10 @@ def test_a_photo_that_is_named_twice_is_found_once(photo_folder):
 BAD = [
     ("empty.jpg", b"", Status.FAILED, "empty"),
     ("text.jpg", b"hello", Status.FAILED, "no photo"),
-    ("x.tiff", b"II*\0", Status.SKIPPED, "TIFF"),
-    ("x.heic", b"\0\0\0\x18ftypheic", Status.SKIPPED, "HEIC"),
+    ("x.gif", b"GIF89a", Status.SKIPPED, "GIF"),
+    ("x.jxl", b"\xff\x0a", Status.SKIPPED, "JPEG XL"),
+    ("x.jpg", b"\0\0\0\x0cjP  ", Status.SKIPPED, "JPEG 2000"),
+    ("x.cr2", b"II*\0\x10\0\0\0CR\2\0", Status.SKIPPED, "raw"),
 ]
 
 
@@ -60,6 +68,14 @@ def test_what_can_not_be_protected_is_told(tmp_path, name, content, status, word
     assert outcome.status is status and word in outcome.reason
     (named,) = find([tmp_path / name]).others
     assert named.status is Status.FAILED and word in named.reason
+
+
+def test_without_its_reader_heic_is_skipped_and_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
+    (tmp_path / "x.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    for source in (tmp_path, tmp_path / "x.heic"):
+        (outcome,) = find([source]).others
+        assert outcome.status is Status.SKIPPED and "pip install 'ulecli[heif]'" in outcome.reason
 
 
 def test_a_named_file_that_is_no_picture_fails(photo_folder):

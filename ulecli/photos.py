@@ -10,34 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ulecli.codec.formats import HEAD, SUPPORTED, missing, sniff
+from ulecli.codec.formats import PICTURE_SUFFIXES as PICTURE_SUFFIXES
+from ulecli.codec.formats import SUFFIXES as SUFFIXES
 from ulecli.errors import NoSuchPath, shown
 from ulecli.records import Photo, PhotoOutcome, Status
 
-SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "PNG": (".png",), "WEBP": (".webp",)}
-"""The formats that are protected, and the name endings that fit each; the first is the usual one."""
-
 OUTPUT_MARK = "-protected"
 """What the names of default outputs end with."""
-
-PICTURE_SUFFIXES = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes} | {
-    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".tif", ".tiff")
-}
-"""Name endings that promise a picture: a file that does not keep the promise is told about."""
-
-_SUPPORTED = "JPEG, PNG and WebP are supported"
-
-_HEADS = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"GIF8", "GIF"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\0\0\0\x0cJXL ", "JPEG XL"),
-    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
-)
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_AVIF_BRANDS = {b"avif", b"avis"}
 
 
 @dataclass(frozen=True)
@@ -51,21 +31,6 @@ class Found:
 
     photos: tuple[Photo, ...]
     others: tuple[PhotoOutcome, ...]
-
-
-def sniff(head: bytes) -> str:
-    """Name the picture format that a file of these first bytes (16 or more) holds; empty if none is known."""
-    for magic, name in _HEADS:
-        if head.startswith(magic):
-            return name
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
-        return "BMP"
-    if head[4:8] == b"ftyp":
-        brand = head[8:12]
-        return "HEIC" if brand in _HEIF_BRANDS else "AVIF" if brand in _AVIF_BRANDS else ""
-    return ""
 
 
 def find(sources: Sequence[Path]) -> Found:
@@ -129,7 +94,7 @@ def _look_into(source: Path) -> Iterator[Photo | PhotoOutcome]:
         yield from _walk(source)
     else:
         item = _look_at(source, source)
-        yield item or PhotoOutcome(source, None, Status.FAILED, f"is no photo; {_SUPPORTED}")
+        yield item or PhotoOutcome(source, None, Status.FAILED, f"is no photo; {SUPPORTED}")
 
 
 def _walk(source: Path) -> Iterator[Photo | PhotoOutcome]:
@@ -162,18 +127,20 @@ def _look_at(path: Path, source: Path) -> Photo | PhotoOutcome | None:
         return PhotoOutcome(path, None, Status.FAILED, "is not a regular file") if expected else None
     try:
         with path.open("rb") as file:
-            head = file.read(32)
+            head = file.read(HEAD)
     except OSError as error:
         reason = f"can't be read: {error.strerror}"
         return PhotoOutcome(path, None, Status.FAILED, reason) if expected else None
     found = sniff(head)
     if found in SUFFIXES:
+        if lacking := missing(found):
+            return PhotoOutcome(path, None, Status.SKIPPED, lacking, found)
         return Photo(path, source, found)
     if found:
         status = Status.FAILED if named else Status.SKIPPED
-        return PhotoOutcome(path, None, status, f"{found} is not supported yet; {_SUPPORTED}", found)
+        return PhotoOutcome(path, None, status, f"{found} is not supported; {SUPPORTED}", found)
     if expected:
-        reason = f"is no photo; {_SUPPORTED}" if head else "is empty"
+        reason = f"is no photo; {SUPPORTED}" if head else "is empty"
         return PhotoOutcome(path, None, Status.FAILED, reason)
     return None
 

@@ -16,6 +16,7 @@ PACKAGE = Path(ulecli.__file__).parent
 
 FLOORS = (
     {"atomic", "errors", "exif", "seeding", "torchvision_shim"},
+    {"metadata"},
     {"codec", "data", "nets", "shelf", "units", "views"},
     {"carry", "records", "results", "transforms"},
     {"batching", "exploit", "exploiters", "identity", "perturb", "photos", "poisons", "report"},

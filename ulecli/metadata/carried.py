@@ -1,0 +1,178 @@
+"""What a protected picture carries on of what its source told, as the encoder takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, BinaryIO
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from ulecli import __version__, exif
+from ulecli.metadata.xmp import Mark, holds_picture, marked, packet
+
+_MAX_SEGMENT = 65_533
+"""Bytes that fit into a segment of a JPEG."""
+
+_MAX_XMP = _MAX_SEGMENT - 29
+_THUMBNAILS = (0x0409, 0x040C)
+"""Among Photoshop's resources."""
+
+_NOT_TEXT = {"XML:com.adobe.xmp", "xmp", "compression"}
+
+
+class Mode(StrEnum):
+    """How much of the metadata a protected file carries on."""
+
+    PRIVATE = "private"
+    KEEP = "keep"
+    STRIP = "strip"
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What the encoder writes beside the pixels.
+
+    Attributes:
+        settings: Arguments of Pillow's `Image.save` for the format.
+        remarks: What was left out though the mode would keep it, for the user.
+        appended: EXIF and XMP that `finish` adds to the file: Pillow can't with every kind of TIFF.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    appended: tuple[bytes, bytes] | None = None
+
+
+def told_by(stored: Image.Image, file: BinaryIO) -> dict[str, Any]:
+    """Return what a picture tells of itself: its `info`, and in the key "exif" also that of a TIFF.
+
+    Args:
+        stored: As Pillow opened it, after its pixels have been read: a PNG may tell things behind them.
+        file: What it was read from, still open.
+    """
+    info: dict[str, Any] = {str(key): value for key, value in stored.info.items()}
+    if stored.format == "TIFF":
+        with suppress(exif.BadExif):
+            info["exif"] = exif.of_tiff(file)
+    return info
+
+
+def carried(
+    info: Mapping[str, Any], mode: Mode, *, format: str, size: tuple[int, int], epsilon: int
+) -> Carried:
+    """Choose what a protected picture carries on of what its source told, and mark it as protected.
+
+    The colour profile is not touched: whether it goes with the pixels is for the codec to know.
+
+    Args:
+        info: What `told_by` returns.
+        mode: How much.
+        format: Pillow's name of the format that will be written; BMP has room for nothing.
+        size: Width and height of the upright picture, in pixels.
+        epsilon: The bound in levels, for the mark.
+    """
+    if format == "BMP":
+        return Carried()
+    mark, remarks = Mark(__version__, epsilon), list[str]()
+    keep, jpeg = mode is Mode.KEEP, format == "JPEG"
+    xmp = _xmp(_bytes(info.get("xmp")), mark, remarks) if keep else packet(mark)
+    block = b""
+    if mode is not Mode.STRIP and info.get("exif"):
+        block = _exif(info["exif"], size, remarks, keep=keep, limit=_MAX_SEGMENT if jpeg else None)
+    if format == "TIFF":
+        return Carried(remarks=tuple(remarks), appended=(block, xmp))
+    settings: dict[str, Any] = {"exif": block} if block else {}
+    if format == "PNG":
+        settings["pnginfo"] = _chunks(xmp, _texts(info) if keep else {})
+    else:
+        settings["xmp"] = xmp
+    if jpeg and keep:
+        settings |= {"comment": _comment(info), "extra": _resources(info)}
+    return Carried(settings, tuple(remarks))
+
+
+def finish(file: BinaryIO, kept: Carried) -> None:
+    """Add to a file that was just written what `Image.save` could not.
+
+    Args:
+        file: Open for reading and writing in binary.
+        kept: What `carried` has chosen for it.
+    """
+    if kept.appended:
+        exif.append_to(file, *kept.appended)
+
+
+def _exif(block: bytes, size: tuple[int, int], remarks: list[str], *, keep: bool, limit: int | None) -> bytes:
+    if keep:
+        try:
+            kept = exif.upright(block, size)
+            if limit is None or len(kept) <= limit:
+                return kept
+            remarks.append("its EXIF is too long for a JPEG; the date, camera and exposure were kept of it")
+        except exif.BadExif:
+            remarks.append(
+                "its EXIF is damaged; the date, camera and exposure were kept if they could be read"
+            )
+    try:
+        return exif.private(block, size)
+    except exif.BadExif:
+        if not keep:
+            remarks.append("its EXIF is damaged and was left out")
+        return b""
+
+
+def _xmp(source: bytes, mark: Mark, remarks: list[str]) -> bytes:
+    kept = marked(source, mark) if source else packet(mark)
+    if kept is None or len(kept) > _MAX_XMP:
+        remarks.append("its XMP is damaged or too long and was left out")
+        return packet(mark)
+    return kept
+
+
+def _bytes(value: Any) -> bytes:
+    return value.encode("utf-8", "replace") if isinstance(value, str) else bytes(value or b"")
+
+
+def _chunks(xmp: bytes, texts: Mapping[str, str]) -> PngInfo:
+    chunks = PngInfo()
+    chunks.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8"))
+    for key, text in texts.items():
+        chunks.add_itxt(key, text)
+    return chunks
+
+
+def _texts(info: Mapping[str, Any]) -> dict[str, str]:
+    """Return the texts of a PNG, but for EXIF and the like written as text, which brings all of it back."""
+    return {
+        key: value
+        for key, value in info.items()
+        if isinstance(value, str)
+        and key not in _NOT_TEXT
+        and not key.startswith("Raw profile type")
+        and not holds_picture(value.encode("utf-8", "replace"))
+    }
+
+
+def _comment(info: Mapping[str, Any]) -> bytes:
+    comment = _bytes(info.get("comment"))
+    return comment if len(comment) <= _MAX_SEGMENT and not any(exif.streams(comment)) else b""
+
+
+def _resources(info: Mapping[str, Any]) -> bytes:
+    """Return a segment of Photoshop's resources, IPTC among them; what does not fit into one stays out."""
+    found = info.get("photoshop")
+    body = b"Photoshop 3.0\0"
+    for number, content in found.items() if isinstance(found, Mapping) else ():
+        if not isinstance(content, bytes) or number in _THUMBNAILS or any(exif.streams(content)):
+            continue
+        piece = b"8BIM" + number.to_bytes(2, "big") + b"\0\0" + len(content).to_bytes(4, "big") + content
+        piece += bytes(len(content) % 2)
+        if len(body) + len(piece) <= _MAX_SEGMENT:
+            body += piece
+    if len(body) == len(b"Photoshop 3.0\0"):
+        return b""
+    return b"\xff\xed" + (len(body) + 2).to_bytes(2, "big") + body

@@ -104,8 +104,10 @@ def encode(picture: Picture, image: Image.Image, part: Path) -> None:
 
         register_heif_opener()
         name = "HEIF"
-    with part.open("xb") as file, refusing("can't be encoded"):
+    with part.open("x+b") as file, refusing("can't be encoded"):
         image.save(file, name, **metadata.for_encoder(picture.format, picture.settings))
+        if picture.settings.get("exif") and name == "TIFF":
+            metadata.add_directories(file, picture.settings["exif"])
 
 
 def read_rgb(path: Path, format: str) -> Image.Image:

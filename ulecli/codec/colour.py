@@ -42,7 +42,8 @@ def gray_tones(profile: bytes) -> list[int] | None:
         256 levels; None if the profile is not one of gray or can't be read.
     """
     ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
-    shown = _to_srgb(ramp, profile) if profile[16:20] == b"GRAY" else None
+    exactly = ImageCms.Flags.NOOPTIMIZE  # its shortcuts are off by 9 levels in the dark
+    shown = _to_srgb(ramp, profile, exactly) if profile[16:20] == b"GRAY" else None
     return None if shown is None else list(shown.getchannel(1).tobytes())
 
 
@@ -119,11 +120,11 @@ def _xyz(chromaticity: tuple[float, float]) -> NDArray[np.float64]:
     return np.array([x / y, 1, (1 - x - y) / y])
 
 
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
+def _to_srgb(image: Image.Image, profile: bytes, flags: ImageCms.Flags = _BLACK_POINT) -> Image.Image | None:
     """Bring a picture to sRGB by the profile of its own pixels."""
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
-        transform = ImageCms.buildTransform(source, _srgb(), image.mode, "RGB", _RELATIVE, flags=_BLACK_POINT)
+        transform = ImageCms.buildTransform(source, _srgb(), image.mode, "RGB", _RELATIVE, flags=flags)
         return ImageCms.applyTransform(image, transform)
     except (ImageCms.PyCMSError, OSError):
         return None

@@ -15,14 +15,17 @@ import ulecli
 PACKAGE = Path(ulecli.__file__).parent
 
 FLOORS = (
-    {"atomic", "errors", "exif", "seeding", "torchvision_shim"},
-    {"metadata"},
+    {"atomic", "errors", "exif", "seeding", "stamps", "torchvision_shim"},
+    {"backup", "metadata"},
     {"codec", "data", "nets", "shelf", "units", "views"},
     {"carry", "records", "results", "transforms"},
-    {"batching", "exploit", "exploiters", "identity", "perturb", "photos", "poisons", "report"},
-    {"surrogates", "targets"},
-    {"defenders", "protection"},
-    {"evaluation"},
+    {"batching", "entries", "exploit", "exploiters", "identity", "perturb", "poisons", "report", "selecting"},
+    {"ledger", "photos", "surrogates", "work"},
+    {"books", "defenders", "targets", "verify", "workers"},
+    {"resume"},
+    {"placing"},
+    {"evaluation", "protection"},
+    {"watch"},
     {"cli"},
     {"__main__"},
 )

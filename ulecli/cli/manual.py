@@ -1,0 +1,99 @@
+"""`ulecli man`: the manual page, made from the commands themselves so that the two can't differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+
+from ulecli import __version__
+from ulecli.errors import ExitCode
+
+_ENDINGS = {
+    ExitCode.OK: "done",
+    ExitCode.FAILED: "failed for a reason without a number of its own",
+    ExitCode.USAGE: "an option or argument can't be right",
+    ExitCode.SOME_FAILED: "some photos failed, the others are done",
+    ExitCode.NO_SUCH_PATH: "a path that was named does not exist",
+    ExitCode.NOTHING_TO_DO: "there is no photo among what was named",
+    ExitCode.TARGET: "the output can't be written there",
+    ExitCode.DEVICE: "the device that was asked for can't be had",
+    ExitCode.MODEL: "a surrogate is missing, damaged or was changed",
+    ExitCode.MISSING_EXTRA: "a package is missing; the message installs it",
+    ExitCode.KEY_FILE: "the key file can't be read or made, or is no key",
+    ExitCode.LEDGER: "the ledger is damaged, of a newer version, or in use by another run",
+    ExitCode.INTERRUPTED: "interrupted (Ctrl-C); what is written is whole",
+    ExitCode.TERMINATED: "asked to end (SIGTERM); what is written is whole",
+}
+
+
+def man(context: typer.Context) -> None:
+    """Print the manual page, for man -l - or /usr/share/man/man1/ulecli.1."""
+    typer.echo(page(context.find_root()))
+
+
+def page(context: Any) -> str:
+    """Return the manual page of a program, in the language of man(7).
+
+    Args:
+        context: Of its root command.
+    """
+    root = context.command
+    lines = [
+        f'.TH ULECLI 1 "" "ulecli {__version__}" "User Commands"',
+        ".SH NAME",
+        f"ulecli \\- {_roff(_first_sentence(root.help or ''))}",
+        ".SH SYNOPSIS",
+        ".B ulecli",
+        "COMMAND [OPTION]... [ARGUMENT]...",
+    ]
+    for name, command in _commands(root, ()):
+        full = " ".join(("ulecli", *name))
+        lines += _section(full, command, type(context)(command, info_name=full))
+    lines += [".SH EXIT STATUS"]
+    for code, words in _ENDINGS.items():
+        lines += [".TP", f".B {int(code)}", _roff(words)]
+    return "\n".join(lines)
+
+
+def _commands(command: Any, name: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the commands that do something, each with its full name."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield name, command
+        return
+    for word, one in below.items():
+        if not one.hidden:
+            yield from _commands(one, (*name, word))
+
+
+def _section(name: str, command: Any, context: Any) -> Iterator[str]:
+    yield f".SH {_roff(name.upper())}"
+    yield f".B {_roff(name)}"
+    yield _roff(" ".join(command.collect_usage_pieces(context)))
+    yield from _prose(command.help or "")
+    for parameter in command.get_params(context):
+        if parameter.param_type_name == "option" and (record := parameter.get_help_record(context)):
+            yield from (".TP", f".B {_roff(record[0])}", _roff(" ".join(record[1].split())))
+
+
+def _prose(text: str) -> Iterator[str]:
+    r"""Yield paragraphs; one that begins with `\b` keeps its lines, as in the help."""
+    for paragraph in re.split(r"\n\s*\n", text.strip()):
+        lines = paragraph.strip("\n").splitlines()
+        if lines and lines[0].strip() in ("\b", r"\b"):
+            yield from (".PP", ".nf", *(_roff(line) for line in lines[1:]), ".fi")
+        else:
+            yield from (".PP", _roff(" ".join(line.strip() for line in lines)))
+
+
+def _first_sentence(text: str) -> str:
+    return " ".join(text.split()).partition(". ")[0].rstrip(".")
+
+
+def _roff(text: str) -> str:
+    """Escape what man would take for its own."""
+    text = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
+    return "\\&" + text if text.startswith((".", "\\(aq")) else text

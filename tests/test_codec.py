@@ -173,10 +173,10 @@ def test_the_first_picture_of_an_mpo_is_taken(tmp_path):
         assert stored.format == "JPEG" and getattr(stored, "n_frames", 1) == 1
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "HEIC"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
 def test_truncated(tmp_path, format, share):
-    scene().save(tmp_path / "whole", format)
+    save(scene(), tmp_path / "whole", format)
     content = (tmp_path / "whole").read_bytes()
     (tmp_path / "in").write_bytes(content[: int(len(content) * share)])
     with pytest.raises(PhotoError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
@@ -28,6 +29,9 @@ _MAX_SCANS = 250
 
 _PIXELS_PER_BYTE = {"JPEG": 512, "PNG": 8 * 1032}
 """No compression does more: a bit for a block of 8 x 8, and a byte for 1032 bytes of one bit a pixel."""
+
+_OF_THE_CONTENT = {None, errno.EINVAL, errno.EOVERFLOW}
+"""What an `OSError` is numbered with that a decoder raises, or the system when a damaged offset is sought."""
 
 _SMALL = 10_000_000
 """Pixels; what claims no more is decoded to see where it ends."""
@@ -90,7 +94,7 @@ def refusing(what: str) -> Iterator[None]:
     except (PhotoError, PhotoSkipped, MemoryError):
         raise
     except Exception as error:  # they raise what they like
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno not in _OF_THE_CONTENT:
             raise
         raise PhotoError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}") from error
 

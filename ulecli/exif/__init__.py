@@ -168,7 +168,9 @@ def withheld(block: Data, *, file: bool = False) -> list[str]:
 
     tiff = block.removeprefix(PREFIX) if isinstance(block, bytes) else block
     endian = byte_order(tiff)
-    found = dict.fromkeys([] if file else ["embedded picture" for _ in streams(tiff)])
+    found = dict[str, None]()
+    if not file and any(end - start > 2 for start, end in streams(tiff)):
+        found["embedded picture"] = None
     whole = {"GPS": "GPS", "1": "second page" if file else "thumbnail", "Sub": "picture in the picture"}
     harmless = POINTERS.keys() | STRUCTURE | ({XMP} if file else set())
     for entry in entries_of(tiff):

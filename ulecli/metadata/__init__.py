@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ulecli import exif
-from ulecli.metadata.carried import Carried, Mode, carried, finish, told_by
+from ulecli.metadata.carried import Carried, Mode, carried, finish, merged, told_by
 from ulecli.metadata.containers import blocks
 from ulecli.metadata.xmp import Mark, mark_of, told
 

@@ -62,7 +62,7 @@ def told_by(stored: Image.Image, file: BinaryIO) -> dict[str, Any]:
 
 
 def carried(
-    info: Mapping[str, Any], mode: Mode, *, format: str, size: tuple[int, int], epsilon: int
+    info: Mapping[str, Any], mode: Mode | str, *, format: str, size: tuple[int, int], epsilon: int
 ) -> Carried:
     """Choose what a protected picture carries on of what its source told, and mark it as protected.
 
@@ -77,7 +77,7 @@ def carried(
     """
     if format == "BMP":
         return Carried()
-    mark, remarks = Mark(__version__, epsilon), list[str]()
+    mode, mark, remarks = Mode(mode), Mark(__version__, epsilon), list[str]()
     keep, jpeg = mode is Mode.KEEP, format == "JPEG"
     xmp = _xmp(_bytes(info.get("xmp")), mark, remarks) if keep else packet(mark)
     block = b""
@@ -93,6 +93,15 @@ def carried(
     if jpeg and keep:
         settings |= {"comment": _comment(info), "extra": _resources(info)}
     return Carried(settings, tuple(remarks))
+
+
+def merged(settings: dict[str, Any], kept: Carried) -> dict[str, Any]:
+    """Return the arguments of `Image.save` that store the pixels together with those that `carried` chose."""
+    both = {**settings, **kept.settings}
+    if "pnginfo" in settings and "pnginfo" in kept.settings:
+        both["pnginfo"] = PngInfo()
+        both["pnginfo"].chunks = [*settings["pnginfo"].chunks, *kept.settings["pnginfo"].chunks]
+    return both
 
 
 def finish(file: BinaryIO, kept: Carried) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from ulecli.errors import MissingExtra, NothingToDo, UsageError, shown
+from ulecli.errors import MissingExtra, NothingToDo, UleError, UsageError, shown
 from ulecli.protection import OnOutcome, protect
 from ulecli.records import IdentityCode, Perturber, PhotoOutcome, ProtectConfig, ProtectReport, Status
 
@@ -19,6 +19,8 @@ QUIET = 2.0
 
 LOOK_AGAIN = 3600.0
 """Seconds after which the folders are walked whole, for what a system's watch may have dropped."""
+
+_MAX_FAILURES = 5
 
 
 @dataclass
@@ -153,10 +155,28 @@ def _round(
 
 def _changes(config: ProtectConfig, stop: threading.Event, quiet: float) -> Iterator[list[Path]]:
     """Yield what has changed, a few times in every span of quiet; at first nothing, once all is watched."""
+    roots = {os.path.realpath(source): source for source in config.sources}
+    failures = 0
+    while not stop.is_set():
+        try:
+            for changes in _stream(config, stop, quiet, roots):
+                if failures:  # what has changed meanwhile is not known
+                    yield [path for root in roots for path in _files(Path(root), roots)]
+                failures = 0
+                yield [path for _, name in changes for path in _files(Path(name), roots)]
+            return
+        except RuntimeError as error:  # watchfiles gives up at a name that is no text; there may be others
+            failures += 1
+            if failures > _MAX_FAILURES:
+                raise UleError(f"can't watch {', '.join(map(shown, config.sources))}: {error}") from error
+
+
+def _stream(
+    config: ProtectConfig, stop: threading.Event, quiet: float, roots: Iterable[str]
+) -> Iterator[Iterable[tuple[object, str]]]:
     from watchfiles import watch as watch_files
 
-    roots = {os.path.realpath(source): source for source in config.sources}
-    stream = watch_files(
+    return watch_files(
         *roots,
         watch_filter=None,
         debounce=200,
@@ -166,8 +186,6 @@ def _changes(config: ProtectConfig, stop: threading.Event, quiet: float) -> Iter
         yield_on_timeout=True,
         recursive=config.selection.recursive,
     )
-    for changes in stream:  # the first comes when all is watched, if only by running out of time
-        yield [path for _, name in changes for path in _files(Path(name), roots)]
 
 
 def _files(changed: Path, roots: dict[str, Path]) -> Iterator[Path]:
@@ -178,19 +196,8 @@ def _files(changed: Path, roots: dict[str, Path]) -> Iterator[Path]:
         inner = changed.relative_to(real)
         if any(part.startswith(".") for part in inner.parts):
             continue
-        if "\ufffd" in inner.name:  # a name that is no text: it may be any of these
-            yield from _odd_names(source / inner.parent)
-        elif changed.is_dir() and not changed.is_symlink():  # moved here with all that is in it
+        if changed.is_dir() and not changed.is_symlink():  # moved here with all that is in it
             for folder, _, names in os.walk(source / inner):
                 yield from (Path(folder, name) for name in names)
         else:
             yield source / inner
-
-
-def _odd_names(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield from (path for path in folder.iterdir() if not _is_text(path.name) or "\ufffd" in path.name)
-
-
-def _is_text(name: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in name)

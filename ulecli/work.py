@@ -75,16 +75,18 @@ def make(job: Job, perturb: Perturb) -> Made:
         OSError: A file can't be read or written.
         MemoryError: It is too large for the machine.
     """
+    before = _stat(job.photo.path)
     try:
-        return _make(job, perturb)
-    except BaseException:
+        return _make(job, before, perturb)
+    except BaseException as error:
         job.part.unlink(missing_ok=True)
+        if isinstance(error, PhotoError | OSError):  # then that is the cause, and the rest follows from it
+            _check_same(job.photo.path, before)
         raise
 
 
-def _make(job: Job, perturb: Perturb) -> Made:
+def _make(job: Job, before: os.stat_result, perturb: Perturb) -> Made:
     path = job.photo.path
-    before = path.stat()
     if is_protected(path):
         raise PhotoSkipped("is marked as protected already, and nothing is protected twice")
     sha256 = file_sha256(path)
@@ -162,10 +164,13 @@ def _dress(job: Job, before: os.stat_result) -> None:
 
 
 def _check_same(path: Path, before: os.stat_result) -> None:
-    try:
-        after = path.stat()
-    except FileNotFoundError:
-        raise PhotoError("vanished while it was read") from None
-    seen = [(stat.st_size, stat.st_mtime_ns, stat.st_ino) for stat in (before, after)]
+    seen = [(stat.st_size, stat.st_mtime_ns, stat.st_ino) for stat in (before, _stat(path))]
     if seen[0] != seen[1]:
         raise PhotoError("changed while it was read; the next run takes it")
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        raise PhotoError("vanished before it was read to its end") from None

@@ -157,7 +157,7 @@ def test_bmp(tmp_path, mode):
     )
 
 
-@pytest.mark.parametrize(("alpha", "taken"), [(0, True), (255, True), (None, False)])
+@pytest.mark.parametrize(("alpha", "taken"), [(0, True), (255, True), (128, False), (None, False)])
 def test_only_a_bmp_with_real_transparency_is_left_alone(tmp_path, alpha, taken):
     pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 4), dtype=np.uint8)
     if alpha is not None:

@@ -176,7 +176,6 @@ def _without_empty_alpha(image: Image.Image) -> Image.Image:
     """
     if image.mode != "RGBA":
         return image
-    lowest, highest = image.getchannel("A").getextrema()
-    if lowest != highest:
+    if image.getchannel("A").getextrema() not in ((0, 0), (255, 255)):
         raise PhotoSkipped("is a BMP with transparency, which can't be written; make it a PNG")
     return image.convert("RGB")

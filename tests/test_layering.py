@@ -22,7 +22,7 @@ FLOORS = (
     {"batching", "entries", "exploit", "exploiters", "identity", "perturb", "poisons", "report", "selecting"},
     {"ledger", "photos", "surrogates", "work"},
     {"books", "defenders", "targets", "verify", "workers"},
-    {"resume"},
+    {"gallery", "resume"},
     {"placing"},
     {"evaluation", "protection"},
     {"watch"},

@@ -17,6 +17,7 @@ from ulecli import __version__
 from ulecli.cli import surrogate
 from ulecli.cli.manual import man
 from ulecli.cli.protect import protect
+from ulecli.cli.report import report
 from ulecli.cli.verify import verify
 from ulecli.errors import UleError
 
@@ -49,6 +50,7 @@ def _root(
 # One line for each command, or `app.add_typer(module.app, name=...)` for a group of them.
 app.command()(protect)
 app.command()(verify)
+app.command()(report)
 app.command(hidden=True)(man)
 app.add_typer(surrogate.app, name="surrogate")
 

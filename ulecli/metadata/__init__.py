@@ -23,6 +23,7 @@ __all__ = [
     "is_protected",
     "leaks",
     "mark_in",
+    "merged",
     "shows_more",
     "told_by",
 ]

@@ -19,7 +19,6 @@ from PIL import Image
 
 from ulecli import shelf
 from ulecli.errors import ModelError
-from ulecli.perturb.settings import PgdSettings
 from ulecli.units import LEVELS
 
 QUALITY = 85
@@ -78,6 +77,7 @@ class CueReader:
             ModelError: The surrogate is unknown, damaged or changed.
         """
         from ulecli.perturb.onnx_oracle import OnnxOracle
+        from ulecli.perturb.settings import PgdSettings
 
         card = shelf.load_card(name)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 _GAP = 8
 
@@ -41,7 +41,7 @@ def side_by_side(rows: Sequence[tuple[Image.Image, Image.Image, int]], *, side: 
     """
     panels = []
     for original, protected, epsilon in rows:
-        one, other = (_shrunk(picture, side) for picture in (original, protected))
+        one, other = (shrunk(picture, side) for picture in (original, protected))
         panels.append((one, perturbation(one, other, epsilon), other))
     widths = [max(row[column].width for row in panels) for column in range(3)]
     heights = [row[0].height for row in panels]
@@ -56,7 +56,10 @@ def side_by_side(rows: Sequence[tuple[Image.Image, Image.Image, int]], *, side: 
     return page
 
 
-def _shrunk(picture: Image.Image, side: int) -> Image.Image:
-    if max(picture.size) <= side:
+def shrunk(picture: Image.Image, side: int) -> Image.Image:
+    """Return a picture whose longest side is at most `side` pixels, and its shortest at least one."""
+    scale = side / max(picture.size)
+    if scale >= 1:
         return picture
-    return ImageOps.contain(picture, (side, side), Image.Resampling.LANCZOS)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)

@@ -11,6 +11,7 @@ from conftest import FullSwing, scene
 from PIL import Image
 
 from ulecli import backup
+from ulecli.ledger import NAME, opened
 from ulecli.protection import protect
 from ulecli.records import PhotoOutcome, ProtectConfig, Status
 
@@ -25,7 +26,7 @@ def config(tmp_path) -> ProtectConfig:
         scene(24, 16, seed).save(path)
         path.chmod(0o640)
         os.utime(path, (1e9, 1e9))
-    return ProtectConfig((tmp_path / "in",), in_place=True, backup=tmp_path / "kept")
+    return ProtectConfig((tmp_path / "in",), in_place=True, backup=tmp_path / "kept", jobs=2)
 
 
 def run(config: ProtectConfig) -> dict[str, PhotoOutcome]:
@@ -91,6 +92,15 @@ def test_a_photo_that_was_put_back_is_done_again(config):
     os.utime(path, (1e9, 1e9))
     assert run(config)["a.png"].status is Status.WRITTEN
     assert contents(config.sources[0]) == after and contents(config.backup) == first
+
+
+def test_an_identity_keeps_its_code_in_place(config):
+    first = protect(replace(config, identity_from_folder=True), FullSwing()).identities
+    scene(24, 16, 5).save(config.sources[0] / "new.png")
+    again = protect(replace(config, identity_from_folder=True), FullSwing()).identities
+    assert again == first and len(first) == 2
+    with opened(config.sources[0] / NAME) as ledger:
+        assert ledger._run("SELECT count(*) FROM identities") == [(2,)]
 
 
 def test_a_photo_that_fails_stays(config):

@@ -46,9 +46,10 @@ class Books:
             TargetError: It can't be made.
         """
         path = self._path or root / NAME
-        if path not in self._outputs:
-            self._outputs[path] = self._opened(path) if path.exists() or not self._dry else None
-        return self._outputs[path]
+        with self._lock:
+            if path not in self._outputs:
+                self._outputs[path] = self._opened(path) if path.exists() or not self._dry else None
+            return self._outputs[path]
 
     def _opened(self, path: Path) -> Ledger:
         real = path.resolve()

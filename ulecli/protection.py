@@ -65,6 +65,8 @@ def protect(
     with Books(config.ledger, dry=config.dry_run) as books:
         key, notes = _key(config)
         targets = plan(found.photos, config, books.of)
+        for root in {target.root for target in targets}:
+            books.of(root)  # all of them before the codes are asked for
         identities = _assign(config, targets, key, perturber, books)
         tasks = list(_tasks(config, targets, identities, perturber))
         outcomes = []

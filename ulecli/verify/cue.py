@@ -105,14 +105,8 @@ class CueReader:
 
     def losses(self, pictures: Sequence[Image.Image]) -> Losses:
         """Return the cross-entropy of every code, (N, K) in nats, for N pictures of any size."""
-        count = len(pictures)
-        seen = np.repeat(np.stack([self._seen(picture) for picture in pictures]), self.classes, axis=0)
-        labels = np.tile(np.arange(self.classes, dtype=np.int64), count)
-        found = [
-            oracle.session.run(["loss"], {"images": seen, "labels": labels})[0].reshape(count, self.classes)
-            for oracle in self._oracles
-        ]
-        return np.concatenate(found, axis=1)
+        seen = self._seen(pictures)
+        return np.concatenate([self._asked(family, seen) for family in range(self.families)], axis=1)
 
     def cue(self, protected: Image.Image, code: int | None = None) -> Cue:
         """Try whether a code reads in every variant of a picture.
@@ -122,22 +116,29 @@ class CueReader:
             code: The one to look for; None for the one that the surest net sees.
         """
         shown = dict(variants(protected))
-        found = self.losses(list(shown.values()))
-        looked_for = self._surest(found[0]) if code is None else code
+        seen = self._seen(list(shown.values()))
+        looked_for = self._surest(seen[:1]) if code is None else code
+        family, own = divmod(looked_for, self.classes)
+        found = self._asked(family, seen)
         readings = {
-            name: self._reading(losses, looked_for) for name, losses in zip(shown, found, strict=True)
+            name: self._reading(losses, family, own) for name, losses in zip(shown, found, strict=True)
         }
         return Cue(looked_for, code is not None, readings)
 
-    def _surest(self, losses: Losses) -> int:
-        families = losses.reshape(self.families, self.classes)
-        ordered = np.sort(families, axis=1)
-        family = int((ordered[:, 1] - ordered[:, 0]).argmax())
-        return family * self.classes + int(families[family].argmin())
+    def _surest(self, seen: Losses) -> int:
+        """Return the code that the net sees whose best code is furthest ahead of its second."""
+        losses = [self._asked(family, seen)[0] for family in range(self.families)]
+        family = int(np.argmax([np.subtract(*np.sort(members)[1::-1]) for members in losses]))
+        return family * self.classes + int(losses[family].argmin())
 
-    def _reading(self, losses: Losses, code: int) -> Reading:
-        family, own = divmod(code, self.classes)
-        members = losses[family * self.classes : (family + 1) * self.classes]
+    def _asked(self, family: int, seen: Losses) -> Losses:
+        """Return the cross-entropy of a family's codes, (N, codes), for N pictures as the nets see them."""
+        images = np.repeat(seen, self.classes, axis=0)
+        labels = np.tile(np.arange(self.classes, dtype=np.int64), len(seen))
+        found: Losses = self._oracles[family].session.run(["loss"], {"images": images, "labels": labels})[0]
+        return found.reshape(len(seen), self.classes)
+
+    def _reading(self, members: Losses, family: int, own: int) -> Reading:
         others = np.delete(members, own)
         return Reading(
             family * self.classes + int(members.argmin()),
@@ -145,11 +146,14 @@ class CueReader:
             float(others.min() - members[own]),
         )
 
-    def _seen(self, picture: Image.Image) -> Losses:
-        gray = picture.convert("L" if self.channels == 1 else "RGB")
-        small = gray.resize((self.side, self.side), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        planes = np.asarray(small, np.float32).reshape(self.side, self.side, -1) / LEVELS
-        return planes.transpose(2, 0, 1).astype(np.float32)
+    def _seen(self, pictures: Sequence[Image.Image]) -> Losses:
+        """Return pictures as the nets see them, (N, C, side, side), unit scale."""
+        planes = []
+        for picture in pictures:
+            gray = picture.convert("L" if self.channels == 1 else "RGB")
+            small = gray.resize((self.side, self.side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+            planes.append(np.asarray(small, np.float32).reshape(self.side, self.side, -1).transpose(2, 0, 1))
+        return np.stack(planes) / np.float32(LEVELS)
 
 
 def variants(picture: Image.Image) -> Iterator[tuple[str, Image.Image]]:

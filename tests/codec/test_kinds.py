@@ -310,3 +310,11 @@ def test_hidden_colours_stay_as_they_are(tmp_path, format):
     assert (change[hidden] == 0).all() and (change[..., 3] == 0).all()
     free = ~hidden & (np.asarray(image)[..., :3] <= 250).all(axis=2)
     assert (change[free][:, :3] == 5).all()
+
+
+def test_a_gain_map_that_is_left_out_is_told(tmp_path):
+    xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><r hdrgm:Version=\"1.0\"/></x:xmpmeta>"
+    scene().save(tmp_path / "in", "MPO", save_all=True, append_images=[scene(seed=2)], xmp=xmp)
+    assert b"hdrgm" in (tmp_path / "in").read_bytes()
+    (remark,) = codec.decode(tmp_path / "in", "JPEG").remarks
+    assert "gain map" in remark or "2 pictures" in remark  # by the version of Pillow

@@ -36,6 +36,9 @@ _OF_THE_CONTENT = {None, errno.EINVAL, errno.EOVERFLOW}
 _SMALL = 10_000_000
 """Pixels; what claims no more is decoded to see where it ends."""
 
+_GAIN_MAP = b"hdrgm:Version="
+"""In the XMP of an Ultra HDR JPEG, which Pillow takes for one picture although a second lies behind it."""
+
 # Tags of TIFF.
 _KIND_OF_PAGE, _DNG_VERSION = 254, 50706
 _REDUCED = 1
@@ -134,6 +137,8 @@ def check_frames(stored: ImageFile.ImageFile, *, first_frame: bool, remarks: lis
             count = int(getattr(stored, "n_frames", 1))
             what = "pictures" if stored.format in ("MPO", "HEIF") else "frames"
     if count == 1:
+        if any(_GAIN_MAP in content for _, content in getattr(stored, "applist", ())):
+            remarks.append("its gain map for bright screens was left out")
         return
     if first_frame or isinstance(stored, MpoImageFile):
         which = "main one" if stored.format == "HEIF" else "first"

@@ -7,17 +7,22 @@ import shutil
 import subprocess
 
 import pytest
+from conftest import ROOT
 
 from ulecli.cli import main
 from ulecli.errors import ExitCode
 
 
-@pytest.fixture
-def page(capsys) -> str:
+def run(capsys, *arguments: str) -> str:
     with pytest.raises(SystemExit) as ended:
-        main(["man"])
+        main(arguments)
     assert ended.value.code == 0
     return capsys.readouterr().out
+
+
+@pytest.fixture
+def page(capsys) -> str:
+    return run(capsys, "man")
 
 
 def options_in(text: str) -> set[str]:
@@ -51,3 +56,20 @@ def test_man_renders_it(page):
     assert done.returncode == 0 and done.stderr == ""
     for words in ("ULECLI(1)", "ulecli protect photos --in-place --backup originals", "EXIT STATUS"):
         assert words in re.sub(".\b", "", done.stdout)
+
+
+def test_the_readme_tells_the_options_that_there_are(capsys):
+    begin, end = "<!-- ulecli man --markdown protect -->\n", "<!-- end -->"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    if begin not in readme:
+        pytest.skip("the README has no such table")
+    told = readme.partition(begin)[2].partition(end)[0]
+    assert told.strip() == run(capsys, "man", "--markdown", "protect").strip()
+
+
+def test_tables(capsys):
+    told = run(capsys, "man", "--markdown", "protect")
+    assert "| `--eps N` |" in told and "| `--files-from FILE\\|-` |" in told and "| 130 | interrupted" in told
+    with pytest.raises(SystemExit) as ended:
+        main(["man", "--markdown", "protest"])
+    assert ended.value.code == ExitCode.USAGE

@@ -1,15 +1,15 @@
-"""`ulecli man`: the manual page, made from the commands themselves so that the two can't differ."""
+"""`ulecli man`: the manual page and the README's tables, made from the commands so that they can't differ."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from ulecli import __version__
-from ulecli.errors import ExitCode
+from ulecli.errors import ExitCode, UsageError
 
 _ENDINGS = {
     ExitCode.OK: "done",
@@ -29,9 +29,22 @@ _ENDINGS = {
 }
 
 
-def man(context: typer.Context) -> None:
+def man(
+    context: typer.Context,
+    markdown: Annotated[
+        str | None,
+        typer.Option(metavar="COMMAND", help="Print the options and exit codes of a command as Markdown."),
+    ] = None,
+) -> None:
     """Print the manual page, for man -l - or /usr/share/man/man1/ulecli.1."""
-    typer.echo(page(context.find_root()))
+    root: Any = context.find_root()
+    if markdown is None:
+        typer.echo(page(root))
+        return
+    command = dict(_commands(root.command, ())).get(tuple(markdown.split()))
+    if command is None:
+        raise UsageError(f"there is no command {markdown!r}; ulecli --help lists them")
+    typer.echo(tables(command, type(root)(command, info_name=f"ulecli {markdown}")))
 
 
 def page(context: Any) -> str:
@@ -58,6 +71,31 @@ def page(context: Any) -> str:
     return "\n".join(lines)
 
 
+def tables(command: Any, context: Any) -> str:
+    """Return the options of a command and the exit codes as two tables in Markdown.
+
+    Args:
+        command: A click command.
+        context: Of that command.
+    """
+    lines = ["| option | |", "|---|---|"]
+    lines += [f"| `{_cell(names)}` | {_cell(words)} |" for names, words in _options(command, context)]
+    lines += ["", "| exit code | |", "|---|---|"]
+    lines += [f"| {int(code)} | {words} |" for code, words in _ENDINGS.items()]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _options(command: Any, context: Any) -> Iterator[tuple[str, str]]:
+    """Yield the spellings of each option with what it takes, and its help."""
+    for parameter in command.get_params(context):
+        if parameter.param_type_name == "option" and (record := parameter.get_help_record(context)):
+            yield record[0], " ".join(record[1].split())
+
+
 def _commands(command: Any, name: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield the commands that do something, each with its full name."""
     below = getattr(command, "commands", None)
@@ -74,9 +112,8 @@ def _section(name: str, command: Any, context: Any) -> Iterator[str]:
     yield f".B {_roff(name)}"
     yield _roff(" ".join(command.collect_usage_pieces(context)))
     yield from _prose(command.help or "")
-    for parameter in command.get_params(context):
-        if parameter.param_type_name == "option" and (record := parameter.get_help_record(context)):
-            yield from (".TP", f".B {_roff(record[0])}", _roff(" ".join(record[1].split())))
+    for names, words in _options(command, context):
+        yield from (".TP", f".B {_roff(names)}", _roff(words))
 
 
 def _prose(text: str) -> Iterator[str]:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from conftest import scene
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from ulecli import metadata
+from ulecli import codec, metadata
 from ulecli.errors import NoSuchPath, NothingToDo, UsageError
 from ulecli.records import Metadata
 from ulecli.verify import Demands, check, check_all, pair_up
@@ -22,7 +23,8 @@ def moved(image: Image.Image, levels: int) -> Image.Image:
 
 def stored(path, image, format="PNG", epsilon=8, mode="private", info=None, **more):
     kept = metadata.carried(info or {}, mode, format=format, size=image.size, epsilon=epsilon)
-    image.save(path, format, **kept.settings, **more)
+    settings = {"PNG": {"pnginfo": PngInfo()}, "TIFF": {"tiffinfo": {}}}.get(format, {}) | more
+    codec.encode(codec.Picture(image, format, metadata.merged(settings, kept), ()), image, path)
     return path
 
 

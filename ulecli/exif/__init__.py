@@ -8,10 +8,8 @@ know.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
 
 from ulecli.exif.streams import Data, streams
 from ulecli.exif.tags import HEIGHTS, KEPT, MAX_KEPT, ORIENTATION, PICTURES, STRUCTURE, WIDTHS, XMP
@@ -23,22 +21,15 @@ from ulecli.exif.tiff import (
     BadExif,
     Entry,
     Field,
-    append,
     byte_order,
     entries_of,
-    fields_of,
-    header,
     numbers,
     write,
 )
 
 __all__ = [
     "PREFIX",
-    "STRUCTURE",
-    "XMP",
     "BadExif",
-    "append_to",
-    "of_tiff",
     "orientation",
     "private",
     "streams",
@@ -90,7 +81,7 @@ def private(block: bytes, size: tuple[int, int]) -> bytes:
     if not any(kept.values()):
         return b""
     directories = {name: list(fields.values()) for name, fields in kept.items()}
-    return PREFIX + header(endian) + write(directories, endian)
+    return PREFIX + write(directories, endian)
 
 
 def upright(block: bytes, size: tuple[int, int] | None = None) -> bytes:
@@ -126,32 +117,6 @@ def upright(block: bytes, size: tuple[int, int] | None = None) -> bytes:
             struct.pack_into(endian + "HLL", tiff, entry.place + 2, LONG, 1, size[entry.tag in HEIGHTS])
     _cut_second(tiff, endian)
     return PREFIX + bytes(tiff)
-
-
-def of_tiff(file: BinaryIO) -> bytes:
-    """Return what a TIFF file tells beside its pixels as an EXIF block with its prefix; empty if nothing.
-
-    Raises:
-        BadExif: The file is no plain TIFF, or its first directory can't be followed.
-    """
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        endian = byte_order(content)
-        fields = fields_of(content, endian, without=STRUCTURE | {XMP})
-    return PREFIX + header(endian) + write(fields, endian) if any(fields.values()) else b""
-
-
-def append_to(file: BinaryIO, block: bytes, xmp: bytes) -> None:
-    """Add EXIF and XMP to a TIFF file; Pillow can't with all kinds of compression.
-
-    Args:
-        file: Of one page, open for reading and writing in binary.
-        block: EXIF with or without its prefix; empty for none.
-        xmp: The packet.
-
-    Raises:
-        BadExif: The file is no plain TIFF (one above 4 GiB is not), or the block can't be followed.
-    """
-    append(file, block.removeprefix(PREFIX), [(XMP, 1, len(xmp), xmp)], without=STRUCTURE)
 
 
 def withheld(block: Data, *, file: bool = False) -> list[str]:

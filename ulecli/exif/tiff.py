@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import struct
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from ulecli.exif.streams import Data
 
@@ -115,86 +113,28 @@ def numbers(entry: Entry, endian: str) -> list[int]:
     return list(struct.unpack(f"{endian}{entry.count}{letter}", entry.value))
 
 
-def write(directories: Mapping[str, Sequence[Field]], endian: str, start: int = 8) -> bytes:
-    """Write directories anew, "0" first; a block is a header and this.
+def write(directories: Mapping[str, Sequence[Field]], endian: str) -> bytes:
+    """Write a block anew.
 
     Args:
-        directories: The tags of "0", "Exif", "Interop" and "GPS", without the pointers between them.
+        directories: The tags of "0", "Exif" and "Interop", without the pointers between them.
         endian: The byte order that the values are in.
-        start: Where "0" will start in the block or file.
     """
-    fields = {name: list(directories.get(name, ())) for name in ("0", "Exif", "Interop", "GPS")}
-    links = [("Interop", "Exif", 0xA005), ("Exif", "0", 0x8769), ("GPS", "0", 0x8825)]
+    fields = {name: list(directories.get(name, ())) for name in ("0", "Exif", "Interop")}
+    links = [("Interop", "Exif", 0xA005), ("Exif", "0", 0x8769)]
     for name, above, tag in links:
         if fields[name]:
             fields[above].append((tag, LONG, 1, b""))  # its place is known below
-    places, end = {}, start
+    places, end = {}, 8
     for name, tags in fields.items():
         places[name] = end
         end += _length(tags) if tags else 0
     pointed = {tag: struct.pack(endian + "L", places[name]) for name, _, tag in links}
-    content = b""
+    content = (b"II*\0" if endian == "<" else b"MM\0*") + struct.pack(endian + "L", 8)
     for name, tags in fields.items():
         resolved = [(tag, kind, count, pointed.get(tag, value)) for tag, kind, count, value in sorted(tags)]
         content += _directory(resolved, places[name], endian) if tags else b""
     return content
-
-
-def header(endian: str, first: int = 8) -> bytes:
-    """Return the eight bytes that a block starts with and that tell where its first directory is."""
-    return (b"II*\0" if endian == "<" else b"MM\0*") + struct.pack(endian + "L", first)
-
-
-def append(file: BinaryIO, tiff: Data, more: Sequence[Field] = (), *, without: Collection[int] = ()) -> None:
-    """Add the tags of a block to a TIFF file, whose first directory is written anew at its end.
-
-    Args:
-        file: Of one page, open for reading and writing in binary.
-        tiff: A block without prefix; its "0", "Exif", "GPS" and "Interop" are added. Empty for none.
-        more: Tags for the first directory whose values are single bytes.
-        without: Tags of the block's first directory that are left out.
-    """
-    file.seek(0)
-    head = file.read(8)
-    endian = byte_order(head)
-    file.seek(struct.unpack(endian + "L", head[4:])[0])
-    (count,) = struct.unpack(endian + "H", file.read(2))
-    first: dict[int, Field] = {}
-    for _ in range(count):
-        tag, kind, values, value = struct.unpack(endian + "HHL4s", file.read(ENTRY))
-        first[tag] = (tag, kind, values, value)  # whether it is a value or its place, it stays true
-    directories = fields_of(tiff, endian, without) if tiff else {"0": []}
-    first |= {field[0]: field for field in (*directories["0"], *more)}
-    end = file.seek(0, io.SEEK_END)
-    start = end + end % 2
-    file.write(bytes(start - end) + write({**directories, "0": list(first.values())}, endian, start))
-    file.seek(0)
-    file.write(header(endian, start))
-
-
-def fields_of(tiff: Data, endian: str, without: Collection[int]) -> dict[str, list[Field]]:
-    """Return the tags of "0", "Exif", "Interop" and "GPS" for `write`, in another byte order.
-
-    Args:
-        tiff: A block without prefix or a TIFF file.
-        endian: The byte order that the values shall be in.
-        without: Tags of "0" that are left out.
-    """
-    found: dict[str, dict[int, Field]] = {name: {} for name in ("0", "Exif", "Interop", "GPS")}
-    for entry in entries_of(tiff):
-        left_out = not entry.value or entry.tag in POINTERS or entry.directory not in found
-        if not left_out and not (entry.directory == "0" and entry.tag in without):
-            value = _turned(entry, byte_order(tiff), endian)
-            found[entry.directory][entry.tag] = (entry.tag, entry.kind, entry.count, value)
-    return {name: list(fields.values()) for name, fields in found.items()}
-
-
-def _turned(entry: Entry, old: str, new: str) -> bytes:
-    """Return the value in another byte order."""
-    size = {5: 4, 10: 4}.get(entry.kind, _SIZES[entry.kind])  # a fraction is two numbers
-    if old == new or size == 1:
-        return entry.value
-    return b"".join(entry.value[place : place + size][::-1] for place in range(0, len(entry.value), size))
 
 
 def _length(tags: Sequence[Field]) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ulecli import exif
-from ulecli.metadata.carried import Carried, Mode, carried, finish, merged, told_by
+from ulecli.metadata.carried import Carried, Mode, carried, merged
 from ulecli.metadata.containers import blocks
 from ulecli.metadata.xmp import Mark, mark_of, told
 
@@ -19,13 +19,11 @@ __all__ = [
     "Mark",
     "Mode",
     "carried",
-    "finish",
     "is_protected",
     "leaks",
     "mark_in",
     "merged",
     "shows_more",
-    "told_by",
 ]
 
 _PICTURES = ("embedded picture", "thumbnail", "picture in the picture", "second page", "JFIF thumbnail")

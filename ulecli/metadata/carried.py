@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, BinaryIO
+from typing import Any
 
-from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ulecli import __version__, exif
@@ -37,28 +35,14 @@ class Carried:
     """What the encoder writes beside the pixels.
 
     Attributes:
-        settings: Arguments of Pillow's `Image.save` for the format.
+        settings: "exif", if there is any, and "xmp", which the codec puts where each format keeps them; with
+            the mode `keep` also what only one format has, as Pillow's `Image.save` takes it: "comment" and
+            "extra" of a JPEG, "pnginfo" of a PNG.
         remarks: What was left out though the mode would keep it, for the user.
-        appended: EXIF and XMP that `finish` adds to the file: Pillow can't with every kind of TIFF.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
-    appended: tuple[bytes, bytes] | None = None
-
-
-def told_by(stored: Image.Image, file: BinaryIO) -> dict[str, Any]:
-    """Return what a picture tells of itself: its `info`, and in the key "exif" also that of a TIFF.
-
-    Args:
-        stored: As Pillow opened it, after its pixels have been read: a PNG may tell things behind them.
-        file: What it was read from, still open.
-    """
-    info: dict[str, Any] = {str(key): value for key, value in stored.info.items()}
-    if stored.format == "TIFF":
-        with suppress(exif.BadExif):
-            info["exif"] = exif.of_tiff(file)
-    return info
 
 
 def carried(
@@ -69,7 +53,8 @@ def carried(
     The colour profile is not touched: whether it goes with the pixels is for the codec to know.
 
     Args:
-        info: What `told_by` returns.
+        info: What Pillow tells in `info` of the source after its pixels have been read, since a PNG may tell
+            things behind them; "exif" also of a TIFF.
         mode: How much.
         format: Pillow's name of the format that will be written; BMP has room for nothing.
         size: Width and height of the upright picture, in pixels.
@@ -83,15 +68,11 @@ def carried(
     block = b""
     if mode is not Mode.STRIP and info.get("exif"):
         block = _exif(info["exif"], size, remarks, keep=keep, limit=_MAX_SEGMENT if jpeg else None)
-    if format == "TIFF":
-        return Carried(remarks=tuple(remarks), appended=(block, xmp))
-    settings: dict[str, Any] = {"exif": block} if block else {}
-    if format == "PNG":
-        settings["pnginfo"] = _chunks(xmp, _texts(info) if keep else {})
-    else:
-        settings["xmp"] = xmp
+    settings: dict[str, Any] = {"exif": block, "xmp": xmp} if block else {"xmp": xmp}
     if jpeg and keep:
         settings |= {"comment": _comment(info), "extra": _resources(info)}
+    elif format == "PNG" and keep:
+        settings["pnginfo"] = _texts(info)
     return Carried(settings, tuple(remarks))
 
 
@@ -102,17 +83,6 @@ def merged(settings: dict[str, Any], kept: Carried) -> dict[str, Any]:
         both["pnginfo"] = PngInfo()
         both["pnginfo"].chunks = [*settings["pnginfo"].chunks, *kept.settings["pnginfo"].chunks]
     return both
-
-
-def finish(file: BinaryIO, kept: Carried) -> None:
-    """Add to a file that was just written what `Image.save` could not.
-
-    Args:
-        file: Open for reading and writing in binary.
-        kept: What `carried` has chosen for it.
-    """
-    if kept.appended:
-        exif.append_to(file, *kept.appended)
 
 
 def _exif(block: bytes, size: tuple[int, int], remarks: list[str], *, keep: bool, limit: int | None) -> bytes:
@@ -146,24 +116,14 @@ def _bytes(value: Any) -> bytes:
     return value.encode("utf-8", "replace") if isinstance(value, str) else bytes(value or b"")
 
 
-def _chunks(xmp: bytes, texts: Mapping[str, str]) -> PngInfo:
-    chunks = PngInfo()
-    chunks.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8"))
-    for key, text in texts.items():
-        chunks.add_itxt(key, text)
-    return chunks
-
-
-def _texts(info: Mapping[str, Any]) -> dict[str, str]:
+def _texts(info: Mapping[str, Any]) -> PngInfo:
     """Return the texts of a PNG, but for EXIF and the like written as text, which brings all of it back."""
-    return {
-        key: value
-        for key, value in info.items()
-        if isinstance(value, str)
-        and key not in _NOT_TEXT
-        and not key.startswith("Raw profile type")
-        and not holds_picture(value.encode("utf-8", "replace"))
-    }
+    chunks = PngInfo()
+    for key, value in info.items():
+        hidden = not isinstance(value, str) or key in _NOT_TEXT or key.startswith("Raw profile type")
+        if not hidden and not holds_picture(value.encode("utf-8", "replace")):
+            chunks.add_itxt(key, value)
+    return chunks
 
 
 def _comment(info: Mapping[str, Any]) -> bytes:

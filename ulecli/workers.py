@@ -68,6 +68,8 @@ class Worker:
             raise
         finally:
             watch.cancel()
+            if self._late:  # perhaps only just: then what was killed must not get the next photo
+                self.kill()
 
     def close(self) -> None:
         """End the process; it has nothing in work."""
@@ -98,6 +100,8 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # image libraries talk there
             env=environment,
+            # Ctrl-C is for the main process, which lets the photos in work be finished.
+            process_group=0 if os.name == "posix" else None,
         )
         return self._process
 
@@ -148,7 +152,6 @@ def _hang_up(process: subprocess.Popen[bytes]) -> None:
 
 def serve() -> None:
     """Be a worker: take jobs from stdin and answer on stdout until stdin ends."""
-    # What interrupts the program is for the main process, which lets the photos in work be finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     warnings.simplefilter("ignore")

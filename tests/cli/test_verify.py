@@ -24,6 +24,8 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def protected(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run")
+    (folder / "key").write_text("75" * 32 + "\n")
+    (folder / "key").chmod(0o600)
     done = command("protect", SAMPLES, "-o", folder / "out", "--key-file", folder / "key", "--jobs", 2)
     assert done.returncode == 0, done.stderr
     return folder
@@ -36,9 +38,10 @@ def test_the_samples(protected, tmp_path):
     )
     *pairs, summary = [json.loads(line) for line in done.stdout.splitlines()]
     assert summary["pairs"] == len(pairs) >= 6 and summary["exit_code"] == done.returncode
-    assert summary["max_change_lossless"] <= 8
+    assert summary["max_change_lossless"] <= 8 and summary["exit_code"] == summary["leaking"] == 0
     for pair in pairs:
         assert pair["psnr_db"] > 28 and 0.7 < pair["ssim"] < 1
+        assert pair["ok"] and pair["marked"] and pair["cue"]["known"]  # the ledger tells the code
         assert pair["cue"]["readings"].keys() >= {"file", "q85", "224"}
     with Image.open(tmp_path / "f.png") as figure:
         assert figure.width == 3 * 480 + 16
@@ -55,10 +58,22 @@ def test_with_the_key_the_code_is_known_and_reads(protected):
         assert reads >= asked - 1
 
 
+def test_the_ledger_tells_why_a_copy_is_missing(tmp_path):
+    frames = [Image.new("RGB", (64, 48), (level, 0, 0)) for level in (0, 200)]
+    (tmp_path / "in").mkdir()
+    frames[0].save(tmp_path / "in" / "moving.png", save_all=True, append_images=frames[1:])
+    Image.linear_gradient("L").save(tmp_path / "in" / "still.png")
+    command("protect", tmp_path / "in", "-o", tmp_path / "out", "--key-file", tmp_path / "key")
+    done = command("verify", tmp_path / "in", tmp_path / "out", "--no-cue")
+    assert done.returncode == 3 and "moving.png: has no protected copy: is an animation" in done.stderr
+
+
 def test_another_key_fails_the_run(protected, tmp_path):
     mine = code_of("me", bytes.fromhex((protected / "key").read_text()), 70, 7)
-    keys = (bytes([number] * 32) for number in range(99))
-    other = next(key for key in keys if code_of("me", key, 70, 7) != mine)
+    keys = (bytes([number] * 32) for number in range(256))  # one of the same net, which can't read both
+    other = next(
+        key for key in keys if (code := code_of("me", key, 70, 7)) != mine and code // 10 == mine // 10
+    )
     (tmp_path / "key").write_text(other.hex() + "\n")
     (tmp_path / "key").chmod(0o600)
     names = SAMPLES / "forest.jpg", protected / "out" / "forest.jpg"

@@ -71,7 +71,7 @@ def verify(
 
     A pair fails (exit code 3) if a lossless file breaks the bound, if it is another picture or unchanged, if
     it tells more than its mode lets through, or if it is not there. A known code that does not read is told,
-    and fails the run where it does so in more than one pair of ten.
+    and fails the run only where it does so in more than half of the pairs.
 
     \b
     Examples:

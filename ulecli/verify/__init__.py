@@ -39,7 +39,7 @@ _STORING_DB = 6.0
 that is written here comes near; a file beyond it holds another picture."""
 
 
-WEAK = 0.1
+WEAK = 0.5
 """Share of pairs above which unread codes are a fault of the run: another key, surrogate or program. Of 720
 photos of 150 pixels that were protected right the code did not read in 3; by chance it reads in 1 of 10."""
 
@@ -115,7 +115,7 @@ def check_all(
 def check(pair: Pair, demands: Demands, reader: CueReader | None = None) -> Checked:
     """Check one pair; whatever goes wrong becomes a problem of it."""
     if pair.protected is None:
-        return Checked(pair, ("has no protected copy",))
+        return Checked(pair, ("has no protected copy" + (f": {pair.reason}" if pair.reason else ""),))
     try:
         return _measured(pair, pair.protected, demands, reader)
     except (PhotoError, PhotoSkipped) as error:

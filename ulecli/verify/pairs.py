@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ulecli.codec.formats import SUFFIXES
@@ -23,11 +23,13 @@ class Pair:
         original: The photo.
         protected: Its copy; None where there is none.
         code: The code that it carries by the ledger; None if none tells.
+        reason: Why there is no copy, by the ledger; empty if none tells.
     """
 
     original: Path
     protected: Path | None
     code: int | None = None
+    reason: str = ""
 
 
 def pair_up(original: Path, protected: Path) -> list[Pair]:
@@ -60,29 +62,42 @@ def pair_up(original: Path, protected: Path) -> list[Pair]:
     return [_pair(photo, original, protected, told) for photo in photos]
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What a ledger tells, by the real paths of the originals."""
+
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
 def _single(original: Path, protected: Path) -> Pair:
-    entry = _told_by_ledger(protected.parent).get(os.path.realpath(original))
+    entry = _told_by_ledger(protected.parent).entries.get(os.path.realpath(original))
     same = entry is not None and entry.target.name == protected.name
     return Pair(original, protected, _code(entry) if same else None)
 
 
-def _told_by_ledger(protected: Path) -> Mapping[str, Entry]:
+def _told_by_ledger(protected: Path) -> _Told:
     path = protected / NAME
     if not path.is_file():
-        return {}
+        return _Told()
     try:
         with opened(path, settle=False) as ledger:
-            return {os.path.realpath(entry.source): entry for entry in ledger.entries()}
+            return _Told(
+                {os.path.realpath(entry.source): entry for entry in ledger.entries()},
+                {os.path.realpath(outcome.source): outcome.reason for outcome in ledger.troubles()},
+            )
     except (LedgerError, TargetError):  # in use by a run, or damaged: names tell nearly as much
-        return {}
+        return _Told()
 
 
-def _pair(photo: Photo, original: Path, protected: Path, told: Mapping[str, Entry]) -> Pair:
-    entry = told.get(os.path.realpath(photo.path))
+def _pair(photo: Photo, original: Path, protected: Path, told: _Told) -> Pair:
+    real = os.path.realpath(photo.path)
+    entry = told.entries.get(real)
     if entry and entry.target.is_file():
         return Pair(photo.path, entry.target, _code(entry))
     candidates = _mirrored(protected / photo.path.relative_to(original), photo.format)
-    return Pair(photo.path, next((path for path in candidates if path.is_file()), None))
+    there = next((path for path in candidates if path.is_file()), None)
+    return Pair(photo.path, there, reason="" if there else told.reasons.get(real, ""))
 
 
 def _code(entry: Entry | None) -> int | None:

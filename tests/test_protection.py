@@ -13,8 +13,9 @@ from PIL import Image
 
 from ulecli.codec.formats import missing
 from ulecli.errors import ExitCode, NothingToDo
+from ulecli.metadata import mark_in
 from ulecli.protection import protect
-from ulecli.records import ProtectConfig, Status
+from ulecli.records import Metadata, ProtectConfig, Reading, Status
 
 pytestmark = pytest.mark.usefixtures("config_home")
 
@@ -299,3 +300,25 @@ def test_colours_of_cmyk_and_tones_of_sixteen_bits(nasty_run, shared):
         tones = np.asarray(source).astype(float) / 257
     change = pixels(nasty_run[0]["png/gray16.png"].target)[..., 0] - tones
     assert abs(change).max() <= 8.51
+
+
+@pytest.mark.parametrize("mode", list(Metadata))
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif", "avif"])
+def test_metadata_goes_the_way_it_is_told(tmp_path, mode, ending):
+    tags = Image.Exif()
+    tags[0x010F], tags[0x013B] = "A camera", "A person"
+    tags.get_ifd(0x8825)[1] = "N"
+    photo = tmp_path / f"x.{ending}"
+    scene().save(photo, exif=tags)
+    with Image.open(photo) as stored:
+        had_place = bool(stored.getexif().get_ifd(0x8825))
+    assert had_place or ending == "tif"  # where Pillow does not write it
+    config = ProtectConfig((photo,), tmp_path / "out", reading=Reading(metadata=mode))
+    (outcome,) = protect(config, FullSwing()).outcomes
+    with Image.open(outcome.target) as made:
+        told = made.getexif()
+        assert (told.get(0x010F) == "A camera") is (mode is not Metadata.STRIP)
+        assert (told.get(0x013B) == "A person") is (mode is Metadata.KEEP)
+        assert bool(told.get_ifd(0x8825)) is (had_place and mode is Metadata.KEEP)
+    mark = mark_in(outcome.target)
+    assert mark and mark.epsilon == 8

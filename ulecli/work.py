@@ -16,7 +16,7 @@ from ulecli import carry, codec
 from ulecli.atomic import sync
 from ulecli.backup import keep
 from ulecli.errors import PhotoError, PhotoSkipped
-from ulecli.metadata import Mode, carried, is_protected
+from ulecli.metadata import Mode, carried, is_protected, merged
 from ulecli.records import Photo, Reading
 from ulecli.stamps import Stamp, file_sha256
 
@@ -143,14 +143,11 @@ def _decoded(job: Job, *, rgb: bool = False) -> codec.Picture:
 
 def _with_metadata(picture: codec.Picture, job: Job) -> codec.Picture:
     """Choose what of the photo's metadata goes on, and mark the picture as protected."""
-    if picture.format == "BMP":  # which has room for nothing
-        return picture
     told = {"exif": picture.exif, "xmp": picture.xmp}
-    # The codec knows where each format keeps the two; only JPEG bounds their length.
-    kind = "JPEG" if picture.format == "JPEG" else "WEBP"
-    mode = Mode(job.reading.metadata)
-    kept = carried(told, mode, format=kind, size=picture.image.size, epsilon=job.epsilon)
-    settings = {**picture.settings, "exif": kept.settings.get("exif", b""), "xmp": kept.settings["xmp"]}
+    mode, size = Mode(job.reading.metadata), picture.image.size
+    kept = carried(told, mode, format=picture.format, size=size, epsilon=job.epsilon)
+    # Without the source's own EXIF, which may be what the mode leaves out.
+    settings = merged({**picture.settings, "exif": b""}, kept)
     return replace(picture, settings=settings, remarks=(*picture.remarks, *kept.remarks))
 
 

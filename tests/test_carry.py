@@ -13,10 +13,7 @@ from ulecli.carry import (
     _add,
     add_delta,
     difference,
-    evened,
-    masked,
     set_aside,
-    texture_weights,
     working_image,
 )
 
@@ -157,35 +154,3 @@ def test_opacity_is_neither_changed_nor_looked_at(channels):
     assert add_delta(image, delta) == add_delta(opaque, delta)
     assert np.array_equal(np.asarray(image)[..., :3], np.asarray(opaque))
     assert np.array_equal(np.asarray(image)[..., 3], pixels[..., 3])
-
-
-def half_sky(mode: str = "RGB") -> Image.Image:
-    """Smooth above, rough below."""
-    pixels = np.full((512, 512, 3), 150, np.uint8)
-    pixels[:256] += np.linspace(0, 40, 256).astype(np.uint8)[:, None, None]
-    pixels[256:] = np.random.default_rng(0).integers(0, 256, (256, 512, 1))
-    return Image.fromarray(pixels).convert(mode)
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "YCbCr"])
-def test_weights_are_low_in_the_sky_and_full_in_texture(mode):
-    weights = texture_weights(half_sky(mode), 64, floor=0.3)
-    assert weights.shape == (64, 64)
-    assert weights[:32].max() < 0.45 and weights.min() >= 0.3  # the row beside the texture included
-    assert (weights[33:] == 1).all()
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_mask_weakens_the_sky_alone_and_its_control_everything_alike(channels):
-    delta = np.random.default_rng(0).integers(-8, 9, (channels, 64, 64)).astype(np.int8)
-    weights = texture_weights(half_sky(), 64)
-    kept, control = masked(delta, weights), evened(delta, weights)
-    assert np.array_equal(kept[:, 33:], delta[:, 33:])
-    assert np.array_equal(kept, np.rint(delta * weights))
-    amplitudes = [abs(one.astype(int)).mean() for one in (delta, kept, control)]
-    assert amplitudes[1] < 0.8 * amplitudes[0]
-    assert amplitudes[2] == pytest.approx(amplitudes[1], rel=0.03)
-    ratio = control[delta != 0] / delta[delta != 0]
-    assert np.ptp(ratio) <= 1
-    assert masked(delta, np.ones((128, 128), np.float32)).shape == (channels, 128, 128)
-    assert not evened(np.zeros((1, 4, 4), np.int8), np.ones((4, 4), np.float32)).any()

@@ -29,9 +29,6 @@ _STEPS_PER_CELL = 4
 """Rows that a delta and the height of each of its cells are interpolated in, at least; every such row is then
 used for several of the picture's, which no eye tells at a change of a few levels."""
 
-_TEXELS = 4
-"""Pixels across and down in which the texture of a part of a picture is measured, after squeezing."""
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -108,51 +105,6 @@ def add_delta(image: Image.Image, delta: NDArray[np.int8], alpha: Image.Image | 
             max_change, squares = max(max_change, largest), squares + sum_of_squares
         image.paste(band, (0, top))
     return Difference(max_change, _psnr(squares / (moved * width * height)))
-
-
-def texture_weights(
-    image: Image.Image, cells: int, *, floor: float = 0.4, full: float = 6.0
-) -> NDArray[np.float32]:
-    """Tell how much of a delta each part of a picture hides: little in a sky or on skin, all in texture.
-
-    Args:
-        image: RGB, RGBA or YCbCr, any size.
-        cells: Side of the square grid of parts.
-        floor: The least weight, of a part without any texture; 0 to 1.
-        full: Standard deviation of the luma within a part, in levels, from which on the weight is 1.
-
-    Returns:
-        (cells, cells), `floor` to 1.
-    """
-    side = cells * _TEXELS
-    luma = np.asarray(_squeezed(image.convert("RGB") if image.mode == "RGBA" else image, side).convert("L"))
-    parts = luma.astype(np.float32).reshape(cells, _TEXELS, cells, _TEXELS)
-    weights = floor + (1 - floor) * np.minimum(parts.std(axis=(1, 3)) / full, 1)
-    # The least of the neighbours, so that no full weight spills over the edge of a smooth part.
-    padded = np.pad(weights, 1, mode="edge")
-    shifted = [padded[y : y + cells, x : x + cells] for y in range(3) for x in range(3)]
-    lowest: NDArray[np.float32] = np.min(shifted, axis=0).astype(np.float32)
-    return lowest
-
-
-def masked(delta: NDArray[np.int8], weights: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Return a delta times the weights, on their grid: (C, S, S) and (T, T) give (C, T, T), rounded."""
-    kept: NDArray[np.int8] = np.rint(_on_grid(delta, len(weights)) * weights).astype(np.int8)
-    return kept
-
-
-def evened(delta: NDArray[np.int8], weights: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Return a delta weakened everywhere alike, to the mean amplitude of `masked`: its control."""
-    fine = _on_grid(delta, len(weights))
-    total = float(np.abs(fine).sum())
-    share = float(np.abs(fine * weights).sum()) / total if total else 1.0
-    weakened: NDArray[np.int8] = np.rint(fine * np.float32(share)).astype(np.int8)
-    return weakened
-
-
-def _on_grid(delta: NDArray[np.int8], side: int) -> NDArray[np.float32]:
-    planes = [Image.fromarray(plane.astype(np.float32)) for plane in delta]
-    return np.stack([np.asarray(one.resize((side, side), Image.Resampling.BILINEAR)) for one in planes])
 
 
 def difference(one: Image.Image | BinaryIO, other: Image.Image) -> Difference:

@@ -145,10 +145,12 @@ class Noise:
         families: One.
         device: What does the work, in words.
         label: What it is called in a summary.
+        sha256: None that means anything.
     """
 
     device = "cpu (numpy)"
     label = "random signs"
+    sha256 = ""
     families = 1
 
     def __init__(self, grid: int, codes: int) -> None:

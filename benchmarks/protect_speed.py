@@ -74,6 +74,7 @@ class StandIn:
     """A `Perturber` that costs a given time of a core per photo, not counting the time others have it."""
 
     grid, codes, families, device, label = 128, 64, 1, "cpu (stand-in)", "stand-in 00000000"
+    sha256 = "0" * 64
 
     def __init__(self, milliseconds: float) -> None:
         self.cost = milliseconds / 1000

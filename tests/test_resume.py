@@ -166,7 +166,7 @@ def test_other_settings_and_force_make_all_anew(config, settings):
 def test_another_surrogate_makes_all_anew(config):
     run(config)
     other = FullSwing()
-    other.label = "swing 76543210"
+    other.sha256 = "01234567" * 7 + "76543210"
     assert statuses(run(config, other)) == ALL_WRITTEN
 
 

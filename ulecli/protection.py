@@ -142,7 +142,7 @@ def _tasks(
         decisive = {
             "epsilon": config.epsilon,
             "code": code,
-            "surrogate": perturber.label,
+            "surrogate": perturber.sha256,
             "first_frame": config.reading.first_frame,
             "metadata": str(config.reading.metadata),
         }

@@ -259,6 +259,7 @@ class Perturber(Protocol):
             apart best.
         device: What does the work, in words.
         label: Name and first 8 hex digits of the sha256 of the surrogate ("photo 1f3a9c02").
+        sha256: All 64 digits of it.
     """
 
     grid: int
@@ -266,6 +267,7 @@ class Perturber(Protocol):
     families: int
     device: str
     label: str
+    sha256: str
 
     def __call__(
         self,

@@ -28,8 +28,8 @@ def photo_record(outcome: PhotoOutcome) -> dict[str, Any]:
     return {
         "type": "photo",
         "schema": SCHEMA,
-        **_path("source", outcome.source),
-        **_path("target", outcome.target),
+        **path_fields("source", outcome.source),
+        **path_fields("target", outcome.target),
         "status": str(outcome.status),
         "reason": _text(outcome.reason),
         "format": outcome.format,
@@ -121,7 +121,8 @@ def _identities(report: ProtectReport) -> str:
     return f"{len(report.identities)} of them, {len({one.code for one in report.identities})} codes"
 
 
-def _path(name: str, path: Path | None) -> dict[str, str | None]:
+def path_fields(name: str, path: Path | None) -> dict[str, str | None]:
+    """Return a path as the fields of an object for JSON: `name`, and `name_bytes` where it is no UTF-8."""
     if path is None:
         return {name: None}
     text = _text(str(path))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import math
-import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from ulecli.errors import ExitCode, shown
+from ulecli.report import path_fields
 from ulecli.verify import WEAK, Checked
 from ulecli.verify.cue import QUALITY, SIDES, Cue
 
@@ -30,8 +28,8 @@ def pair_record(found: Checked) -> dict[str, Any]:
     return {
         "type": "pair",
         "schema": SCHEMA,
-        **_path("original", found.pair.original),
-        **_path("protected", found.pair.protected),
+        **path_fields("original", found.pair.original),
+        **path_fields("protected", found.pair.protected),
         "ok": not found.problems,
         "problems": list(found.problems),
         "format": found.format,
@@ -121,14 +119,6 @@ def summary_text(all_found: Sequence[Checked]) -> str:
         if found.weak
     ]
     return "\n".join(lines)
-
-
-def _path(name: str, path: Path | None) -> dict[str, str | None]:
-    """Return a path as valid Unicode, and its bytes in base64 where it is none: see `ulecli.report`."""
-    text = None if path is None else os.fsencode(path).decode("utf-8", "replace")
-    if path is None or text == str(path):
-        return {name: text}
-    return {name: text, f"{name}_bytes": base64.b64encode(os.fsencode(path)).decode("ascii")}
 
 
 def _cue_record(cue: Cue | None) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ import pytest
 from conftest import scene
 from PIL import Image, ImageCms, ImageOps
 
-from ulecli import codec
+from ulecli import codec, exif
 from ulecli.errors import PhotoError, PhotoSkipped
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -23,6 +23,8 @@ def save(image, path, format, **settings):
 
 def round_trip(path, format, target):
     picture = codec.decode(path, format)
+    if picture.exif:
+        picture.settings["exif"] = exif.upright(picture.exif)
     codec.encode(picture, picture.image, target)
     return picture, target
 
@@ -69,7 +71,6 @@ def test_xmp_that_is_added_to_the_settings_is_stored(tmp_path, format):
     save(scene(), tmp_path / "in", format)
     picture = codec.decode(tmp_path / "in", format)
     assert picture.xmp == b""
-    picture.settings["exif"] = b""
     picture.settings["xmp"] = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
     codec.encode(picture, picture.image, tmp_path / "out")
     again = codec.decode(tmp_path / "out", format)
@@ -229,7 +230,8 @@ def test_webp_stays_lossless_or_lossy(tmp_path, settings):
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF:UserWarning")
 def test_damaged_exif_does_not_stop_the_pixels(tmp_path):
     scene().save(tmp_path / "in", "JPEG", exif=b"Exif\0\0II*\0\xff\xff\0\0")
-    picture, target = round_trip(tmp_path / "in", "JPEG", tmp_path / "out")
-    assert any("EXIF" in remark for remark in picture.remarks)
-    with Image.open(target) as stored:
+    picture = codec.decode(tmp_path / "in", "JPEG")
+    codec.encode(picture, picture.image, tmp_path / "out")
+    assert picture.remarks == ()
+    with Image.open(tmp_path / "out") as stored:
         assert "exif" not in stored.info

@@ -24,6 +24,10 @@ Perturb = Callable[[NDArray[np.float32], float], NDArray[np.int8]]
 """Returns (1 or 3, S, S) levels for a working image (3, S, S) of unit scale and the aspect of the photo."""
 
 
+_LARGE = 30_000_000
+"""Pixels; two pictures of more are not held in memory at once."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What is asked of one photo.
@@ -102,7 +106,6 @@ def _make(job: Job, before: os.stat_result, perturb: Perturb) -> Made:
 
 
 def _write(job: Job, perturb: Perturb) -> tuple[dict[str, Any], tuple[str, ...]]:
-    photo = job.photo
     picture = _decoded(job)
     aspect = picture.image.width / picture.image.height
     delta = perturb(carry.working_image(picture.image, job.grid), aspect)
@@ -125,10 +128,19 @@ def _write(job: Job, perturb: Perturb) -> tuple[dict[str, Any], tuple[str, ...]]
     codec.encode(picture, picture.image, job.part)
     if job.read_back:
         del picture  # a large photo's memory, needed again
-        source = _decoded(job, rgb=True).image.convert("RGB")
-        stored = carry.difference(source, codec.read_rgb(job.part, photo.format))
+        stored = _read_back(job)
         told |= {"max_change_on_disk": stored.max_change, "psnr_db_on_disk": stored.psnr_db}
     return told, remarks
+
+
+def _read_back(job: Job) -> carry.Difference:
+    """Compare the source with what was written, both read from the disk as any viewer would."""
+    source = _decoded(job, rgb=True).image
+    if source.width * source.height <= _LARGE:
+        return carry.difference(source, codec.read_rgb(job.part, job.photo.format))
+    with carry.set_aside(source, job.part.parent) as aside:
+        del source
+        return carry.difference(aside, codec.read_rgb(job.part, job.photo.format))
 
 
 def _decoded(job: Job, *, rgb: bool = False) -> codec.Picture:
@@ -143,12 +155,12 @@ def _decoded(job: Job, *, rgb: bool = False) -> codec.Picture:
 
 def _with_metadata(picture: codec.Picture, job: Job) -> codec.Picture:
     """Choose what of the photo's metadata goes on, and mark the picture as protected."""
-    told = {"exif": picture.exif, "xmp": picture.xmp}
+    told = {**picture.info, "exif": picture.exif, "xmp": picture.xmp}
     mode, size = Mode(job.reading.metadata), picture.image.size
     kept = carried(told, mode, format=picture.format, size=size, epsilon=job.epsilon)
-    # Without the source's own EXIF, which may be what the mode leaves out.
-    settings = merged({**picture.settings, "exif": b""}, kept)
-    return replace(picture, settings=settings, remarks=(*picture.remarks, *kept.remarks))
+    return replace(
+        picture, settings=merged(picture.settings, kept), remarks=(*picture.remarks, *kept.remarks)
+    )
 
 
 def _dress(job: Job, before: os.stat_result) -> None:

@@ -117,6 +117,7 @@ def test_tiff_stays_lossless_and_compressed(tmp_path, compression):
     image = scene().convert("1") if compression == "group4" else scene()
     image.save(tmp_path / "in", "TIFF", compression=compression, description="a scene", dpi=(300, 300))
     picture = codec.decode(tmp_path / "in", "TIFF")
+    picture.settings["exif"] = picture.exif
     codec.encode(picture, picture.image, tmp_path / "out")
     with Image.open(tmp_path / "in") as source, Image.open(tmp_path / "out") as stored:
         assert np.array_equal(np.asarray(source.convert("RGB")), np.asarray(stored))
@@ -133,7 +134,7 @@ def test_tiff_carries_its_exif_and_nothing_else(tmp_path, compression):
     tags[34853] = {1: "N", 2: (1.0, 2.0, 3.0)}
     scene().save(tmp_path / "in", "TIFF", exif=tags.tobytes())
     picture = codec.decode(tmp_path / "in", "TIFF")
-    picture.settings["compression"] = compression
+    picture.settings.update(compression=compression, exif=picture.exif)
     codec.encode(picture, picture.image, tmp_path / "out")
     with Image.open(tmp_path / "out") as stored:
         assert np.array_equal(np.asarray(stored), np.asarray(scene()))

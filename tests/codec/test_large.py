@@ -19,13 +19,13 @@ SCRIPT = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from ulecli import carry, codec
+from ulecli.records import Photo, Reading
+from ulecli.work import Job, make
 source, target, format = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-picture = codec.decode(source, format)
-carry.working_image(picture.image, 64)
 delta = np.random.default_rng(0).integers(-8, 9, (1, 64, 64)).astype(np.int8)
-assert carry.add_delta(picture.image, delta, picture.alpha).max_change <= 8
-codec.encode(picture, picture.image, target)
+job = Job(Photo(source, source, format), target, 8, 64, Reading(), read_back=True)
+told = make(job, lambda image, aspect: delta).told
+assert told["max_change"] <= 8 < told["psnr_db_on_disk"], told
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 1 << 20))
 """
 

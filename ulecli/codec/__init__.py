@@ -9,7 +9,8 @@ format's parser.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -45,12 +46,13 @@ class Picture:
     Attributes:
         image: RGB, RGBA, or YCbCr where a JPEG holds that; upright.
         format: A key of `ulecli.codec.formats.SUFFIXES`.
-        settings: What the encoder needs to store it as the source was: compression, "icc_profile", and as
-            metadata "exif" (a block with its prefix; that of the source, made upright) and "xmp" (a packet;
-            not there unless somebody adds one), whatever the format.
+        settings: What the encoder needs to store it as the source was: compression, "icc_profile". Whoever
+            wants metadata beside it adds "exif" (a block with its prefix) and "xmp" (a packet), whatever the
+            format.
         remarks: What could not be kept or was decided, for the user.
-        exif: The EXIF block of the source as it was, for whoever wants to make another of it; or b"".
+        exif: The EXIF block of the source as it was, so the orientation in it is no longer right; or b"".
         xmp: The XMP packet of the source; or b"".
+        info: What else Pillow tells of the source: comment, texts, Photoshop's resources.
     """
 
     image: Image.Image
@@ -59,6 +61,7 @@ class Picture:
     remarks: tuple[str, ...]
     exif: bytes = b""
     xmp: bytes = b""
+    info: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def alpha(self) -> Image.Image | None:
@@ -134,6 +137,7 @@ def _read(file: BinaryIO, format: str, *, rgb: bool, first_frame: bool, max_pixe
                 stored.draft("YCbCr", None)
             stored.load()
             block, xmp = metadata.of(stored)  # after loading: a PNG may tell it behind the pixels
+            info = {str(name): value for name, value in stored.info.items()}
             image, profile = to_8_bits(stored, bits, profile_of(stored, file, format), remarks)
     if image.mode == "YCbCr" and (rgb or format != "JPEG"):
         image = image.convert("RGB")
@@ -144,22 +148,18 @@ def _read(file: BinaryIO, format: str, *, rgb: bool, first_frame: bool, max_pixe
     # The pixels alone, not copied: some encoders write what they find in a file's `info` or tags.
     image = image._new(image.im)
     image.info = {}
-    return Picture(image, format, settings, tuple(remarks), block, xmp)
+    return Picture(image, format, settings, tuple(remarks), block, xmp, info)
 
 
 def _upright(picture: Picture) -> Picture:
-    """Turn a picture as its EXIF says, and make the EXIF say that it is upright."""
-    settings, image, remarks = {**picture.settings}, picture.image, picture.remarks
+    """Turn a picture as its EXIF says."""
     turn = exif.orientation(picture.exif)
-    try:
-        settings["exif"] = exif.upright(picture.exif)
-    except exif.BadExif:
-        remarks = (*remarks, "its EXIF is damaged and was left out")
-    if turn in _TURNS:
-        image = image.transpose(_TURNS[turn])
-        if turn in _QUARTER_TURNS and settings.get("subsampling") == 1:
-            settings["subsampling"] = 0  # 4:2:2 lying on its side has no name; keep all of the colour
-    return replace(picture, image=image, settings=settings, remarks=remarks)
+    if turn not in _TURNS:
+        return picture
+    settings = {**picture.settings}
+    if turn in _QUARTER_TURNS and settings.get("subsampling") == 1:
+        settings["subsampling"] = 0  # 4:2:2 lying on its side has no name; keep all of the colour
+    return replace(picture, image=picture.image.transpose(_TURNS[turn]), settings=settings)
 
 
 def _holds_ycbcr(stored: JpegImageFile) -> bool:

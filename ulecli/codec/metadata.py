@@ -15,6 +15,9 @@ _DIRECTORIES = {_EXIF_IFD, _GPS_IFD, _INTEROP_IFD}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 """Bytes that a value of each type takes (TIFF 6.0, section 2)."""
 
+_LOST = {_MAKER_NOTE, _INTEROP_IFD}
+"""What counts its offsets from where it was and is not followed here."""
+
 _ENTRY, _INLINE, _LONG = 12, 4, 4
 _PNG_XMP = "XML:com.adobe.xmp"
 
@@ -108,7 +111,7 @@ def _of_tiff(stored: TiffImageFile) -> bytes:
         if tag in tags:
             block[tag] = tags[tag]
     for directory in (_EXIF_IFD, _GPS_IFD):
-        entries = {tag: value for tag, value in tags.get_ifd(directory).items() if tag != _MAKER_NOTE}
+        entries = {tag: value for tag, value in tags.get_ifd(directory).items() if tag not in _LOST}
         if entries:
             block[directory] = entries
     return block.tobytes() if len(block) else b""

@@ -7,7 +7,7 @@ Each figure is the wall-clock time of a command from start to end, imports and r
 the first `--cores` cores: its best and its median over `--repeats` runs. Photos per second are those of
 `ulecli protect` on a folder, on the same device, divided by its whole time, start-up included.
 
-Not measured: what the deltas are worth (`cifar_effect.py`), and how `protect` compares with mere decoding and
+Not measured: what the deltas are worth (`ulecli evaluate`), and how `protect` compares with mere decoding and
 encoding (`protect_speed.py`).
 """
 

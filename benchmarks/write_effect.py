@@ -1,93 +1,93 @@
-"""Write measured effects onto the cards of the surrogates that they were measured with.
+"""Write what `ulecli evaluate` measured onto the cards of the surrogates that protected.
 
-    python benchmarks/photo_effect.py && python benchmarks/write_effect.py runs/photo_effect/photo.json
-    python benchmarks/cifar_effect.py && python benchmarks/write_effect.py runs/cifar_effect/cifar.json
+    ulecli evaluate --defender cifar,cifar-linear --exploiter standard,gray --seeds 0,1,2 --out runs/cifar
+    python benchmarks/write_effect.py runs/cifar
+    ulecli evaluate --dataset scenes --protected scenes-protected --upload q90 --out runs/scenes
+    python benchmarks/write_effect.py runs/scenes runs/scenes-sea --photos photo
 
-The figures are those of the JSON file: accuracy (or recall) in % on clean test pictures after the last epoch,
-mean and standard deviation over the seeds. What an earlier run of the same benchmark wrote is replaced.
+Figures are accuracy in % on clean test pictures after the last epoch, mean and standard deviation over seeds,
+beside those of the controls; of photos of which only some classes are protected, the recall of each of these.
+What a card told before is replaced by what all folders of this call tell of its surrogate.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 from ulecli import shelf
+from ulecli.results import CLEAN, NOISE, RunRecord, Spread, by_cell
+from ulecli.results.tables import conditions
 
-Figures = dict[str, Any]
+Entry = dict[str, Any]
 
 
-def figure(values: list[float]) -> Figures:
+def figure(values: Sequence[float]) -> Entry:
     """Return mean and, of several seeds, the sample's standard deviation."""
-    rounded: Figures = {"mean": round(mean(values), 1)}
-    if len(values) > 1:
-        rounded["std"] = round(stdev(values), 1)
-    return rounded
+    spread = Spread.of(values)
+    told = {"mean": round(spread.mean, 1)}
+    return told if spread.std is None else {**told, "std": round(spread.std, 1)}
 
 
-def entry(told: Figures, command: str, results: list[Figures], seeds: str) -> Figures:
-    """Return what a card says of one benchmark."""
-    shared = ("conditions", "epsilon", "n_train", "n_test")
-    return {
-        "command": command,
-        **{key: told[key] for key in shared},
-        "seeds": told[seeds],
-        "results": results,
-    }
+def entries(records: Sequence[RunRecord], poison: str, shared: Entry) -> Iterator[Entry]:
+    """Yield what a card says of one poison: an entry for each net and preset.
+
+    Args:
+        records: All runs of a folder.
+        poison: Its name there; runs of the controls are told beside it.
+        shared: What all runs of the folder have in common, from its `run.json`.
+    """
+    mine = [one for one in records if one.arm.poison in (CLEAN, NOISE, poison)]
+    for preset, net in dict.fromkeys((one.arm.preset, one.arm.arch) for one in mine):
+        runs = [one for one in mine if (one.arm.preset, one.arm.arch) == (preset, net)]
+        results = []
+        for cell, same in by_cell(runs).items():
+            told: Entry = {"arm": cell.poison, "exploiter": cell.exploiter}
+            for name in shared["only"]:
+                place = same[0].classes.index(name)
+                told[f"recall of {name}"] = figure([one.recalls[place] for one in same])
+            results.append({**told, "accuracy": figure([one.last for one in same])})
+        yield {
+            "command": f"ulecli evaluate --dataset {shared['dataset']} --preset {preset} --arch {net}",
+            "conditions": conditions(runs),
+            "upload": shared["upload"],
+            "epsilon": shared["epsilon"],
+            "n_train": runs[0].n_train,
+            "n_test": runs[0].n_test,
+            "seeds": sorted({one.arm.seed for one in runs}),
+            "results": results,
+        }
 
 
-def accuracies(rows: list[Figures], keys: tuple[str, ...]) -> list[Figures]:
-    """Return one result for each arm."""
-    return [
-        {key: row[key] for key in keys} | {"accuracy": figure([run["last"] for run in row["runs"]])}
-        for row in rows
-    ]
-
-
-def photo_effects(told: Figures) -> dict[str, list[Figures]]:
-    """Return the effects of the surrogate that `photo_effect.py` measured."""
-    command = "python benchmarks/photo_effect.py"
-    all_protected = accuracies(told["effect"], ("arm", "upload", "exploiter"))
-    classes = [row["class"] for row in told["single"] if row["arm"] == "protected"]
-    recalls = []
-    for row in told["single"]:
-        if row["class"] is None:
-            continue
-        own = classes.index(row["class"])
-        values = [run["recalls"][own] for run in row["runs"]]
-        recalls.append(
-            {"arm": row["arm"], "only": row["class"], "upload": row["upload"], "recall": figure(values)}
-        )
-    return {
-        told["surrogate"].split()[0]: [
-            entry(told, command, all_protected, "seeds"),
-            entry(told, command, recalls, "single_seeds"),
-        ]
-    }
-
-
-def cifar_effects(told: Figures) -> dict[str, list[Figures]]:
-    """Return the effects of each surrogate that `cifar_effect.py` measured, beside the controls."""
-    arms = {row["arm"] for row in told["effect"]} - {"clean", "random noise"}
-    found = {}
-    for arm in sorted(arms):
-        rows = [row for row in told["effect"] if row["arm"] in (arm, "clean", "random noise")]
-        results = accuracies(rows, ("arm", "exploiter"))
-        found[arm] = [entry(told, "python benchmarks/cifar_effect.py", results, "seeds")]
-    return found
+def effects(folder: Path, photos: str) -> Iterator[tuple[str, Entry]]:
+    """Yield the surrogate and the entry of each poison of a folder that a bundled surrogate made."""
+    lines = (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    records = [RunRecord.from_json(json.loads(line)) for line in lines]
+    shared = json.loads((folder / "run.json").read_text(encoding="utf-8"))["fingerprint"]
+    for poison in dict.fromkeys(one.arm.poison for one in records):
+        name = photos if poison.split()[0] == "protected" else poison
+        if name in shelf.names():
+            for entry in entries(records, poison, shared):
+                yield name, entry
 
 
 def main() -> None:
-    """Read the figures and write the cards."""
-    told = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    effects = photo_effects(told) if "single" in told else cifar_effects(told)
-    for name, effect in effects.items():
-        path = shelf.write_card(replace(shelf.load_card(name), effect=tuple(effect)), shelf.directory())
-        print(f"wrote {len(effect)} effects to {path}")
+    """Read the folders and write the cards."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, help="what --out of ulecli evaluate named")
+    parser.add_argument("--photos", default="photo", help="the surrogate that protected photos")
+    options = parser.parse_args()
+    found: dict[str, list[Entry]] = {}
+    for folder in options.folders:
+        for name, entry in effects(folder, options.photos):
+            found.setdefault(name, []).append(entry)
+    for name, told in found.items():
+        path = shelf.write_card(replace(shelf.load_card(name), effect=tuple(told)), shelf.directory())
+        print(f"wrote {len(told)} effects to {path}")
 
 
 if __name__ == "__main__":

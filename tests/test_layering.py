@@ -19,7 +19,7 @@ FLOORS = (
     {"backup", "metadata"},
     {"codec", "data", "nets", "shelf", "units", "views"},
     {"carry", "records", "results", "transforms"},
-    {"batching", "entries", "exploit", "exploiters", "identity", "perturb", "poisons", "report", "selecting"},
+    {"batching", "entries", "exploiters", "identity", "perturb", "poisons", "report", "selecting"},
     {"ledger", "photos", "surrogates", "work"},
     {"books", "defenders", "targets", "verify", "workers"},
     {"gallery", "resume"},

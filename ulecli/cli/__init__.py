@@ -15,6 +15,7 @@ import typer
 
 from ulecli import __version__
 from ulecli.cli import surrogate
+from ulecli.cli.evaluate import evaluate
 from ulecli.cli.manual import man
 from ulecli.cli.protect import protect
 from ulecli.cli.report import report
@@ -51,6 +52,7 @@ def _root(
 app.command()(protect)
 app.command()(verify)
 app.command()(report)
+app.command()(evaluate)
 app.command(hidden=True)(man)
 app.add_typer(surrogate.app, name="surrogate")
 

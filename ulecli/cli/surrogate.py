@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ulecli.cli.console import say
-from ulecli.errors import DeviceUnavailable, MissingExtra, TargetError, UsageError, shown
+from ulecli.cli.extras import need_torch, torch_device
+from ulecli.errors import TargetError, UsageError, shown
 from ulecli.records import Device
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def export(
     family: Annotated[int, typer.Option(min=0, metavar="N", help="Which of its nets.")] = 0,
 ) -> None:
     """Write a surrogate's gradient graph (loss and input gradient) anew from its verified weights."""
-    _need_torch()
+    need_torch()
     from ulecli.atomic import replacing
     from ulecli.perturb.onnx_graph import gradient_graph
     from ulecli.perturb.weights import load_net
@@ -123,7 +124,7 @@ def train(
       ulecli surrogate train photo --data-root ~/data
       ulecli surrogate train mine --recipe cifar-linear --data ~/pictures -o ~/surrogates
     """  # noqa: D301 - the help needs the character itself
-    _need_torch()
+    need_torch()
     import torch
 
     from ulecli.surrogates.making import make_surrogate
@@ -138,7 +139,7 @@ def train(
         raise UsageError("--deltas needs a recipe with one family: delta then follows the classes")
     if batches:
         chosen = replace(chosen, batches=batches)
-    where = _torch_device(device)
+    where = torch_device(device)
     for folder in (output, *([deltas.parent] if deltas else [])):
         _make_writable(folder)
     pictures = _pictures(data, data_root, chosen.grid if data != "cifar10" else None)
@@ -167,25 +168,6 @@ def _make_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise TargetError(f"can't write to {shown(folder)}: {error.strerror}; name another place") from error
-
-
-def _need_torch() -> None:
-    try:
-        import onnx  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(f"this needs {error.name}: pip install 'ulecli[torch]'") from error
-
-
-def _torch_device(device: Device) -> torch.device:
-    import torch
-
-    usable = {Device.CUDA: torch.cuda.is_available(), Device.MPS: torch.backends.mps.is_available()}
-    if device is Device.AUTO:
-        return torch.device(next((kind.value for kind, there in usable.items() if there), "cpu"))
-    if not usable.get(device, True):
-        raise DeviceUnavailable(f"--device {device.value}: torch can't use one here; choose --device cpu")
-    return torch.device(device.value)
 
 
 def _pictures(data: str, root: Path | None, side: int | None) -> ImageSet:

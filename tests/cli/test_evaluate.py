@@ -1,0 +1,258 @@
+"""`ulecli evaluate`, on shapes and with a preset of a moment."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import ulecli.evaluation
+from ulecli.cli import main
+from ulecli.data import DATASETS, Dataset
+from ulecli.data.shapes import shapes
+from ulecli.defenders import defender_names
+from ulecli.errors import ExitCode
+from ulecli.exploiters import FAMILIES, PRESETS, exploiter_names
+from ulecli.nets import NETS
+from ulecli.results import Format
+
+SHAPES = Dataset("shapes", shapes(60), shapes(30, seed=1))
+FAST = ("--dataset", "shapes", "--device", "cpu", "--jobs", "1", "--threads", "1")
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch) -> None:
+    small = replace(
+        PRESETS["quick"].small,
+        epochs=1,
+        batch_size=20,
+        rate=0.02,
+        settings={"widths": (8,)},
+        least_steps=0,
+    )
+    presets = dict.fromkeys(PRESETS, replace(PRESETS["quick"], small=small, robust_images=10, attack_steps=1))
+    read = ulecli.evaluation.open_dataset
+    for module in (ulecli.evaluation, ulecli.evaluation.config):
+        monkeypatch.setattr(module, "PRESETS", presets)
+    monkeypatch.setattr(
+        ulecli.evaluation,
+        "open_dataset",
+        lambda name, *rest, **more: SHAPES if name == "shapes" else read(name, *rest, **more),
+    )
+
+
+@pytest.fixture
+def evaluate(capsys):
+    """Run the command in this process; returns exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["evaluate", *map(str, arguments)])
+        told = capsys.readouterr()
+        return int(ended.value.code or 0), told.out, told.err
+
+    return run
+
+
+def test_list_names_everything(evaluate) -> None:
+    code, out, err = evaluate("--list")
+    assert code == 0 and not err
+    words = set(out.replace("|", " ").split())
+    for name, family in FAMILIES.items():
+        strengths = "|".join(map(str, family.strengths))
+        assert f"  {name}-{strengths} " in out if strengths else f"  {name} " in out
+        assert family.source in out
+    assert {*NETS, *DATASETS, *PRESETS, *defender_names(classwise=False)} <= words
+
+
+def test_the_usual_run_is_a_table_and_a_sentence(evaluate) -> None:
+    code, out, err = evaluate(*FAST, "--defender", "cifar-linear")
+    assert code == 0 and not err
+    rows = [line.split()[0] for line in out.splitlines() if line and line[0].isalpha()]
+    assert {"clean", "noise", "cifar-linear"} <= set(rows)
+    assert "chance 10.0 %" in out and "standard" in out and "gray" in out
+    assert "exploiter" in out.splitlines()[-1] or "exploiters" in out
+
+
+def test_without_a_name_the_bundled_surrogate_protects(evaluate) -> None:
+    code, out, _ = evaluate(*FAST, "--exploiter", "gray", "--format", "json")
+    assert code == 0
+    arms = json.loads(out)["arms"]
+    assert [(arm["poison"], arm["exploiter"]) for arm in arms] == [
+        ("clean", "gray"),
+        ("noise", "gray"),
+        ("cifar", "gray"),
+    ]
+
+
+@pytest.mark.parametrize("form", Format)
+def test_formats(form: str, evaluate, tmp_path) -> None:
+    arguments = (*FAST, "--defender", "noise", "--seeds", "0,1", "--exploiter", "standard")
+    code, out, err = evaluate(*arguments, "--format", form)
+    assert code == 0 and not err
+    if form == "json":
+        told = json.loads(out)
+        assert [arm["poison"] for arm in told["arms"]] == ["clean", "noise"]
+        assert all(len(arm["runs"]) == 2 for arm in told["arms"])
+    elif form == "csv":
+        rows = list(csv.DictReader(io.StringIO(out)))
+        assert [(row["poison"], row["seed"]) for row in rows] == [
+            ("clean", "0"),
+            ("noise", "0"),
+            ("clean", "1"),
+            ("noise", "1"),
+        ]
+        assert all(0 <= float(row["last"]) <= 100 for row in rows)
+    elif form == "latex":
+        assert out.count(r"\begin{table}") == out.count(r"\end{table}") == 2
+    elif form == "markdown":
+        assert "| training images |" in out and "| clean |" in out
+    else:
+        assert "±" in out and "training images" in out
+
+
+def test_all_exploiters(evaluate) -> None:
+    code, out, _ = evaluate(
+        *FAST, "--exploiter", "all", "--defender", "noise", "--no-controls", "--format", "csv"
+    )
+    assert code == 0
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [row["exploiter"] for row in rows] == list(exploiter_names())
+
+
+def test_gray_on_training_images_alone(evaluate) -> None:
+    arguments = ("--exploiter", "gray,Gray+jpeg-10", "--gray", "train-only", "--defender", "noise")
+    code, out, _ = evaluate(*FAST, *arguments, "--no-controls", "--format", "csv")
+    assert code == 0
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [row["exploiter"] for row in rows] == ["gray-train-only", "gray-train-only+jpeg-10"]
+
+
+def test_results_are_kept_and_taken_up(evaluate, tmp_path) -> None:
+    out = tmp_path / "out"
+    arguments = (*FAST, "--exploiter", "standard", "--defender", "noise", "--out", out)
+    code, first, err = evaluate(*arguments)
+    assert code == 0 and f"kept in {out}" in err and len(err.splitlines()) == 1
+    assert {"results.jsonl", "run.json", "curves.png", "curves.svg"} <= {path.name for path in out.iterdir()}
+    code, _, err = evaluate(*arguments)
+    assert code == ExitCode.TARGET and "--resume" in err
+    code, again, err = evaluate(*arguments, "--resume", "--quiet")
+    assert (code, again, err) == (0, first, "")
+    code, _, err = evaluate(*arguments, "--resume", "--eps", 4)
+    assert code == ExitCode.TARGET and "another configuration" in err
+
+
+def test_a_poison_of_a_file(evaluate, tmp_path) -> None:
+    delta = np.random.default_rng(0).choice([-8, 8], SHAPES.train.images.shape)
+    np.save(tmp_path / "noise.npy", delta.astype(np.int8))
+    code, out, _ = evaluate(
+        *FAST, "--exploiter", "standard", "--poison", tmp_path / "noise.npy", "--format", "json"
+    )
+    assert code == 0
+    told = json.loads(out)
+    poisons = [arm["poison"] for arm in told["arms"]]
+    assert poisons == ["clean", "noise", f"poison {tmp_path / 'noise.npy'}"]
+    assert told["arms"][2]["runs"][0]["audit"]["max_change"] == 8
+
+
+@pytest.fixture
+def mistakes(tmp_path, monkeypatch) -> Path:
+    """A folder of things that can't be used, and the current one."""
+    monkeypatch.chdir(tmp_path)
+    np.save("nan.npy", np.full(SHAPES.train.images.shape, np.nan, np.float32))
+    np.save("few.npy", np.zeros((7, 3, 32, 32), np.int8))
+    np.save("size.npy", np.zeros((60, 3, 28, 28), np.int8))
+    Path("broken.npy").write_bytes(Path("few.npy").read_bytes()[:-100])
+    Path("text.pt").write_text("no archive")
+    for number in range(8):
+        Path("alone/one").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (number, 0, 0)).save(f"alone/one/{number}.png")
+    Path("afile").touch()
+    Path("empty").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--exploiter", "grey"], ExitCode.USAGE, "did you mean gray?"),
+        (["--exploiter", "jpeg-0"], ExitCode.USAGE, "1 to 100"),
+        (["--exploiter", "at+nfgsm"], ExitCode.USAGE, "two adversarial"),
+        (["--exploiter", ""], ExitCode.USAGE, "at least one exploiter"),
+        (["--defender", "cifra"], ExitCode.USAGE, "did you mean cifar"),
+        (["--arch", "resnet-18"], ExitCode.USAGE, "did you mean resnet18?"),
+        (["--preset", "slow"], ExitCode.USAGE, "only quick, fast, paper"),
+        (["--seeds", "a"], ExitCode.USAGE, "--seeds 'a'"),
+        (["--seeds", "-1"], ExitCode.USAGE, "0 or more"),
+        (["--seeds", ","], ExitCode.USAGE, "one seed"),
+        (["--seeds", "99999999999999999999"], ExitCode.USAGE, "seeds below"),
+        (["--eps", "33"], ExitCode.USAGE, "--eps is 33"),
+        (["--gray", "test-only"], ExitCode.USAGE, "both or train-only"),
+        (["--poison-kind", "sound"], ExitCode.USAGE, "auto, images, perturbation"),
+        (["--mix", "5"], ExitCode.USAGE, "CLEAN+ADDED"),
+        (["--mix", "5+30", "--train-images", "9"], ExitCode.USAGE, "leave out --train-images"),
+        (["--train-images", "61"], ExitCode.USAGE, "has 60"),
+        (["--train-images", "10"], ExitCode.USAGE, "fill a batch of 20"),
+        (["--dataset", "cifar10", "--size", "64"], ExitCode.USAGE, "--size is for folders"),
+        (["--resume"], ExitCode.USAGE, "--resume needs --out"),
+        (["--only", "sea"], ExitCode.USAGE, "belong to --protected"),
+        (["--protected", "x"], ExitCode.USAGE, "--dataset FOLDER"),
+        (["--upload", "q101"], ExitCode.USAGE, "q101"),
+        (["--format", "word"], ExitCode.USAGE, "word"),
+        (["--jobs", "99999"], ExitCode.FAILED, "take fewer"),
+        (["--device", "cuda"], ExitCode.DEVICE, "--device cpu"),
+        (["--out", "afile"], ExitCode.TARGET, "afile"),
+        (["--dataset", "shape"], ExitCode.USAGE, "did you mean shapes?"),
+        (["--dataset", "alone"], ExitCode.FAILED, "one"),
+        (["--dataset", "empty"], ExitCode.FAILED, "no folder"),
+        (["--dataset", "cifar10", "--data-root", "empty", "--offline"], ExitCode.FAILED, "--data-root"),
+        (["--poison", "nowhere"], ExitCode.NO_SUCH_PATH, "nowhere"),
+        (["--poison", "nan.npy"], ExitCode.FAILED, "NaN or infinity"),
+        (["--poison", "few.npy"], ExitCode.FAILED, "holds 7 images where the training set has 60"),
+        (["--poison", "size.npy"], ExitCode.FAILED, "needs (N, 3, 32, 32)"),
+        (["--poison", "broken.npy"], ExitCode.FAILED, "broken.npy"),
+        (["--poison", "text.pt"], ExitCode.FAILED, "text.pt"),
+        (["--poison", "empty"], ExitCode.FAILED, "empty"),
+    ],
+)
+def test_mistakes_are_told_in_a_line_before_any_training(
+    arguments, code, words, evaluate, mistakes, monkeypatch
+) -> None:
+    if arguments == ["--device", "cuda"] and torch.cuda.is_available():
+        pytest.skip("there is one")
+    for name in ("train_exploiter", "ProcessPoolExecutor"):
+        monkeypatch.setattr(f"ulecli.evaluation.running.{name}", lambda *_, **__: pytest.fail("training"))
+    given = [option for option in arguments if option.startswith("--")]
+    pairs = [(FAST[place], FAST[place + 1]) for place in range(0, len(FAST), 2)]
+    usual = [part for option, value in pairs if option not in given for part in (option, value)]
+    ended, out, err = evaluate(*usual, *arguments)
+    assert ended == code and out == ""
+    assert words in err and "Traceback" not in err
+    assert err.startswith("ulecli: error: ") and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("package", ["torch", "onnx", "matplotlib"])
+def test_a_package_that_is_missing_is_told_first(package: str, evaluate, monkeypatch, tmp_path) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    code, out, err = evaluate(*FAST, "--out", tmp_path / "out")
+    assert code == ExitCode.MISSING_EXTRA and out == ""
+    assert f"this needs {package}: pip install 'ulecli[torch]'" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interruption_says_how_to_go_on(evaluate, monkeypatch, tmp_path) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ulecli.evaluation.running.train_exploiter", interrupted)
+    code, out, err = evaluate(*FAST, "--out", tmp_path / "out")
+    assert code == ExitCode.INTERRUPTED and out == ""
+    assert f"go on with --out {tmp_path / 'out'} --resume" in err

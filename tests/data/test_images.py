@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ulecli.data import Dataset, ImageSet
+from ulecli.errors import UleError
+
+IMAGES = (torch.arange(4 * 3 * 2 * 2) % 256).to(torch.uint8).view(4, 3, 2, 2)
+SMALL = ImageSet(IMAGES, torch.tensor([0, 1, 0, 1]), ("a", "b"))
+
+
+@pytest.mark.parametrize("indices", [[3, 0], torch.tensor([3, 0])])
+def test_subset_takes_indices_in_their_order(indices: torch.Tensor | list[int]) -> None:
+    found = SMALL.subset(indices)
+    assert torch.equal(found.images, torch.stack([IMAGES[3], IMAGES[0]]))
+    assert found.labels.tolist() == [1, 0]
+
+
+def test_subset_takes_masks_and_keeps_classes() -> None:
+    found = SMALL.subset(SMALL.labels == 1)
+    assert torch.equal(found.images, IMAGES[1::2])
+    assert found.classes == ("a", "b")
+    assert len(SMALL.subset([])) == 0
+    with pytest.raises(IndexError):
+        SMALL.subset([4])
+
+
+def test_digest_is_the_md5_of_what_it_says() -> None:
+    told = b"((4, 3, 2, 2), ('a', 'b'))" + bytes(IMAGES.flatten().tolist())
+    told += b"".join(label.to_bytes(8, "little") for label in (0, 1, 0, 1))
+    assert SMALL.digest == hashlib.md5(told).hexdigest()
+
+
+def test_digest_sees_every_part_and_no_layout() -> None:
+    others = [
+        replace(SMALL, images=IMAGES.flip(0)),
+        replace(SMALL, images=IMAGES.view(4, 3, 1, 4)),
+        replace(SMALL, labels=torch.tensor([0, 1, 1, 1])),
+        replace(SMALL, classes=("a", "c")),
+    ]
+    assert len({SMALL.digest, *(other.digest for other in others)}) == 5
+    last = IMAGES.contiguous(memory_format=torch.channels_last)
+    assert replace(SMALL, images=last).digest == SMALL.digest
+
+
+def test_digest_of_a_data_set_knows_train_from_test() -> None:
+    other = SMALL.subset([0, 1])
+    one, two = Dataset("x", SMALL, other), Dataset("x", other, SMALL)
+    assert one.digest != two.digest
+    assert one.digest == Dataset("y", SMALL, other).digest
+
+
+def test_data_set_refuses_classes_that_do_not_fit() -> None:
+    with pytest.raises(UleError, match=r"different classes \(b, c\)"):
+        Dataset("x", SMALL, replace(SMALL, classes=("a", "c")))
+    alone = ImageSet(IMAGES, torch.zeros(4, dtype=torch.int64), ("a",))
+    with pytest.raises(UleError, match="class a alone"):
+        Dataset("x", alone, alone)

@@ -1,0 +1,209 @@
+"""`ulecli evaluate`: train exploiters on protected images, and tell what they learned."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ulecli.cli.console import say
+from ulecli.cli.extras import need_torch, torch_device
+from ulecli.errors import UsageError
+from ulecli.records import Device
+
+if TYPE_CHECKING:
+    from ulecli.evaluation import EvaluateConfig, Evaluation
+
+DEFAULT_DEFENDER = "cifar"
+
+
+def _numbers(text: str, option: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise UsageError(f"{option} {text!r}: write whole numbers with commas between, as in 0,1,2") from None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _gray_train_only(exploiter: str) -> str:
+    parts = [part.strip() for part in exploiter.split("+")]
+    return "+".join("gray-train-only" if part.lower() == "gray" else part for part in parts)
+
+
+def evaluate(
+    exploiter: Annotated[
+        str, typer.Option(metavar="NAME,...|all", help="Who trains; --list names them.")
+    ] = "standard,gray",
+    defender: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Who protects the training images now. Default: cifar.")
+    ] = "",
+    poison: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="A poison: folder of PNGs, .npy, .npz, .safetensors, .pt."),
+    ] = None,
+    poison_kind: Annotated[
+        str, typer.Option(metavar="auto|images|perturbation", help="What the poison's numbers are.")
+    ] = "auto",
+    arch: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Nets. Default: the preset's; --list names them.")
+    ] = "",
+    preset: Annotated[
+        str, typer.Option(metavar="quick|fast|paper", help="Effort. Default: quick on a CPU, fast on a GPU.")
+    ] = "",
+    seeds: Annotated[str, typer.Option(metavar="N,...", help="One training for each.")] = "0",
+    dataset: Annotated[
+        str, typer.Option(metavar="cifar10|cifar100|shapes|FOLDER", help="What is learned.")
+    ] = "cifar10",
+    data_root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where CIFAR lies. Default: $ULECLI_DATA, else data.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Don't download CIFAR.")] = False,
+    protected: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Photo mode: what `ulecli protect` wrote of --dataset FOLDER."),
+    ] = None,
+    upload: Annotated[
+        str, typer.Option(metavar="SIDE:qQ", help="Photo mode: a platform's doing, as 1080:q85.")
+    ] = "none",
+    only: Annotated[
+        str, typer.Option(metavar="CLASS,...", help="Photo mode: these classes alone are protected.")
+    ] = "",
+    size: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            show_default=False,
+            metavar="PX",
+            help="Side photos are squeezed to. Default: the preset's.",
+        ),
+    ] = 0,
+    mix: Annotated[
+        str, typer.Option(metavar="CLEAN+ADDED", help="Percent of clean and of added images, as 5+30.")
+    ] = "",
+    train_images: Annotated[
+        int,
+        typer.Option(min=0, show_default=False, metavar="N", help="Train on N of the images. Default: all."),
+    ] = 0,
+    eps: Annotated[int, typer.Option(metavar="LEVELS", help="Bound of defenders and noise, 1 to 32.")] = 8,
+    gray: Annotated[
+        str, typer.Option(metavar="both|train-only", help="Which images the gray exploiter turns gray.")
+    ] = "both",
+    at_steps: Annotated[
+        int,
+        typer.Option(
+            min=0, show_default=False, metavar="K", help="Steps of adversarial training. Default: 7."
+        ),
+    ] = 0,
+    controls: Annotated[
+        bool, typer.Option("--controls/--no-controls", help="Also train on clean and on noisy images.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep results and figures there.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.AUTO,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=0, show_default=False, metavar="N", help="Trainings at a time. Default: by cores and memory."
+        ),
+    ] = 0,
+    threads: Annotated[
+        int,
+        typer.Option(
+            min=0, show_default=False, metavar="N", help="CPU threads of all together. Default: all cores."
+        ),
+    ] = 0,
+    output_format: Annotated[
+        str, typer.Option("--format", metavar="table|json|markdown|latex|csv", help="How results are told.")
+    ] = "table",
+    list_names: Annotated[
+        bool, typer.Option("--list", help="Name exploiters, nets, defenders and presets, and end.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no talk.")] = False,
+) -> None:
+    """Train classifiers on protected images and tell what they learn of clean ones.
+
+    \b
+    Examples:
+      ulecli evaluate --exploiter gray
+      ulecli evaluate --dataset shapes --exploiter standard,gray,jpeg-10
+      ulecli evaluate --poison noise.npy --exploiter all --seeds 0,1,2 --out runs/noise
+      ulecli evaluate --dataset scenes --protected scenes-protected --upload 1080:q85
+    """  # noqa: D301 - the help needs the character itself
+    need_torch(*(["matplotlib"] if out else []))  # which draws, at the end
+    if list_names:
+        from ulecli.cli.catalogue import catalogue
+
+        print(catalogue())
+        return
+    from ulecli.evaluation import EvaluateConfig, parse_mix
+    from ulecli.exploiters import default_preset, exploiter_names
+    from ulecli.poisons import PoisonKind, Upload
+    from ulecli.results import Format, render
+
+    if output_format not in set(Format):
+        raise UsageError(f"--format is one of {', '.join(Format)}, not {output_format!r}")
+    where = torch_device(device).type
+    exploiters = exploiter_names() if exploiter == "all" else _words(exploiter)
+    if gray not in ("both", "train-only"):
+        raise UsageError(f"--gray is both or train-only, not {gray!r}")
+    if gray == "train-only":
+        exploiters = tuple(_gray_train_only(name) for name in exploiters)
+    if poison_kind not in set(PoisonKind):
+        raise UsageError(f"--poison-kind is one of {', '.join(PoisonKind)}, not {poison_kind!r}")
+    defenders = _words(defender)
+    if not (defenders or poison or protected):
+        defenders = (DEFAULT_DEFENDER,)
+    config = EvaluateConfig(
+        exploiters=tuple(dict.fromkeys(exploiters)),
+        defenders=defenders,
+        poisons=tuple(poison or ()),
+        poison_kind=PoisonKind(poison_kind),
+        archs=_words(arch),
+        preset=preset or default_preset(where),
+        seeds=_numbers(seeds, "--seeds"),
+        dataset=dataset,
+        data_root=data_root,
+        download=not offline,
+        size=size,
+        protected=protected,
+        upload=Upload.parse(upload),
+        only=_words(only),
+        mix=parse_mix(mix) if mix else None,
+        train_images=train_images,
+        epsilon=eps,
+        attack_steps=at_steps,
+        controls=controls,
+        out=out,
+        resume=resume,
+        device=where,
+        jobs=jobs,
+        threads=threads,
+    )
+    done = _watched(config, quiet)
+    for note in done.notes:
+        say(f"note: {note}")
+    print(render(done.records, output_format, recalls_for=config.only, encoding=_encoding()))
+    if out and not quiet:
+        say(f"kept in {out}: results.jsonl, curves.png, curves.svg")
+
+
+def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
+    from ulecli.cli.watching import listening
+    from ulecli.evaluation import evaluate as run
+
+    with listening(quiet=quiet) as listener:
+        try:
+            return run(config, listener)
+        except KeyboardInterrupt:
+            if config.out:
+                say(f"interrupted; what is done is kept: go on with --out {config.out} --resume")
+            raise
+
+
+def _encoding() -> str:
+    return sys.stdout.encoding or "ascii"

@@ -1,0 +1,183 @@
+"""Defenders by name: who protects a training set now, before exploiters train on it.
+
+A surrogate of the shelf that tells as many classes apart as the data set has is used as it is. Otherwise, and
+where there is only a recipe, the surrogate is trained on the data set first, as its defender would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ulecli import shelf
+from ulecli.data import ImageSet
+from ulecli.errors import UsageError
+from ulecli.perturb.sets import class_delta, set_delta
+from ulecli.perturb.settings import PgdSettings
+from ulecli.perturb.weights import load_net
+from ulecli.surrogates.recipe import RECIPES, Recipe
+from ulecli.surrogates.training import Training
+from ulecli.units import LEVELS, check_epsilon
+
+CLASSWISE = "-classwise"
+"""Ending of a name: one perturbation for all images of a class."""
+
+NOISE = "noise"
+"""The control: what any change of that strength does."""
+
+Progress = Callable[[str, int, int], None]
+"""Told what is done, how much of it, and how much there is in all."""
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A frozen net and how it protects.
+
+    Attributes:
+        net: In evaluation mode.
+        settings: Of its PGD.
+        label: What tells it from others: the first digits of its weights' sha256, or what it was trained on.
+    """
+
+    net: nn.Sequential
+    settings: PgdSettings
+    label: str
+
+
+def defender_names(classwise: bool = True) -> tuple[str, ...]:
+    """Return all names, with their class-wise variants or without."""
+    plain = [NOISE, *(name for name, recipe in RECIPES.items() if recipe.families == 1)]
+    return (*plain, *(f"{name}{CLASSWISE}" for name in plain)) if classwise else tuple(plain)
+
+
+def check_defender(name: str) -> str:
+    """Return the name if there is a defender of that name.
+
+    Raises:
+        UsageError: there is none; the message lists those there are.
+    """
+    if name not in defender_names():
+        near = get_close_matches(name, defender_names(), 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        listed = ", ".join(defender_names(classwise=False))
+        raise UsageError(f"there is no defender {name!r}, only {listed}, each also with {CLASSWISE}{hint}")
+    return name
+
+
+def defend(
+    name: str,
+    images: ImageSet,
+    *,
+    epsilon: int = 8,
+    seed: int = 0,
+    device: str = "cpu",
+    checkpoints: Path | None = None,
+    progress: Progress | None = None,
+) -> ImageSet:
+    """Return a training set as a defender stores it.
+
+    Args:
+        name: One of `defender_names`.
+        images: The clean training set, 32 x 32 for surrogates.
+        epsilon: L-infinity bound in levels.
+        seed: Of everything random.
+        device: A torch device.
+        checkpoints: Folder where an interrupted training of a surrogate is taken up; None for nowhere.
+        progress: Told of every step.
+
+    Returns:
+        The same labels and classes; no value further than epsilon from that of `images`.
+
+    Raises:
+        UsageError: there is no such defender, epsilon is out of range, or the images are of another size.
+        ModelError: the surrogate is damaged or changed.
+    """
+    check_epsilon(epsilon)
+    stem = check_defender(name).removesuffix(CLASSWISE)
+    classwise = name != stem
+    if stem == NOISE:
+        delta = _signs(len(images.classes) if classwise else len(images), images, epsilon, seed)
+    else:
+        surrogate = find_surrogate(stem, images, seed, device, checkpoints, progress)
+        if classwise:
+            delta = class_delta(
+                surrogate.net,
+                images.images,
+                images.labels,
+                len(images.classes),
+                surrogate.settings,
+                epsilon=epsilon,
+                seed=seed,
+                device=device,
+            )
+        else:
+            delta = set_delta(
+                surrogate.net,
+                images.images,
+                images.labels,
+                surrogate.settings,
+                epsilon=epsilon,
+                seed=seed,
+                device=device,
+                progress=lambda done: progress("protecting", done, len(images)) if progress else None,
+            )
+    return added(images, delta[images.labels] if classwise else delta)
+
+
+def added(images: ImageSet, delta: Tensor) -> ImageSet:
+    """Return images + delta, (N, 1 or 3, H, W) int16 in levels, as uint8 stores them."""
+    levels = (images.images.to(torch.int16) + delta).clamp_(0, LEVELS).to(torch.uint8)
+    return replace(images, images=levels)
+
+
+def find_surrogate(
+    name: str,
+    images: ImageSet,
+    seed: int = 0,
+    device: str = "cpu",
+    checkpoints: Path | None = None,
+    progress: Progress | None = None,
+) -> Surrogate:
+    """Take a surrogate from the shelf, or train it on `images`; see `defend`."""
+    recipe = RECIPES[name]
+    if images.images.shape[2:] != (recipe.grid,) * 2:
+        height, width = images.images.shape[2:]
+        raise UsageError(f"'{name}' protects images of {recipe.grid} x {recipe.grid}, not {width} x {height}")
+    if name in shelf.names():
+        card = shelf.load_card(name)
+        if card.net["classes"] == len(images.classes):
+            stamp = card.files[f"{name}.safetensors"]
+            settings = PgdSettings.from_card(card.protocol["pgd"])
+            return Surrogate(load_net(name), settings, stamp.sha256[:8])
+    return _trained(name, recipe, images, seed, device, checkpoints, progress)
+
+
+def _trained(
+    name: str,
+    recipe: Recipe,
+    images: ImageSet,
+    seed: int,
+    device: str,
+    checkpoints: Path | None,
+    progress: Progress | None,
+) -> Surrogate:
+    training = Training(recipe, images, seed=seed, device=torch.device(device))
+    checkpoint = None if checkpoints is None else checkpoints / f"{name}.checkpoint"
+    net = training.run(
+        checkpoint,
+        lambda done, loss, right: progress("training", done, recipe.batches) if progress else None,
+    )
+    return Surrogate(net.cpu(), recipe.protection, f"trained on {images.digest[:8]}, seed {seed}")
+
+
+def _signs(count: int, images: ImageSet, epsilon: int, seed: int) -> Tensor:
+    """Return random signs at the bound, (count, 1, H, W) int16, tied across RGB as a gray delta is."""
+    shape = (count, 1, *images.images.shape[2:])
+    signs = np.random.default_rng(seed).integers(0, 2, shape, np.int8).astype(np.int16)
+    return torch.from_numpy((2 * signs - 1) * np.int16(epsilon))

@@ -1,0 +1,247 @@
+"""What one training of an exploiter gave, and what several of them say together. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
+
+SCHEMA = 1
+"""Version of the JSON objects; it grows when a field changes its meaning or goes."""
+
+CLEAN = "clean"
+"""The poison that is none: what the exploiter gets without protection."""
+
+NOISE = "noise"
+"""The poison that learns nothing: random noise of the same strength."""
+
+
+class Cell(NamedTuple):
+    """An arm without its seed: runs of one cell differ by chance alone.
+
+    Attributes:
+        dataset: Name of the data set.
+        poison: What was done to the training images; `CLEAN` and `NOISE` are the controls.
+        exploiter: Name of the exploiter's countermeasure.
+        arch: Name of the net.
+        preset: Name of the training protocol.
+    """
+
+    dataset: str
+    poison: str
+    exploiter: str
+    arch: str
+    preset: str
+
+
+@dataclass(frozen=True, order=True)
+class Arm:
+    """What tells a run from the others in a table; the attributes are those of `Cell`, and the seed."""
+
+    dataset: str
+    poison: str
+    exploiter: str
+    arch: str
+    preset: str
+    seed: int
+
+    @property
+    def cell(self) -> Cell:
+        """The arm without its seed."""
+        return Cell(self.dataset, self.poison, self.exploiter, self.arch, self.preset)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One training of an exploiter: all that went in and what came out. Accuracies are percent, 0 to 100.
+
+    Sequences become tuples and mappings plain dicts of what JSON can hold (numbers that are not finite become
+    None), so that a record which is written and read again equals itself.
+
+    Attributes:
+        arm: What tells this run from the others.
+        config: The exploiter's whole configuration.
+        data_md5: Digest of the data set.
+        train_md5: Digest of the very images that were trained on.
+        audit: What was found out about the poison; None for a run without one.
+        n_train: Number of training images.
+        n_test: Number of test images.
+        classes: Names of the classes, in the order of labels; two or more.
+        train_accuracies: On the training images as each epoch met them.
+        test_accuracies: On the test set after each epoch.
+        recalls: Share of each class's test images that the finished net recognises; empty if not measured.
+        robust: Accuracy of the finished net by attack ("fgsm", "pgd-20"); empty if not measured.
+        seconds: Wall-clock time of the run.
+        device: What did the work, in words.
+        deterministic: Whether the same seeds give the same figures on this device.
+        versions: Version of every package that had a say, by name.
+        warnings: What the self-checks found.
+        epsilon: L-infinity bound of the poison, in levels; 0 for clean images.
+
+    Raises:
+        ValueError: A figure is no percentage, or the parts don't fit together.
+    """
+
+    arm: Arm
+    config: Mapping[str, Any]
+    data_md5: str
+    train_md5: str
+    audit: Mapping[str, Any] | None
+    n_train: int
+    n_test: int
+    classes: tuple[str, ...]
+    train_accuracies: tuple[float, ...]
+    test_accuracies: tuple[float, ...]
+    recalls: tuple[float, ...]
+    robust: Mapping[str, float]
+    seconds: float
+    device: str
+    deterministic: bool
+    versions: Mapping[str, str]
+    warnings: tuple[str, ...]
+    epsilon: int
+
+    def __post_init__(self) -> None:
+        for name in ("classes", "warnings"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in ("config", "audit", "robust", "versions"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
+        for name in ("train_accuracies", "test_accuracies", "recalls"):
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
+        curves = (*self.train_accuracies, *self.test_accuracies, *self.recalls)
+        if not all(0 <= float(one) <= 100 for one in (*curves, *self.robust.values())):
+            raise ValueError("an accuracy, a recall or a robust accuracy is no percentage from 0 to 100")
+        if not self.test_accuracies or len(self.train_accuracies) != len(self.test_accuracies):
+            raise ValueError("training and test accuracies are not one each for every epoch")
+        if len(self.classes) < 2 or len(self.recalls) not in (0, len(self.classes)):
+            raise ValueError("there are fewer than two classes, or recalls that are not one for each class")
+        if not math.isfinite(self.seconds):
+            raise ValueError(f"a run can't take {self.seconds} seconds")
+
+    @property
+    def last(self) -> float:
+        """Test accuracy of the finished net."""
+        return self.test_accuracies[-1]
+
+    @property
+    def peak(self) -> float:
+        """Best test accuracy after any epoch, which an exploiter with a clean validation set would find."""
+        return max(self.test_accuracies)
+
+    @property
+    def train(self) -> float:
+        """Training accuracy of the last epoch."""
+        return self.train_accuracies[-1]
+
+    @property
+    def chance(self) -> float:
+        """What guessing gives."""
+        return 100 / len(self.classes)
+
+    @property
+    def key(self) -> str:
+        """The key of this run; see `run_key`."""
+        return run_key(self.arm, self.config, self.train_md5, self.data_md5)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as an object for JSON, without NaN or infinity."""
+        told: dict[str, Any] = plain(asdict(self))
+        return {"schema": SCHEMA, **told}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> RunRecord:
+        """Return the record that `to_json` gave.
+
+        Raises:
+            ValueError: The object has another schema, lacks a field or holds a wrong one.
+        """
+        if told.get("schema") != SCHEMA:
+            raise ValueError(f"its schema is {told.get('schema')!r}, and this ulecli reads {SCHEMA}")
+        try:
+            values = {field.name: told[field.name] for field in fields(cls)}
+            return cls(**{**values, "arm": Arm(**values["arm"])})
+        except KeyError as error:
+            raise ValueError(f"it lacks {error}") from error
+        except (AttributeError, TypeError) as error:
+            raise ValueError(f"a field holds what it can't hold: {error}") from error
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON would give it back: dicts, lists, and None for NaN and infinity."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def run_key(arm: Arm, config: Mapping[str, Any], train_md5: str, data_md5: str) -> str:
+    """Return what two runs share only if they are the same run: the sha256 of all that decides a result."""
+    told = plain({"arm": asdict(arm), "config": config, "train_md5": train_md5, "data_md5": data_md5})
+    return hashlib.sha256(json.dumps(told, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Several measurements of one quantity.
+
+    Attributes:
+        n: How many.
+        mean: Their mean.
+        std: Their sample standard deviation (n - 1 in the denominator); None for one alone.
+    """
+
+    n: int
+    mean: float
+    std: float | None
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        """Summarise one or more values."""
+        known = tuple(values)
+        return cls(len(known), statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The runs of one cell.
+
+    Attributes:
+        cell: What they have in common.
+        n: How many they are.
+        last: Test accuracy of the finished nets, in percent.
+        peak: Best test accuracy after any epoch, in percent.
+    """
+
+    cell: Cell
+    n: int
+    last: Spread
+    peak: Spread
+
+    @classmethod
+    def of(cls, runs: Sequence[RunRecord]) -> Summary:
+        """Summarise one or more runs of one cell.
+
+        Raises:
+            ValueError: There is no run, or they are of several cells.
+        """
+        cells = {run.arm.cell for run in runs}
+        if len(cells) != 1:
+            raise ValueError(f"a summary is of the runs of one cell, not of {len(cells)}")
+        return cls(
+            cells.pop(), len(runs), Spread.of(run.last for run in runs), Spread.of(run.peak for run in runs)
+        )
+
+
+def by_cell(records: Iterable[RunRecord]) -> dict[Cell, list[RunRecord]]:
+    """Sort records into their cells, both in the order in which they come."""
+    cells: dict[Cell, list[RunRecord]] = {}
+    for record in records:
+        cells.setdefault(record.arm.cell, []).append(record)
+    return cells

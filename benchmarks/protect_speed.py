@@ -50,6 +50,7 @@ def recode(source: Path, target: Path, jobs: int, *, dry: bool) -> None:
 
     def one(path: Path) -> None:
         picture = codec.decode(path, FORMATS[path.suffix.lower()], rgb=True)
+        picture.settings["exif"] = picture.exif
         part = target / path.relative_to(source)
         part.parent.mkdir(parents=True, exist_ok=True)
         codec.encode(picture, picture.image, part)

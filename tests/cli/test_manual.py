@@ -29,11 +29,19 @@ def options_in(text: str) -> set[str]:
     return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
 
 
-@pytest.mark.parametrize("command", [("protect",), ("surrogate", "train"), ("surrogate", "list")])
+COMMANDS = [
+    *(("protect",), ("verify",), ("report",), ("evaluate",)),
+    *(("surrogate", name) for name in ("list", "show", "verify", "train", "export")),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_there(page, capsys, command):
     with pytest.raises(SystemExit):
         main([*command, "--help"])
-    told = options_in(capsys.readouterr().out)
+    help = capsys.readouterr().out
+    assert "\\b" not in help and "\b" not in help
+    told = options_in(re.sub(r"-\n +", "-", help))  # where a line was broken within a name
     section = page.replace("\\-", "-").partition(f".SH {' '.join(('ulecli', *command)).upper()}\n")[2]
     assert section and told - {"--help"} <= options_in(section.partition(".SH")[0])
 

@@ -117,10 +117,10 @@ def _section(name: str, command: Any, context: Any) -> Iterator[str]:
 
 
 def _prose(text: str) -> Iterator[str]:
-    r"""Yield paragraphs; one that begins with `\b` keeps its lines, as in the help."""
+    """Yield paragraphs; one that begins with a backspace keeps its lines, as in the help."""
     for paragraph in re.split(r"\n\s*\n", text.strip()):
         lines = paragraph.strip("\n").splitlines()
-        if lines and lines[0].strip() in ("\b", r"\b"):
+        if lines and lines[0].strip() == "\b":
             yield from (".PP", ".nf", *(_roff(line) for line in lines[1:]), ".fi")
         else:
             yield from (".PP", _roff(" ".join(line.strip() for line in lines)))

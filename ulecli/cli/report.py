@@ -44,7 +44,7 @@ def report(
         int, typer.Option(metavar="N", min=0, help="Show at most so many photos, evenly spread.")
     ] = 120,
 ) -> None:
-    r"""Write one HTML page of what protect did: thumbnails, perturbations, failures with reasons.
+    """Write one HTML page of what protect did: thumbnails, perturbations, failures with reasons.
 
     The page is a single file without scripts; it works offline and asks nobody for anything. It shows
     perturbations, so keep it to yourself.
@@ -54,7 +54,7 @@ def report(
       ulecli report ~/Pictures/2024-protected
       ulecli report protected --original photos -o report.html
       ulecli report protected --run run.jsonl
-    """
+    """  # noqa: D301 - the help needs the character itself
     from datetime import datetime
 
     from ulecli.atomic import replacing

@@ -62,7 +62,7 @@ def verify(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell only what failed.")] = False,
 ) -> None:
-    r"""Measure whether protected photos are what protect promises.
+    """Measure whether protected photos are what protect promises.
 
     For every pair: the largest change, PSNR and SSIM, what the file tells beyond --metadata private, and how
     surely the surrogate's net reads the cue in the file, after JPEG (q85), and shrunk to 1080, 512 and 224
@@ -78,7 +78,7 @@ def verify(
       ulecli verify photo.jpg photo-protected.jpg --figure figure.png
       ulecli verify ~/Pictures/2024 ~/Pictures/2024-protected
       ulecli verify photos photos-protected --key-file key --json > checked.jsonl
-    """
+    """  # noqa: D301 - the help needs the character itself
     from ulecli.verify import CueReader, pair_up
 
     reader = CueReader(surrogate) if cue else None

@@ -81,12 +81,13 @@ def check_finished_by_the_next_run(config: ProtectConfig) -> None:
     assert not list(config.output.rglob("*.part"))
 
 
-def children() -> list[int]:
-    """The processes that this one has started and not buried."""
+def workers() -> list[int]:
+    """The workers that this process has started and not buried, and none of other tests' processes."""
     return [
         int(pid)
         for task in Path("/proc/self/task").iterdir()
         for pid in (task / "children").read_text().split()
+        if b"ulecli.workers" in Path("/proc", pid, "cmdline").read_bytes()
     ]
 
 
@@ -144,25 +145,25 @@ def test_killed_at_random_moments(config, tmp_path):
     check_finished_by_the_next_run(config)
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found by /proc")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are found by /proc")
 @pytest.mark.parametrize(
     ("number", "words"), [(signal.SIGKILL, "memory"), (signal.SIGSEGV, "SIGSEGV")], ids=["KILL", "SEGV"]
 )
 def test_a_worker_that_dies_takes_one_photo_with_it(config, number, words):
-    report = protect(config, Acting(lambda: [os.kill(pid, number) for pid in children()]))
+    report = protect(config, Acting(lambda: [os.kill(pid, number) for pid in workers()]))
     (failed,) = [one for one in report.outcomes if one.status is Status.FAILED]
     assert words in failed.reason and report.count(Status.WRITTEN) == COUNT - 1
     check_finished_by_the_next_run(config)
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are found by /proc")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are found by /proc")
 def test_a_worker_that_hangs_is_given_up(config):
     config = replace(config, timeout=1.5)
     began = time.perf_counter()
-    report = protect(config, Acting(lambda: [os.kill(pid, signal.SIGSTOP) for pid in children()]))
+    report = protect(config, Acting(lambda: [os.kill(pid, signal.SIGSTOP) for pid in workers()]))
     (failed,) = [one for one in report.outcomes if one.status is Status.FAILED]
     assert "1.5 s" in failed.reason and report.count(Status.WRITTEN) == COUNT - 1
-    assert time.perf_counter() - began < 15 and children() == []
+    assert time.perf_counter() - began < 15 and workers() == []
     check_finished_by_the_next_run(config)
 
 

@@ -140,7 +140,9 @@ def test_results_are_kept_and_taken_up(evaluate, tmp_path) -> None:
     out = tmp_path / "out"
     arguments = (*FAST, "--exploiter", "standard", "--defender", "noise", "--out", out)
     code, first, err = evaluate(*arguments)
-    assert code == 0 and f"kept in {out}" in err and len(err.splitlines()) == 1
+    assert code == 0 and len(err.splitlines()) == 1
+    assert f"kept in {out}: results.jsonl, curves.png, curves.svg" in err
+    assert ("gallery.png" in err) == (out / "gallery.png").exists()
     assert {"results.jsonl", "run.json", "curves.png", "curves.svg"} <= {path.name for path in out.iterdir()}
     code, _, err = evaluate(*arguments)
     assert code == ExitCode.TARGET and "--resume" in err

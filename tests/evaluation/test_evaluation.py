@@ -276,6 +276,14 @@ def test_photos_all_protected(tmp_path) -> None:
     assert clean.audit is None
 
 
+def test_photos_that_nobody_protected_are_warned_of(tmp_path) -> None:
+    config = photo_config(tmp_path)
+    (same,) = evaluate(replace(config, protected=Path(config.dataset))).records
+    assert [one for one in same.warnings if "changes nothing" in one]
+    (protected,) = evaluate(config).records
+    assert not protected.warnings
+
+
 def test_photos_of_one_class_after_an_upload(tmp_path) -> None:
     config = photo_config(tmp_path, only=("dogs",), upload=Upload.parse("70:q80"))
     (protected,) = evaluate(config).records

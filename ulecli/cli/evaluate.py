@@ -189,7 +189,8 @@ def evaluate(
         say(f"note: {note}")
     print(render(done.records, output_format, recalls_for=config.only, encoding=_encoding()))
     if out and not quiet:
-        say(f"kept in {out}: results.jsonl, curves.png, curves.svg")
+        figures = [name for name in ("curves.png", "curves.svg", "gallery.png") if (out / name).exists()]
+        say(f"kept in {out}: {', '.join(['results.jsonl', *figures])}")
 
 
 def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:

@@ -50,6 +50,7 @@ def recode(source: Path, target: Path, jobs: int, *, dry: bool) -> None:
 
     def one(path: Path) -> None:
         picture = codec.decode(path, FORMATS[path.suffix.lower()], rgb=True)
+        picture.settings["exif"] = picture.exif
         part = target / path.relative_to(source)
         part.parent.mkdir(parents=True, exist_ok=True)
         codec.encode(picture, picture.image, part)
@@ -74,6 +75,7 @@ class StandIn:
     """A `Perturber` that costs a given time of a core per photo, not counting the time others have it."""
 
     grid, codes, families, device, label = 128, 64, 1, "cpu (stand-in)", "stand-in 00000000"
+    sha256 = "0" * 64
 
     def __init__(self, milliseconds: float) -> None:
         self.cost = milliseconds / 1000

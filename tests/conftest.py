@@ -31,6 +31,7 @@ class FullSwing:
     families = 1
     device = "a test"
     label = "swing 01234567"
+    sha256 = "01234567" * 8
 
     def __init__(self, channels: int = 1, overshoot: int = 0) -> None:
         self.channels = channels

@@ -14,7 +14,7 @@ from ulecli.batching import BatchingPerturber, batched
 class Recorder:
     """Answers each photo with its code, whatever else is in the batch; the first call waits to be let go."""
 
-    grid, codes, families, label = 4, 1000, 1, "recorder 01234567"
+    grid, codes, families, label, sha256 = 4, 1000, 1, "recorder 01234567", "01234567" * 8
 
     def __init__(self, device: str = "cuda (a test)", too_many: int = 1000) -> None:
         self.device = device

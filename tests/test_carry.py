@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from ulecli.carry import _add, add_delta, difference, working_image
+from ulecli.carry import (
+    _add,
+    add_delta,
+    difference,
+    set_aside,
+    working_image,
+)
 
 
 def naive(pixels: np.ndarray, shifts: np.ndarray) -> np.ndarray:
@@ -124,3 +130,27 @@ def test_difference():
     assert found.max_change == abs(gap).max()
     assert found.psnr_db == pytest.approx(10 * math.log10(255**2 / (gap**2).mean()))
     assert difference(Image.fromarray(one), Image.fromarray(one)).psnr_db == math.inf
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("size", [(40, 30), (2000, 300)])
+def test_a_picture_that_is_set_aside_is_compared_like_any(tmp_path, mode, size):
+    rng = np.random.default_rng(0)
+    shape = (size[1], size[0], len(mode))
+    one, other = (Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)) for _ in range(2))
+    with set_aside(one, tmp_path) as file:
+        assert difference(file, other) == difference(one, other)
+    assert difference(one, other) == difference(one.convert("RGB"), other.convert("RGB"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_opacity_is_neither_changed_nor_looked_at(channels):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (50, 60, 4), dtype=np.uint8)
+    delta = rng.integers(-8, 9, (channels, 8, 8)).astype(np.int8)
+    image, opaque = Image.fromarray(pixels), Image.fromarray(pixels[..., :3])
+    assert np.array_equal(working_image(image, 16), working_image(opaque, 16))
+    assert add_delta(image, delta) == add_delta(opaque, delta)
+    assert np.array_equal(np.asarray(image)[..., :3], np.asarray(opaque))
+    assert np.array_equal(np.asarray(image)[..., 3], pixels[..., 3])

@@ -7,27 +7,36 @@ import pytest
 from conftest import scene
 from PIL import Image, ImageCms, ImageOps
 
-from ulecli import codec
+from ulecli import codec, exif
 from ulecli.errors import PhotoError, PhotoSkipped
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GRAY = SRGB[:16] + b"GRAY" + SRGB[20:]
 
 
+def save(image, path, format, **settings):
+    if format == "HEIC":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+        format = "HEIF"
+    image.save(path, format, **settings)
+
+
 def round_trip(path, format, target):
     picture = codec.decode(path, format)
+    if picture.exif:
+        picture.settings["exif"] = exif.upright(picture.exif)
     codec.encode(picture, picture.image, target)
     return picture, target
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIC"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_becomes_upright_once(tmp_path, format, orientation):
     tags = Image.Exif()
     tags[0x0112] = orientation
     tags[0x0110] = "A Camera"
     path = tmp_path / "in"
-    scene().save(path, format, exif=tags, **({"lossless": True} if format == "WEBP" else {}))
+    save(scene(), path, format, exif=tags.tobytes(), **({"lossless": True} if format == "WEBP" else {}))
     with Image.open(path) as stored:
         expected = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
     picture, target = round_trip(path, format, tmp_path / "out")
@@ -36,11 +45,11 @@ def test_every_orientation_becomes_upright_once(tmp_path, format, orientation):
     # Pillow turns YCbCr to RGB a little less exactly than the JPEG library.
     assert abs(np.asarray(picture.image.convert("RGB")).astype(int) - expected).max() <= 1
     with Image.open(target) as stored:
-        assert stored.getexif()[0x0112] == 1
+        assert stored.getexif().get(0x0112, 1) == 1
         assert stored.getexif()[0x0110] == "A Camera"
         assert stored.size == picture.image.size
         assert abs(np.asarray(stored.convert("RGB")).astype(int) - expected).mean() < 3
-        assert stored.format == format
+        assert stored.format == format.replace("HEIC", "HEIF")
 
 
 @pytest.mark.parametrize(
@@ -57,18 +66,32 @@ def test_only_a_profile_for_rgb_is_kept(tmp_path, format, mode, profile, kept):
     assert any("profile" in remark for remark in picture.remarks) is not kept
 
 
-@pytest.mark.parametrize(("format", "settings"), [("PNG", {}), ("WEBP", {"lossless": True, "exact": True})])
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP", "AVIF", "HEIC", "JPEG"])
+def test_xmp_that_is_added_to_the_settings_is_stored(tmp_path, format):
+    save(scene(), tmp_path / "in", format)
+    picture = codec.decode(tmp_path / "in", format)
+    assert picture.xmp == b""
+    picture.settings["xmp"] = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+    codec.encode(picture, picture.image, tmp_path / "out")
+    again = codec.decode(tmp_path / "out", format)
+    assert again.xmp == picture.settings["xmp"]
+    assert "xmp" not in again.settings
+
+
+@pytest.mark.parametrize(
+    ("format", "settings"), [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True, "exact": True})]
+)
 def test_alpha_and_what_it_hides_are_kept(tmp_path, format, settings):
     image = scene()
     alpha = Image.fromarray(np.random.default_rng(0).integers(0, 3, (64, 96), dtype=np.uint8) * 127)
     image.putalpha(alpha)
     image.save(tmp_path / "in", format, **settings)
     picture, target = round_trip(tmp_path / "in", format, tmp_path / "out")
-    assert np.array_equal(np.asarray(picture.image), np.asarray(image)[..., :3])
+    assert np.array_equal(np.asarray(picture.image), np.asarray(image))
     assert np.array_equal(np.asarray(picture.alpha), np.asarray(alpha))
     with Image.open(target) as stored:
         assert np.array_equal(np.asarray(stored), np.asarray(image))
-    assert np.array_equal(np.asarray(codec.read_rgb(target, format)), np.asarray(image)[..., :3])
+    assert np.array_equal(np.asarray(codec.read_rgb(target, format)), np.asarray(image))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +107,7 @@ def test_alpha_and_what_it_hides_are_kept(tmp_path, format, settings):
 def test_other_modes_become_rgb(tmp_path, image, alpha):
     image.save(tmp_path / "in", "PNG")
     picture, _ = round_trip(tmp_path / "in", "PNG", tmp_path / "out")
-    assert np.array_equal(np.asarray(picture.image), np.asarray(image.convert("RGB")))
+    assert np.array_equal(np.asarray(picture.image), np.asarray(image.convert("RGBA" if alpha else "RGB")))
     assert bool(picture.alpha) is alpha
 
 
@@ -151,10 +174,10 @@ def test_the_first_picture_of_an_mpo_is_taken(tmp_path):
         assert stored.format == "JPEG" and getattr(stored, "n_frames", 1) == 1
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "HEIC"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
 def test_truncated(tmp_path, format, share):
-    scene().save(tmp_path / "whole", format)
+    save(scene(), tmp_path / "whole", format)
     content = (tmp_path / "whole").read_bytes()
     (tmp_path / "in").write_bytes(content[: int(len(content) * share)])
     with pytest.raises(PhotoError):
@@ -177,19 +200,19 @@ def test_below_the_limit_no_other_limit_interferes(tmp_path, monkeypatch):
     codec.decode(tmp_path / "in", "JPEG")
 
 
-@pytest.mark.parametrize("quality", [30, 90, 98])
+@pytest.mark.parametrize("quality", [30, 85, 98])
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 @pytest.mark.parametrize("progressive", [False, True])
 def test_jpeg_is_stored_as_the_source_or_finer(tmp_path, quality, subsampling, progressive):
     scene().save(tmp_path / "in", "JPEG", quality=quality, subsampling=subsampling, progressive=progressive)
-    scene().save(tmp_path / "floor", "JPEG", quality=90)
+    scene().save(tmp_path / "floor", "JPEG", quality=85)
     _, target = round_trip(tmp_path / "in", "JPEG", tmp_path / "out")
     with (
         Image.open(tmp_path / "in") as source,
         Image.open(target) as stored,
-        Image.open(tmp_path / "floor") as at_90,
+        Image.open(tmp_path / "floor") as at_85,
     ):
-        expected = source if quality >= 90 else at_90
+        expected = source if quality >= 85 else at_85
         assert stored.quantization == expected.quantization
         assert [layer[1:3] for layer in stored.layer] == [layer[1:3] for layer in source.layer]
         assert ("progressive" in stored.info) is progressive
@@ -207,7 +230,8 @@ def test_webp_stays_lossless_or_lossy(tmp_path, settings):
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF:UserWarning")
 def test_damaged_exif_does_not_stop_the_pixels(tmp_path):
     scene().save(tmp_path / "in", "JPEG", exif=b"Exif\0\0II*\0\xff\xff\0\0")
-    picture, target = round_trip(tmp_path / "in", "JPEG", tmp_path / "out")
-    assert any("EXIF" in remark for remark in picture.remarks)
-    with Image.open(target) as stored:
+    picture = codec.decode(tmp_path / "in", "JPEG")
+    codec.encode(picture, picture.image, tmp_path / "out")
+    assert picture.remarks == ()
+    with Image.open(tmp_path / "out") as stored:
         assert "exif" not in stored.info

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 
 import pytest
 from conftest import scene
@@ -56,24 +57,127 @@ def test_the_thumbnail_goes(endian):
     assert tags[0x010F] == "Maker"
 
 
-def test_the_thumbnail_of_a_camera_goes_and_its_notes_stay(shared):
+def test_the_thumbnail_and_the_preview_of_a_camera_go_and_its_notes_stay(shared):
     with Image.open(shared / "photos" / "Nikon D3100.jpg") as photo:
         block = photo.info["exif"]
     before, after = Image.Exif(), Image.Exif()
     before.load(block)
     after.load(exif.upright(block))
     start = b"\xff\xd8\xff"
-    # One picture less; the other one is a preview within the makers' notes.
-    assert (block.count(start), exif.upright(block).count(start)) == (2, 1)
-    assert before.get_ifd(0x8769) == after.get_ifd(0x8769)  # the makers' notes among them
+    assert (block.count(start), exif.upright(block).count(start)) == (2, 0)
+    told, kept = dict(before.get_ifd(0x8769)), dict(after.get_ifd(0x8769))
+    notes, kept_notes = told.pop(0x927C), kept.pop(0x927C)
+    assert told == kept
+    # The makers' notes are the same but for the preview in them, which became zeros.
+    preview = notes.index(start)
+    assert len(notes) == len(kept_notes) and notes[:preview] == kept_notes[:preview]
+    assert not kept_notes[preview : notes.index(b"\xff\xd9", preview) + 2].strip(b"\0")
+
+
+def rich(size: tuple[int, int] = (40, 30)) -> bytes:
+    """A block with one tag of each kind that tells more than date and camera."""
+    tags = Image.Exif()
+    for tag, value in {
+        0x010F: "Maker",
+        0x0110: "Camera 7",
+        0x0112: 6,
+        0x0131: "Firmware 1.0",
+        0x0132: "2020:02:02 02:02:02",
+        0x010E: "Ada at home",
+        0x013B: "Ada",
+        0x013C: "adas-laptop",
+        0x8298: "(c) Ada",
+        0x9C9D: "Ada".encode("utf-16-le"),
+        0xC62F: "BODY-1234",
+    }.items():
+        tags[tag] = value
+    tags.get_ifd(0x8769).update(
+        {
+            0x829A: 0.005,
+            0x9003: "2020:02:02 02:02:02",
+            0x9011: "+01:00",
+            0x927C: b"notes",
+            0x9286: b"ASCII\0\0\0hello",
+            0xA002: size[0],
+            0xA003: size[1],
+            0xA420: "unique",
+            0xA430: "Ada",
+            0xA431: "SN-1",
+            0xA435: "LENS-1",
+            0xA434: "A Lens 50mm",
+            0xFDE8: "unknown",
+        }
+    )
+    tags.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 0.0)})
+    return tags.tobytes()
+
+
+def test_private_lets_through_date_camera_and_exposure_alone():
+    after = Image.Exif()
+    after.load(exif.private(rich(), (30, 40)))
+    assert set(after) == {0x010F, 0x0110, 0x0112, 0x0131, 0x0132, 0x8769}
+    assert after[0x0112] == 1 and after[0x0110] == "Camera 7"
+    assert after.get_ifd(0x8769) == {
+        0x829A: 0.005,
+        0x9003: "2020:02:02 02:02:02",
+        0x9011: "+01:00",
+        0xA002: 30,
+        0xA003: 40,
+        0xA434: "A Lens 50mm",
+    }
+
+
+def test_withheld_names_what_private_removes():
+    names = exif.withheld(rich())
+    assert {"GPS", "MakerNote", "UserComment", "Artist", "Copyright", "ImageUniqueID", "orientation"} < set(
+        names
+    )
+    assert {"BodySerialNumber", "LensSerialNumber", "CameraOwnerName", "tag 0xfde8"} < set(names)
+    assert exif.withheld(exif.private(rich(), (30, 40))) == []
+
+
+def test_keep_sets_the_size_of_the_upright_picture():
+    after = Image.Exif()
+    after.load(exif.upright(rich((40, 30)), (30, 40)))
+    assert (after.get_ifd(0x8769)[0xA002], after.get_ifd(0x8769)[0xA003]) == (30, 40)
+    assert after.get_ifd(0x8769)[0xA431] == "SN-1" and after[0x0112] == 1
+
+
+@pytest.mark.parametrize("endian", "<>")
+def test_a_thumbnail_in_strips_goes(endian):
+    order = {"<": "little", ">": "big"}[endian]
+    plain = bytearray(block(endian=endian))
+    base, at = len(exif.PREFIX), len(plain) - len(exif.PREFIX)
+    link = base + 10 + 12 * int.from_bytes(plain[base + 8 : base + 10], order)
+    plain[link : link + 4] = at.to_bytes(4, order)
+    pixels = bytes(range(1, 100))
+    plain += (2).to_bytes(2, order)
+    for tag, value in ((0x0111, at + 30), (0x0117, len(pixels))):
+        plain += tag.to_bytes(2, order) + (4).to_bytes(2, order) + (1).to_bytes(4, order)
+        plain += value.to_bytes(4, order)
+    plain += bytes(4) + pixels
+    assert "thumbnail" in exif.withheld(bytes(plain))
+    after = exif.upright(bytes(plain))
+    assert pixels in bytes(plain) and pixels not in after and exif.withheld(after) == []
+
+
+def test_a_stream_is_told_from_bytes_that_look_like_one():
+    whole = io.BytesIO()
+    scene().save(whole, "JPEG")
+    data = b"\xff\xd8\xff\xe0 no" + bytes(40) + whole.getvalue() + b"after"
+    first = data.index(whole.getvalue())
+    assert list(exif.streams(data)) == [(first, first + len(whole.getvalue()))]
+    altered = b"\x00" + whole.getvalue()[1:]  # as some makers store previews
+    assert list(exif.streams(altered)) == [(0, len(altered))]
 
 
 @given(st.binary(max_size=200))
 def test_noise_is_refused_or_patched(noise):
     for candidate in (noise, b"II*\0\x08\0\0\0" + noise):
         assert 1 <= exif.orientation(candidate) <= 8
-        with contextlib.suppress(exif.BadExif):
-            exif.upright(candidate)
+        for change in (exif.upright, lambda it: exif.private(it, (9, 9)), exif.withheld):
+            with contextlib.suppress(exif.BadExif):
+                change(candidate)
 
 
 @given(st.data())
@@ -81,8 +185,9 @@ def test_a_block_cut_short_is_refused_or_patched(data):
     whole = block(thumbnail=b"x" * 30)
     cut = whole[: data.draw(st.integers(0, len(whole)))]
     assert 1 <= exif.orientation(cut) <= 8
-    with contextlib.suppress(exif.BadExif):
-        exif.upright(cut)
+    for change in (exif.upright, lambda it: exif.private(it, (9, 9)), exif.withheld):
+        with contextlib.suppress(exif.BadExif):
+            change(cut)
 
 
 def test_pillow_writes_what_was_patched(tmp_path):

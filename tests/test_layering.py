@@ -15,13 +15,17 @@ import ulecli
 PACKAGE = Path(ulecli.__file__).parent
 
 FLOORS = (
-    {"atomic", "errors", "exif", "seeding", "torchvision_shim"},
+    {"atomic", "errors", "exif", "seeding", "stamps", "torchvision_shim"},
+    {"backup", "metadata"},
     {"codec", "data", "nets", "shelf", "units", "views"},
     {"carry", "records", "results", "transforms"},
-    {"batching", "exploiters", "identity", "perturb", "photos", "poisons", "report"},
-    {"surrogates", "targets"},
-    {"defenders", "protection"},
-    {"evaluation"},
+    {"batching", "entries", "exploiters", "identity", "perturb", "poisons", "report", "selecting"},
+    {"ledger", "photos", "surrogates", "work"},
+    {"books", "defenders", "targets", "verify", "workers"},
+    {"gallery", "resume"},
+    {"placing"},
+    {"evaluation", "protection"},
+    {"watch"},
     {"cli"},
     {"__main__"},
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from conftest import scene
 
 from ulecli.errors import NoSuchPath
 from ulecli.photos import find, is_earlier_output, sniff
-from ulecli.records import Status
+from ulecli.records import Selection, Status
 
 HEADS = [
     (b"\xff\xd8\xff\xe0", "JPEG"),
@@ -22,6 +23,11 @@ HEADS = [
     (b"\0\0\0\x18ftypheic", "HEIC"),
     (b"\0\0\0\x18ftypavif", "AVIF"),
     (b"\0\0\0\x18ftypmp42", ""),
+    (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
+    (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf", "HEIC"),
+    (b"\0\0\0\x14ftypmif1\0\0\0\0mif1avif", "HEIC"),  # the last is beyond the box
+    (b"MM\0+\0\x08\0\0", "TIFF"),
+    (b"II*\0\x10\0\0\0CR\2\0", "camera raw (CR2)"),
     (b"", ""),
     (b"just text here", ""),
 ]
@@ -48,8 +54,10 @@ def test_a_photo_that_is_named_twice_is_found_once(photo_folder):
 BAD = [
     ("empty.jpg", b"", Status.FAILED, "empty"),
     ("text.jpg", b"hello", Status.FAILED, "no photo"),
-    ("x.tiff", b"II*\0", Status.SKIPPED, "TIFF"),
-    ("x.heic", b"\0\0\0\x18ftypheic", Status.SKIPPED, "HEIC"),
+    ("x.gif", b"GIF89a", Status.SKIPPED, "GIF"),
+    ("x.jxl", b"\xff\x0a", Status.SKIPPED, "JPEG XL"),
+    ("x.jpg", b"\0\0\0\x0cjP  ", Status.SKIPPED, "JPEG 2000"),
+    ("x.cr2", b"II*\0\x10\0\0\0CR\2\0", Status.SKIPPED, "raw"),
 ]
 
 
@@ -60,6 +68,14 @@ def test_what_can_not_be_protected_is_told(tmp_path, name, content, status, word
     assert outcome.status is status and word in outcome.reason
     (named,) = find([tmp_path / name]).others
     assert named.status is Status.FAILED and word in named.reason
+
+
+def test_without_its_reader_heic_is_skipped_and_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
+    (tmp_path / "x.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    for source in (tmp_path, tmp_path / "x.heic"):
+        (outcome,) = find([source]).others
+        assert outcome.status is Status.SKIPPED and "pip install 'ulecli[heif]'" in outcome.reason
 
 
 def test_a_named_file_that_is_no_picture_fails(photo_folder):
@@ -80,7 +96,67 @@ def test_links(tmp_path):
     (tmp_path / "in" / "dangling.jpg").symlink_to(tmp_path / "gone")
     found = find([tmp_path / "in"])
     assert [photo.path.name for photo in found.photos] == ["link.png"]
-    assert [outcome.source.name for outcome in found.others] == ["dangling.jpg"]
+    assert {outcome.source.name: outcome.status for outcome in found.others} == {
+        "dangling.jpg": Status.FAILED,
+        "loop": Status.SKIPPED,
+    }
+
+
+def test_a_file_is_taken_once_however_many_links_lead_to_it(tmp_path):
+    root = tmp_path / "in"
+    (root / "a").mkdir(parents=True)
+    scene().save(root / "real.png")
+    (root / "a" / "first.png").symlink_to("../real.png")
+    scene().save(tmp_path / "away.png")
+    for name in ("b1.png", "b2.png"):
+        (root / name).symlink_to("../away.png")
+    (root / "self.png").symlink_to("self.png")
+    (root / "a" / "up").symlink_to("..")
+    found = find([root])
+    assert [photo.path.name for photo in found.photos] == ["b1.png", "real.png"]
+    told = {outcome.source.name: outcome.reason for outcome in found.others}
+    assert set(told) == {"first.png", "b2.png", "self.png", "up"}
+    assert "real.png" in told["first.png"] and "b1.png" in told["b2.png"] and "link" in told["up"]
+
+
+SELECTED = [
+    (Selection(), {"one.jpg", "a/IMG_1.png", "b/deep/IMG_1.png", "a/Zürich 東京.webp"}),
+    (Selection(recursive=False), {"one.jpg"}),
+    (Selection(include=("*.png",)), {"a/IMG_1.png", "b/deep/IMG_1.png"}),
+    (Selection(include=("*.PNG", "one*")), {"one.jpg", "a/IMG_1.png", "b/deep/IMG_1.png"}),
+    (Selection(include=("a/*",)), {"a/IMG_1.png", "a/Zürich 東京.webp"}),
+    (Selection(exclude=("deep",)), {"one.jpg", "a/IMG_1.png", "a/Zürich 東京.webp"}),
+    (Selection(exclude=("b/deep/", "zu\N{COMBINING DIAERESIS}rich*")), {"one.jpg", "a/IMG_1.png"}),
+    (Selection(include=("*.png",), exclude=("img_[2-9]*", "b")), {"a/IMG_1.png"}),
+]
+
+
+@pytest.mark.parametrize(("selection", "names"), SELECTED)
+def test_selection(photo_folder, selection, names):
+    photos = find([photo_folder], selection=selection).photos
+    assert {photo.path.relative_to(photo_folder).as_posix() for photo in photos} == names
+    every = frozenset(photo_folder.rglob("*"))
+    only = find([photo_folder], selection=selection, only=every)
+    assert only.photos == photos
+
+
+def test_only_what_is_asked_for_is_looked_at(photo_folder):
+    only = {photo_folder / "one.jpg", photo_folder / "notes.txt", photo_folder / ".hidden" / "x.png"}
+    assert [photo.path.name for photo in find([photo_folder], only=only).photos] == ["one.jpg"]
+
+
+def test_a_list(photo_folder, monkeypatch):
+    monkeypatch.chdir(photo_folder)
+    absolute = photo_folder / "b" / "deep" / "IMG_1.png"
+    listed = [Path("a/../one.jpg"), Path("notes.txt"), Path("gone.png"), Path("._one.jpg"), absolute]
+    listed += [Path("one.jpg"), Path("../photos/a/IMG_1.png")]
+    found = find([], listed)
+    within = {str(photo.within) for photo in found.photos}
+    assert within == {"one.jpg", str(absolute).lstrip("/"), str(photo_folder / "a" / "IMG_1.png").lstrip("/")}
+    assert {outcome.source.name: outcome.status for outcome in found.others} == {
+        "notes.txt": Status.SKIPPED,
+        "gone.png": Status.FAILED,
+    }
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")

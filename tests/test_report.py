@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import math
 import os
@@ -55,7 +56,11 @@ def test_photo_record():
 def test_any_name_survives_json():
     line = json.dumps(photo_record(FAILED), ensure_ascii=True, allow_nan=False)
     assert line.isascii() and "\n" not in line
-    assert os.fsencode(json.loads(line)["source"]) == b"bad\n\xff.jpg"
+    record = json.loads(line)
+    assert record["source"] == "bad\n\ufffd.jpg" and record["target"] is None
+    assert base64.b64decode(record["source_bytes"]) == b"bad\n\xff.jpg" and "target_bytes" not in record
+    record["source"].encode("utf-8")
+    assert "source_bytes" not in photo_record(WRITTEN)
 
 
 @pytest.mark.parametrize("outcomes", [(), (SAME,), (FAILED,), (WRITTEN, SAME, FAILED, SKIPPED)])

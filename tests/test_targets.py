@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from ulecli.errors import TargetError
-from ulecli.records import Photo
-from ulecli.targets import check_writable, plan
+from ulecli.records import Photo, ProtectConfig
+from ulecli.targets import check, plan
 
 
 def tree(root: Path, *names: str) -> list[Path]:
@@ -17,8 +17,9 @@ def tree(root: Path, *names: str) -> list[Path]:
     return paths
 
 
-def planned(photos, sources, output=None):
-    return [str(target.path) for target in plan(photos, sources, output)]
+def planned(photos, sources, output=None, **settings):
+    config = ProtectConfig(tuple(sources), output, **settings)
+    return [str(target.path) for target in plan(photos, config)]
 
 
 def test_a_folder_is_mirrored(tmp_path, monkeypatch):
@@ -51,7 +52,7 @@ def test_no_file_takes_the_place_of_another(tmp_path):
     paths = tree(tmp_path, *names)
     formats = ("JPEG", "JPEG", "JPEG", "PNG", "PNG", "PNG")
     photos = [Photo(path, tmp_path, format) for path, format in zip(paths, formats, strict=True)]
-    targets = plan(photos, [tmp_path], Path("/out"))
+    targets = plan(photos, ProtectConfig((tmp_path,), Path("/out")))
     assert [str(target.path) for target in targets] == [
         "/out/1/IMG.jpg",
         "/out/1/img-2.JPG",
@@ -79,7 +80,7 @@ def test_output_and_source_do_not_mix(tmp_path, monkeypatch, output):
     (path,) = tree(Path("p"), "x.jpg")
     Path("link").symlink_to("p")
     with pytest.raises(TargetError, match="-o"):
-        plan([Photo(path, Path("p"), "JPEG")], [Path("p")], Path(output))
+        check([Photo(path, Path("p"), "JPEG")], ProtectConfig((Path("p"),), Path(output)))
 
 
 def test_a_source_is_never_a_target(tmp_path):
@@ -87,22 +88,43 @@ def test_a_source_is_never_a_target(tmp_path):
     photos = [Photo(path, path, "JPEG") for path in paths]
     assert planned(photos, paths)[0] == str(tmp_path / "x-protected-2.jpg")
     with pytest.raises(TargetError, match="replace the source"):
-        plan(photos, paths, tmp_path)
+        check(photos, ProtectConfig(tuple(paths), tmp_path))
 
 
 def test_writable(tmp_path):
     (path,) = tree(tmp_path / "p", "x.jpg")
     (tmp_path / "file").touch()
-    targets = plan([Photo(path, path.parent, "JPEG")], [path.parent], None)
-    check_writable(targets, None)
-    check_writable(targets, tmp_path / "a" / "b")
+    photos = [Photo(path, path.parent, "JPEG")]
+    check(photos, ProtectConfig((path.parent,)))
+    check(photos, ProtectConfig((path.parent,), tmp_path / "a" / "b"))
     for output in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(TargetError, match="not a folder"):
-            check_writable(targets, output)
+            check(photos, ProtectConfig((path.parent,), output))
 
 
 def test_read_only(tmp_path, monkeypatch):
     (path,) = tree(tmp_path / "p", "x.jpg")
     monkeypatch.setattr("os.access", lambda folder, mode: False)  # the superuser may write everywhere
     with pytest.raises(TargetError, match="can't write"):
-        check_writable(plan([Photo(path, path.parent, "JPEG")], [path.parent], None), None)
+        check([Photo(path, path.parent, "JPEG")], ProtectConfig((path.parent,)))
+
+
+def test_a_backup_mirrors_and_does_not_mix_with_the_source(tmp_path):
+    (path,) = tree(tmp_path / "p", "a/x.jpg")
+    source = tmp_path / "p"
+    photos = [Photo(path, source, "JPEG")]
+    config = ProtectConfig((source,), in_place=True, backup=tmp_path / "b")
+    check(photos, config)
+    (target,) = plan(photos, config)
+    assert (target.path, target.backup, target.root) == (path, tmp_path / "b" / "a" / "x.jpg", source)
+    for backup in (source, source / "b", tmp_path):
+        with pytest.raises(TargetError, match="--backup"):
+            check(photos, ProtectConfig((source,), in_place=True, backup=backup))
+
+
+def test_listed_files_keep_their_relative_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (path,) = tree(Path("p"), "a/x.jpg")
+    photo = Photo(path, path, "JPEG", within=Path("p/a/x.jpg"))
+    assert planned([photo], [], Path("out"), listed=(path,)) == ["out/p/a/x.jpg"]
+    assert planned([photo], [], listed=(path,)) == ["p/a/x-protected.jpg"]

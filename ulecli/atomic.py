@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+_PART_PREFIX, _PART_SUFFIX = ".ulecli-", ".part"
+
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
@@ -26,14 +28,27 @@ def replacing(target: Path) -> Iterator[Path]:
         OSError: The file can't be written there.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".ulecli-{uuid4().hex}.part")
+    part = part_of(target)
     try:
         yield part
-        _sync(part)
+        sync(part)
         part.replace(target)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def part_of(target: Path) -> Path:
+    """Return a name beside `target`, hidden and never used before, for what shall become it."""
+    return target.with_name(f"{_PART_PREFIX}{uuid4().hex}{_PART_SUFFIX}")
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed runs have left in a folder; no other run may be at work there."""
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            if entry.name.startswith(_PART_PREFIX) and entry.name.endswith(_PART_SUFFIX):
+                Path(entry.path).unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -42,10 +57,15 @@ def sync_folder(folder: Path) -> None:
     A name that is lost with the power points to the old file or to none, never to a part of one.
     """
     with contextlib.suppress(OSError):
-        _sync(folder)
+        sync(folder)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Force a file's content to the disk.
+
+    Raises:
+        OSError: The disk did not take it.
+    """
     if os.name != "posix":  # elsewhere a descriptor opened for reading can't be synced
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -42,12 +42,13 @@ class BatchingPerturber:
         families: As of the real one.
         device: As of the real one.
         label: As of the real one.
+        sha256: As of the real one.
     """
 
     def __init__(self, perturber: Perturber) -> None:
         self._perturber = perturber
         self.grid, self.codes, self.families = perturber.grid, perturber.codes, perturber.families
-        self.device, self.label = perturber.device, perturber.label
+        self.device, self.label, self.sha256 = perturber.device, perturber.label, perturber.sha256
         self._waiting: SimpleQueue[_Request | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="batches")
         self._thread.start()

@@ -8,7 +8,11 @@ one costs more than the sums.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,15 +47,22 @@ def working_image(image: Image.Image, grid: int) -> NDArray[np.float32]:
     """Squeeze a picture to the square that the perturbation is computed on.
 
     Args:
-        image: RGB or YCbCr, any size.
+        image: RGB, RGBA (whose opacity is not looked at) or YCbCr, any size.
         grid: Side S of the working image.
 
     Returns:
         (3, S, S) RGB, unit scale.
     """
-    small = image.resize((grid, grid), Image.Resampling.BILINEAR, reducing_gap=2.0).convert("RGB")
+    if image.mode == "RGBA":  # as a whole it would be copied, and its colours weighed by the opacity
+        small = Image.merge("RGB", [_squeezed(image.getchannel(name), grid) for name in "RGB"])
+    else:
+        small = _squeezed(image, grid).convert("RGB")
     planes = np.asarray(small).transpose(2, 0, 1)
     return np.ascontiguousarray(planes, np.float32) / np.float32(LEVELS)
+
+
+def _squeezed(image: Image.Image, grid: int) -> Image.Image:
+    return image.resize((grid, grid), Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
 def add_delta(image: Image.Image, delta: NDArray[np.int8], alpha: Image.Image | None = None) -> Difference:
@@ -63,14 +74,14 @@ def add_delta(image: Image.Image, delta: NDArray[np.int8], alpha: Image.Image | 
     saturates, and less where one does, since R, G and B are each the luma plus what only the chroma decides.
 
     Args:
-        image: RGB or YCbCr, any size; modified.
-        delta: (1, S, S) for one luma value tied across RGB, or (3, S, S) for RGB only; levels, -127 to 127.
+        image: RGB, RGBA or YCbCr, any size; modified.
+        delta: (1, S, S) for one luma value tied across RGB, or (3, S, S), not for YCbCr; levels, -127 to 127.
         alpha: (L) opacity of the same size; where it is 0 the picture keeps its hidden colours.
 
     Returns:
         How far the channels that were added to have moved, measured.
     """
-    assert len(delta) == 1 or image.mode == "RGB"
+    assert len(delta) == 1 or image.mode != "YCbCr"
     width, height = image.size
     moved = 1 if image.mode == "YCbCr" else 3
     repeat = max(1, height // max(_FIELD_ROWS, delta.shape[1] * _STEPS_PER_CELL))
@@ -96,17 +107,55 @@ def add_delta(image: Image.Image, delta: NDArray[np.int8], alpha: Image.Image | 
     return Difference(max_change, _psnr(squares / (moved * width * height)))
 
 
-def difference(one: Image.Image, other: Image.Image) -> Difference:
-    """Compare two RGB pictures of one size, exactly: in whole levels, without rounding."""
-    width, height = one.size
+def difference(one: Image.Image | BinaryIO, other: Image.Image) -> Difference:
+    """Compare two RGB or RGBA pictures of one size, exactly: colours in whole levels, without rounding.
+
+    Args:
+        one: A picture, or one that was set aside.
+        other: A picture.
+    """
     counts = np.zeros(256, np.int64)
-    rows = max(1, _BAND_PIXELS // width)
-    for top in range(0, height, rows):
-        box = (0, top, width, min(top + rows, height))
-        gaps = ImageChops.difference(one.crop(box), other.crop(box))
+    for box in _bands(other.size):
+        band = other.crop(box).convert("RGB")
+        gaps = ImageChops.difference(_band_of(one, box, band.size), band)
         counts += np.asarray(gaps.histogram(), np.int64).reshape(3, 256).sum(axis=0)
     mean_square = float(counts @ np.arange(256, dtype=np.int64) ** 2) / float(counts.sum())
     return Difference(int(counts.nonzero()[0].max()), _psnr(mean_square))
+
+
+def set_aside(image: Image.Image, folder: Path) -> BinaryIO:
+    """Put the colours of a large picture into a nameless file, so that its memory is free for another.
+
+    Args:
+        image: RGB or RGBA.
+        folder: On a disk with 3 bytes to spare for each pixel.
+
+    Returns:
+        The file, at its start, for one call of `difference`; whoever closes it removes it.
+
+    Raises:
+        OSError: There is no room.
+    """
+    file = TemporaryFile(dir=folder)  # noqa: SIM115 - the caller closes it
+    for box in _bands(image.size):
+        file.write(image.crop(box).convert("RGB").tobytes())
+    file.seek(0)
+    return file
+
+
+def _bands(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    width, height = size
+    rows = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        yield 0, top, width, min(top + rows, height)
+
+
+def _band_of(
+    picture: Image.Image | BinaryIO, box: tuple[int, int, int, int], size: tuple[int, int]
+) -> Image.Image:
+    if isinstance(picture, Image.Image):
+        return picture.crop(box).convert("RGB")
+    return Image.frombytes("RGB", size, picture.read(3 * size[0] * size[1]))
 
 
 def _psnr(mean_square: float) -> float:

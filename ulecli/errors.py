@@ -9,11 +9,12 @@
     ├── ModelError              exit 8   a surrogate is missing, damaged or tampered with
     ├── MissingExtra            exit 9   the command needs a package that is not installed
     ├── KeyFileError            exit 10  the user's key can't be read, made or trusted
+    ├── LedgerError             exit 11  the ledger is damaged, of a newer ulecli, or in use by another run
     ├── PhotoError              (3)      one photo failed; the run goes on and ends with 3
     └── PhotoSkipped            (0)      one photo is left alone on purpose
 
 Codes are stable: scripts may rely on them. 0 is success, 3 means that some photos failed and the others are
-done, 130 that the user interrupted the run.
+done, 130 that the user interrupted the run (Ctrl-C), 143 that it was asked to end (SIGTERM).
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class ExitCode(IntEnum):
     MODEL = 8
     MISSING_EXTRA = 9
     KEY_FILE = 10
+    LEDGER = 11
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 def shown(path: PathLike[str] | str) -> str:
@@ -99,6 +102,12 @@ class KeyFileError(UleError):
     """The user's key can't be read or made, or is not a key."""
 
     exit_code = ExitCode.KEY_FILE
+
+
+class LedgerError(UleError):
+    """The ledger of earlier runs can't be used: damaged, of a newer version, or in use by another run."""
+
+    exit_code = ExitCode.LEDGER
 
 
 class PhotoError(UleError):

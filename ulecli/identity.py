@@ -1,9 +1,9 @@
 """Whose photo it is: the user's key and the code that a name becomes under it.
 
 All photos of an identity that is protected alone carry the same code, today's and next year's, because that
-code depends on the name and the key and nothing else. Identities protected in one run get different codes;
-one whose own code is taken moves on, so it keeps its code only among the same names. Two keys rarely agree:
-with 70 codes, two users share one with a chance of 1 in 70.
+code depends on the name and the key and nothing else. Identities protected into one output get different
+codes; one whose own code is taken moves on, and the output's ledger remembers where to. Two keys rarely
+agree: with 70 codes, two users share one with a chance of 1 in 70.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import secrets
 import stat
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,7 +123,18 @@ def code_of(name: str, key: bytes, codes: int, families: int = 1) -> int:
     return _home(key, families) * size + next(_sequence(name, key, size))
 
 
-def assign_codes(names: Iterable[str], key: bytes, codes: int, families: int = 1) -> dict[str, IdentityCode]:
+def scheme_of(key: bytes, codes: int, families: int) -> str:
+    """Name the key and the division under which codes mean the same; it tells nothing of the key."""
+    return f"{hmac.new(key, bytes(1) + b'scheme', hashlib.sha256).hexdigest()[:16]}/{codes}/{families}"
+
+
+def assign_codes(
+    names: Iterable[str],
+    key: bytes,
+    codes: int,
+    families: int = 1,
+    kept: Mapping[str, int] | None = None,
+) -> dict[str, IdentityCode]:
     """Give each name of a run a code; no two share one while there are codes enough.
 
     Who comes first depends on the key and not on the spelling. A name whose code is taken moves on along a
@@ -135,24 +146,29 @@ def assign_codes(names: Iterable[str], key: bytes, codes: int, families: int = 1
         key: The user's secret.
         codes: Number K of codes.
         families: Number of families that the codes fall into.
+        kept: Codes that identities already carry, whether they are among the names or not.
 
     Returns:
         The code of every name.
     """
     names = sorted(set(names))
-    order = sorted({_composed(name) for name in names}, key=lambda name: _digest(name, key, 0))
-    assigned: dict[str, tuple[int, bool]] = {}
-    taken: set[int] = set()
+    assigned = {_composed(name): code for name, code in (kept or {}).items() if 0 <= code < codes}
+    new = {_composed(name) for name in names} - set(assigned)
+    taken = set(assigned.values())
     size, home = codes // families, _home(key, families)
-    for rank, name in enumerate(order):
+    for name in sorted(new, key=lambda name: _digest(name, key, 0)):
         if len(taken) == codes:
             taken.clear()
-        first = (home + rank // size) % families * size
-        own = code_of(name, key, codes, families)
+        starts = [(home + step) % families * size for step in range(families)]
+        first = next(start for start in starts if not taken.issuperset(range(start, start + size)))
         code = next(first + step for step in _sequence(name, key, size) if first + step not in taken)
         taken.add(code)
-        assigned[name] = code, code != own
-    return {name: IdentityCode(name, *assigned[_composed(name)]) for name in names}
+        assigned[name] = code
+    return {name: _carried(name, assigned[_composed(name)], key, codes, families) for name in names}
+
+
+def _carried(name: str, code: int, key: bytes, codes: int, families: int) -> IdentityCode:
+    return IdentityCode(name, code, moved=code != code_of(name, key, codes, families))
 
 
 def _composed(name: str) -> str:

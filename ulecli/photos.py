@@ -6,38 +6,22 @@ Only the first bytes of each file are read here, so a library of many thousand p
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from ulecli.codec.formats import HEAD, PICTURE_SUFFIXES, SUFFIXES, SUPPORTED, missing, sniff
 from ulecli.errors import NoSuchPath, shown
-from ulecli.records import Photo, PhotoOutcome, Status
-
-SUFFIXES = {"JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"), "PNG": (".png",), "WEBP": (".webp",)}
-"""The formats that are protected, and the name endings that fit each; the first is the usual one."""
+from ulecli.records import Photo, PhotoOutcome, Selection, Status
+from ulecli.selecting import Fits, fits_of
 
 OUTPUT_MARK = "-protected"
 """What the names of default outputs end with."""
 
-PICTURE_SUFFIXES = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes} | {
-    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".tif", ".tiff")
-}
-"""Name endings that promise a picture: a file that does not keep the promise is told about."""
+_ALL = Selection()
 
-_SUPPORTED = "JPEG, PNG and WebP are supported"
-
-_HEADS = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"GIF8", "GIF"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\0\0\0\x0cJXL ", "JPEG XL"),
-    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
-)
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_AVIF_BRANDS = {b"avif", b"avis"}
+Item = Photo | PhotoOutcome
 
 
 @dataclass(frozen=True)
@@ -53,30 +37,25 @@ class Found:
     others: tuple[PhotoOutcome, ...]
 
 
-def sniff(head: bytes) -> str:
-    """Name the picture format that a file of these first bytes (16 or more) holds; empty if none is known."""
-    for magic, name in _HEADS:
-        if head.startswith(magic):
-            return name
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
-        return "BMP"
-    if head[4:8] == b"ftyp":
-        brand = head[8:12]
-        return "HEIC" if brand in _HEIF_BRANDS else "AVIF" if brand in _AVIF_BRANDS else ""
-    return ""
-
-
-def find(sources: Sequence[Path]) -> Found:
+def find(
+    sources: Sequence[Path],
+    listed: Sequence[Path] = (),
+    selection: Selection = _ALL,
+    only: Collection[Path] | None = None,
+) -> Found:
     """List the photos among files and folder trees.
 
-    Folders are walked whole and in sorted order. Left out without a word: hidden files and folders (and
-    AppleDouble's `._*`), symlinked folders, and files that are no pictures. The output of an earlier run is
-    left out and told. A file that can't be read never stops the search.
+    Folders are walked in sorted order. Left out without a word: hidden files and folders (and AppleDouble's
+    `._*`), what the selection does not want, and files that are no pictures. Left out and told: symlinked
+    folders (so a loop of links has an end) and the output of an earlier run. A link to a file is followed; a
+    file that is reached by several ways is taken once, and the other ways are told. A file that can't be
+    read never stops the search.
 
     Args:
         sources: Files and folders as the user named them.
+        listed: Files named in a list. One that is missing fails alone, and one that is no picture is skipped.
+        selection: What is wanted below the sources and of the list.
+        only: Look at these files below the sources, and at no others.
 
     Returns:
         Every photo once, however often it was named.
@@ -85,20 +64,12 @@ def find(sources: Sequence[Path]) -> Found:
         NoSuchPath: A source does not exist.
     """
     check_exist(sources)
-    photos: dict[str, Photo] = {}
-    others: dict[str, PhotoOutcome] = {}
+    wanted = fits_of(selection)
+    items: list[Item] = []
     for source in sources:
-        for item in _look_into(source):
-            path = item.path if isinstance(item, Photo) else item.source
-            key = os.path.abspath(path)  # noqa: PTH100 - must not resolve symlinks
-            if isinstance(item, Photo):
-                photos.setdefault(key, item)
-            else:
-                others.setdefault(key, item)
-    return Found(
-        tuple(sorted(photos.values(), key=lambda photo: photo.path)),
-        tuple(sorted(others.values(), key=lambda outcome: outcome.source)),
-    )
+        items += _look_into(source, wanted, selection.recursive, only)
+    items += _look_at_list(listed, wanted)
+    return _once(items)
 
 
 def check_exist(sources: Sequence[Path]) -> None:
@@ -114,25 +85,62 @@ def check_exist(sources: Sequence[Path]) -> None:
 
 def is_earlier_output(path: Path) -> bool:
     """Tell whether `path` is named like a default output and what it would be made of lies beside it."""
-    stem = path.name if path.is_dir() else path.stem
-    if not stem.endswith(OUTPUT_MARK):
+    if not path.name.partition(OUTPUT_MARK)[1]:
         return False
-    suffix = "" if path.is_dir() else path.suffix
+    stem, suffix = (path.name, "") if path.is_dir() else (path.stem, path.suffix)
     original = stem.removesuffix(OUTPUT_MARK)
-    return bool(original) and path.with_name(original + suffix).exists()
+    return original not in ("", stem) and path.with_name(original + suffix).exists()
 
 
-def _look_into(source: Path) -> Iterator[Photo | PhotoOutcome]:
+def _once(items: Iterable[Item]) -> Found:
+    """Take every file once, by its own name rather than by a link to it."""
+    real_folder = cache(os.path.realpath)
+    photos: dict[str, Photo] = {}
+    others: dict[str, PhotoOutcome] = {}
+    links: list[Photo] = []
+    for item in items:
+        if isinstance(item, PhotoOutcome):
+            others.setdefault(_absolute(item.source), item)
+        elif item.path.is_symlink():
+            links.append(item)
+        else:
+            photos.setdefault(os.path.join(real_folder(item.path.parent), item.path.name), item)  # noqa: PTH118
+    for link in links:
+        first = photos.setdefault(os.path.realpath(link.path), link)
+        if _absolute(first.path) != _absolute(link.path):
+            reason = f"is a link to what is taken as {shown(first.path)}"
+            others[_absolute(link.path)] = PhotoOutcome(link.path, None, Status.SKIPPED, reason, link.format)
+    return Found(
+        tuple(sorted(photos.values(), key=lambda photo: photo.path)),
+        tuple(sorted(others.values(), key=lambda outcome: outcome.source)),
+    )
+
+
+def _absolute(path: Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 - must not resolve symlinks
+
+
+def _look_into(source: Path, wanted: Fits, recursive: bool, only: Collection[Path] | None) -> Iterator[Item]:
     if is_earlier_output(source):
         yield _earlier_output(source)
-    elif source.is_dir():
-        yield from _walk(source)
+    elif not source.is_dir():
+        if wanted(source.name) and (only is None or source in only):
+            yield _look_at(source, source) or _no_photo(source, Status.FAILED)
+    elif only is None:
+        yield from _walk(source, wanted, recursive)
     else:
-        item = _look_at(source, source)
-        yield item or PhotoOutcome(source, None, Status.FAILED, f"is no photo; {_SUPPORTED}")
+        for path in sorted(only):
+            if source in path.parents and _within_reach(path.relative_to(source), wanted, recursive):
+                yield from _if_any(_look_at(path, source))
 
 
-def _walk(source: Path) -> Iterator[Photo | PhotoOutcome]:
+def _within_reach(inner: Path, wanted: Fits, recursive: bool) -> bool:
+    """Tell whether a walk would come to a file."""
+    hidden = any(part.startswith(".") for part in inner.parts)
+    return not hidden and (recursive or len(inner.parts) == 1) and wanted(inner.as_posix())
+
+
+def _walk(source: Path, wanted: Fits, recursive: bool) -> Iterator[Item]:
     unreadable: list[PhotoOutcome] = []
 
     def note(error: OSError) -> None:
@@ -141,41 +149,91 @@ def _walk(source: Path) -> Iterator[Photo | PhotoOutcome]:
 
     for folder, folders, files in os.walk(source, onerror=note):
         here = Path(folder)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in [name for name in folders if is_earlier_output(here / name)]:
-            folders.remove(name)
-            yield _earlier_output(here / name)
+        inner = here.relative_to(source)
+        below = [name for name in folders if not name.startswith(".") and recursive]
+        below = [name for name in below if wanted.folder((inner / name).as_posix())]
+        folders[:] = []
+        for name in sorted(below):
+            if outcome := _not_entered(here / name):
+                yield outcome
+            else:
+                folders.append(name)
         for name in sorted(name for name in files if not name.startswith(".")):
-            path = here / name
-            if is_earlier_output(path):
-                yield _earlier_output(path)
-            elif item := _look_at(path, source):
-                yield item
+            if wanted((inner / name).as_posix()):
+                yield from _if_any(_look_at(here / name, source))
     yield from unreadable
 
 
-def _look_at(path: Path, source: Path) -> Photo | PhotoOutcome | None:
+def _not_entered(folder: Path) -> PhotoOutcome | None:
+    if is_earlier_output(folder):
+        return _earlier_output(folder)
+    if folder.is_symlink():
+        reason = "is a link to a folder; name it as well if its photos shall be protected"
+        return PhotoOutcome(folder, None, Status.SKIPPED, reason)
+    return None
+
+
+def _look_at_list(listed: Sequence[Path], wanted: Fits) -> Iterator[Item]:
+    for path in listed:
+        within = _below_output(path)
+        if path.name.startswith("._") or not wanted(within.as_posix()):
+            continue
+        if not os.path.lexists(path):
+            yield PhotoOutcome(path, None, Status.FAILED, "does not exist")
+            continue
+        item = _look_at(path, path, named=False) or _no_photo(path, Status.SKIPPED)
+        if isinstance(item, Photo):
+            item = Photo(item.path, item.source, item.format, within)
+        yield item
+
+
+def _below_output(path: Path) -> Path:
+    """Return where a listed path belongs below an output: at the same relative place, as with tar."""
+    inner = Path(os.path.normpath(path))
+    if inner.parts[:1] == ("..",):
+        inner = Path(_absolute(path))
+    return inner.relative_to(inner.anchor) if inner.anchor else inner
+
+
+def _look_at(path: Path, source: Path, named: bool | None = None) -> Item | None:
     """Judge one file; None if nothing says that it is, or should be, a picture."""
-    named = path == source
+    if named is None:
+        named = path == source
+    if is_earlier_output(path):
+        return _earlier_output(path)
     expected = named or path.suffix.lower() in PICTURE_SUFFIXES
+
+    def fail(reason: str) -> PhotoOutcome | None:
+        return PhotoOutcome(path, None, Status.FAILED, reason) if expected else None
+
     if not path.is_file():  # a dangling link, a pipe, a device: opening it could block for ever
-        return PhotoOutcome(path, None, Status.FAILED, "is not a regular file") if expected else None
+        return fail("is not a regular file")
     try:
         with path.open("rb") as file:
-            head = file.read(32)
+            head = file.read(HEAD)
     except OSError as error:
-        reason = f"can't be read: {error.strerror}"
-        return PhotoOutcome(path, None, Status.FAILED, reason) if expected else None
-    found = sniff(head)
-    if found in SUFFIXES:
-        return Photo(path, source, found)
-    if found:
+        return fail(f"can't be read: {error.strerror}")
+    format = sniff(head)
+    if format in SUFFIXES:
+        lacking = missing(format)
+        return (
+            PhotoOutcome(path, None, Status.SKIPPED, lacking, format)
+            if lacking
+            else Photo(path, source, format)
+        )
+    if format:
         status = Status.FAILED if named else Status.SKIPPED
-        return PhotoOutcome(path, None, status, f"{found} is not supported yet; {_SUPPORTED}", found)
-    if expected:
-        reason = f"is no photo; {_SUPPORTED}" if head else "is empty"
-        return PhotoOutcome(path, None, Status.FAILED, reason)
-    return None
+        return PhotoOutcome(path, None, status, f"{format} is not supported; {SUPPORTED}", format)
+    return fail(f"is no photo; {SUPPORTED}" if head else "is empty")
+
+
+def _if_any(item: Item | None) -> Iterator[Item]:
+    if item:
+        yield item
+
+
+def _no_photo(path: Path, status: Status) -> PhotoOutcome:
+    return PhotoOutcome(path, None, status, f"is no photo; {SUPPORTED}")
 
 
 def _earlier_output(path: Path) -> PhotoOutcome:

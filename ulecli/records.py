@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -29,8 +29,50 @@ class Status(StrEnum):
 
     WRITTEN = "written"
     PLANNED = "planned"  # --dry-run: would be written
+    UNCHANGED = "unchanged"  # written by an earlier run; neither photo nor settings nor result has changed
     SKIPPED = "skipped"  # deliberately left alone; the reason says why
     FAILED = "failed"
+
+
+class Metadata(StrEnum):
+    """What becomes of the data in a photo's file that are not pixels."""
+
+    PRIVATE = "private"  # colour profile, date and camera stay; places, persons, serial numbers go
+    KEEP = "keep"
+    STRIP = "strip"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which of the files that lie under the sources are meant.
+
+    A pattern is a shell glob, compared without regard to case: one without a slash with the name, any with
+    the path below the source, written with slashes. A `*` also stands for slashes.
+
+    Attributes:
+        include: Where there are any, a file is taken only if one of them fits.
+        exclude: A file is left out if one of them fits it or a folder above it.
+        recursive: Take the folders below a source too.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    recursive: bool = True
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How far a photo's file is read.
+
+    Attributes:
+        max_pixels: Pictures of more pixels are refused by their header; None means the codec's limit.
+        first_frame: Take the first picture of an animation or of several pages, instead of skipping it.
+        metadata: What becomes of the data that are not pixels.
+    """
+
+    max_pixels: int | None = None
+    first_frame: bool = False
+    metadata: Metadata = Metadata.PRIVATE
 
 
 @dataclass(frozen=True)
@@ -49,9 +91,18 @@ class ProtectConfig:
         jobs: Photos in work at the same time, at least 1.
         dry_run: Say what would be done and write nothing.
         verify: Read every written photo back and measure it, not just a sample.
+        listed: Files named in a list; a relative path is kept below `output`.
+        selection: Which files under the sources are meant.
+        reading: How the files are read and what becomes of their metadata.
+        in_place: Put the protected photos in the place of the photos.
+        backup: With `in_place`: where the photos go before; None means that they are lost.
+        ledger: Where the ledger lies; None means in each root of the output.
+        overwrite: Replace files in the way that no run of this program has written.
+        force: Make again what is done and unchanged.
+        timeout: Seconds that one photo may take; 0 means any.
 
     Raises:
-        UsageError: epsilon or jobs is out of range, or there is no source.
+        UsageError: a value is out of range, there is no source, or two options contradict each other.
     """
 
     sources: tuple[Path, ...]
@@ -65,15 +116,32 @@ class ProtectConfig:
     jobs: int = 1
     dry_run: bool = False
     verify: bool = False
+    listed: tuple[Path, ...] = ()
+    selection: Selection = field(default_factory=Selection)
+    reading: Reading = field(default_factory=Reading)
+    in_place: bool = False
+    backup: Path | None = None
+    ledger: Path | None = None
+    overwrite: bool = False
+    force: bool = False
+    timeout: float = 300.0
 
     def __post_init__(self) -> None:
         check_epsilon(self.epsilon)
         if self.jobs < 1:
             raise UsageError(f"--jobs is {self.jobs}, but at least one photo must be in work at a time")
-        if not self.sources:
+        if not self.sources and not self.listed:
             raise UsageError("name at least one photo or folder to protect")
         if not self.identity:
             raise UsageError("--identity is empty; give it a name, for instance --identity ada")
+        if self.timeout < 0:
+            raise UsageError(f"--timeout is {self.timeout:g}, but it must be 0 (any time) or more seconds")
+        if self.reading.max_pixels is not None and self.reading.max_pixels < 1:
+            raise UsageError("--max-pixels must be at least 1")
+        if self.in_place and self.output:
+            raise UsageError("--in-place and --output contradict each other; leave one out")
+        if self.backup and not self.in_place:
+            raise UsageError("--backup is for --in-place; without it the photos are never changed")
 
 
 @dataclass(frozen=True)
@@ -83,12 +151,14 @@ class Photo:
     Attributes:
         path: The file.
         source: What the user named: the file itself or a folder above it.
-        format: "JPEG", "PNG" or "WEBP", judged by the first bytes.
+        format: Pillow's name of it, judged by the first bytes.
+        within: Where it goes below an output folder, if that does not follow from `source`.
     """
 
     path: Path
     source: Path
     format: str
+    within: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +183,7 @@ class PhotoOutcome:
     Attributes:
         source: The photo as found.
         target: Where the protected photo lies (or would lie); None where there is none.
-        status: Written, planned, skipped or failed.
+        status: Written, planned, unchanged, skipped or failed.
         reason: Why it was skipped or failed, or a remark on one that was written; else empty.
         format: Pillow's name of the format, judged by content ("JPEG"); empty where it could not be told.
         width: Of the upright picture, in pixels.
@@ -157,6 +227,7 @@ class ProtectReport:
         identities: Who carries which code, sorted by name; empty if there was no key in a dry run.
         notes: What the user should know beyond the outcomes, one line each.
         seconds: Wall-clock time of the run.
+        left: Photos that the run was stopped before.
     """
 
     config: ProtectConfig
@@ -166,6 +237,7 @@ class ProtectReport:
     identities: tuple[IdentityCode, ...]
     notes: tuple[str, ...]
     seconds: float
+    left: int = 0
 
     def count(self, status: Status) -> int:
         """Count the photos that ended so."""
@@ -187,6 +259,7 @@ class Perturber(Protocol):
             apart best.
         device: What does the work, in words.
         label: Name and first 8 hex digits of the sha256 of the surrogate ("photo 1f3a9c02").
+        sha256: All 64 digits of it.
     """
 
     grid: int
@@ -194,6 +267,7 @@ class Perturber(Protocol):
     families: int
     device: str
     label: str
+    sha256: str
 
     def __call__(
         self,

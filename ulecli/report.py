@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import base64
 import math
+import os
+import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
-from ulecli.errors import shown
+from ulecli.errors import ExitCode, shown
 from ulecli.records import PhotoOutcome, ProtectReport, Status
 
 Number = TypeVar("Number", int, float)
 
-SCHEMA = 1
-"""Version of the JSON objects; it grows when a field changes its meaning or goes."""
+SCHEMA = 2
+"""Version of the JSON objects; it grows when a field changes its meaning or goes. New fields may come."""
 
 
 def photo_record(outcome: PhotoOutcome) -> dict[str, Any]:
-    """Return one photo as an object for JSON. Paths that are no UTF-8 keep their bytes as lone surrogates."""
+    """Return one photo as an object for JSON.
+
+    Strings are valid Unicode. Of a path that is no UTF-8 they hold what can be read, and `source_bytes` or
+    `target_bytes`, which are there only then, hold all of it in base64.
+    """
     return {
         "type": "photo",
         "schema": SCHEMA,
-        "source": str(outcome.source),
-        "target": None if outcome.target is None else str(outcome.target),
+        **path_fields("source", outcome.source),
+        **path_fields("target", outcome.target),
         "status": str(outcome.status),
-        "reason": outcome.reason,
+        "reason": _text(outcome.reason),
         "format": outcome.format,
         "width": outcome.width,
         "height": outcome.height,
-        "identity": outcome.identity,
+        "identity": _text(outcome.identity),
         "code": outcome.code,
         "max_change": outcome.max_change,
         "psnr_db": _finite(outcome.psnr_db),
@@ -37,13 +45,19 @@ def photo_record(outcome: PhotoOutcome) -> dict[str, Any]:
     }
 
 
-def summary_record(report: ProtectReport) -> dict[str, Any]:
-    """Return a whole run, without its photos, as an object for JSON."""
+def summary_record(report: ProtectReport, exit_code: ExitCode | None = None) -> dict[str, Any]:
+    """Return a whole run, without its photos, as an object for JSON.
+
+    Args:
+        report: The run.
+        exit_code: What the process ends with, if that is not the report's.
+    """
     written = _written(report)
     return {
         "type": "summary",
         "schema": SCHEMA,
         **{str(status): report.count(status) for status in Status},
+        "left": report.left,
         "epsilon": report.config.epsilon,
         "surrogate": report.surrogate,
         "device": report.device,
@@ -55,10 +69,12 @@ def summary_record(report: ProtectReport) -> dict[str, Any]:
         "max_change_on_disk": max(_known(one.max_change_on_disk for one in written), default=None),
         "psnr_db_on_disk_mean": _finite(_mean(one.psnr_db_on_disk for one in written)),
         "psnr_db_on_disk_min": _finite(min(_known(one.psnr_db_on_disk for one in written), default=None)),
-        "identities": [{"name": one.name, "code": one.code, "moved": one.moved} for one in report.identities],
-        "notes": list(report.notes),
+        "identities": [
+            {"name": _text(one.name), "code": one.code, "moved": one.moved} for one in report.identities
+        ],
+        "notes": [_text(note) for note in report.notes],
         "seconds": round(report.seconds, 4),
-        "exit_code": int(report.exit_code),
+        "exit_code": int(report.exit_code if exit_code is None else exit_code),
     }
 
 
@@ -72,7 +88,7 @@ def summary_text(report: ProtectReport) -> str:
             f"  on disk    {_on_disk(written)}",
             f"  identity   {_identities(report)}",
         ]
-    lines += [f"  note       {note}" for note in report.notes]
+    lines += [f"  note       {shown(note)}" for note in report.notes]
     for status in (Status.SKIPPED, Status.FAILED):
         lines += [outcome_line(outcome) for outcome in report.outcomes if outcome.status is status]
     return "\n".join(lines)
@@ -92,7 +108,10 @@ def _counts(report: ProtectReport) -> str:
         head = f"{count(Status.PLANNED)} would be protected"
     else:
         head = f"{count(Status.WRITTEN)} protected"
-    return f"{head}, {count(Status.SKIPPED)} skipped, {count(Status.FAILED)} failed in {report.seconds:.1f} s"
+    if unchanged := count(Status.UNCHANGED):
+        head += f", {unchanged} unchanged"
+    text = f"{head}, {count(Status.SKIPPED)} skipped, {count(Status.FAILED)} failed in {report.seconds:.1f} s"
+    return f"{text}; {report.left} left for the next run" if report.left else text
 
 
 def _identities(report: ProtectReport) -> str:
@@ -100,6 +119,21 @@ def _identities(report: ProtectReport) -> str:
         (only,) = report.identities
         return f"{shown(only.name)}, code {only.code}"
     return f"{len(report.identities)} of them, {len({one.code for one in report.identities})} codes"
+
+
+def path_fields(name: str, path: Path | None) -> dict[str, str | None]:
+    """Return a path as the fields of an object for JSON: `name`, and `name_bytes` where it is no UTF-8."""
+    if path is None:
+        return {name: None}
+    text = _text(str(path))
+    if text == str(path):
+        return {name: text}
+    return {name: text, f"{name}_bytes": base64.b64encode(os.fsencode(path)).decode("ascii")}
+
+
+def _text(words: str) -> str:
+    """Replace what of a name is no Unicode, which strict readers of JSON refuse."""
+    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", words)
 
 
 def _written(report: ProtectReport) -> list[PhotoOutcome]:

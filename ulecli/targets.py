@@ -5,13 +5,23 @@ from __future__ import annotations
 import itertools
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ulecli.codec.formats import PICTURE_SUFFIXES, SUFFIXES
 from ulecli.errors import TargetError, shown
-from ulecli.photos import OUTPUT_MARK, PICTURE_SUFFIXES, SUFFIXES
-from ulecli.records import Photo
+from ulecli.photos import OUTPUT_MARK
+from ulecli.records import Photo, ProtectConfig
+from ulecli.stamps import file_sha256
+
+if TYPE_CHECKING:
+    from ulecli.ledger import Ledger
+
+
+Ledgers = Callable[[Path], "Ledger | None"]
+"""Returns the ledger of a root of the output; None where there is none yet."""
 
 
 @dataclass(frozen=True)
@@ -21,72 +31,135 @@ class Target:
     Attributes:
         photo: What will be protected.
         path: Where it goes.
+        root: The folder of the output that it belongs to, where the ledger lies.
         remark: Why the name is not the source's; empty if it is.
+        backup: Where the photo itself goes before it is replaced; None where it is not, or shall be lost.
     """
 
     photo: Photo
     path: Path
+    root: Path
     remark: str = ""
+    backup: Path | None = None
 
 
-def plan(photos: Sequence[Photo], sources: Sequence[Path], output: Path | None) -> list[Target]:
-    """Choose a target for every photo.
-
-    The tree below a folder is mirrored: into `output`, into `output/NAME` where there are several sources, or
-    into the sibling `NAME-protected`. A single file goes into `output` or becomes `STEM-protected` beside
-    itself. A name ending that does not fit the content is corrected. Of two photos that would end up in one
-    place, also on a disk that ignores case, the second gets a number; names that need no correction go first.
-
-    Args:
-        photos: Sorted by path.
-        sources: As named by the user.
-        output: Root of the output, or None for siblings.
-
-    Returns:
-        A target for each photo, in the given order.
+def check(found: Sequence[Photo], config: ProtectConfig) -> None:
+    """Check before anything is written that the output can be, and does not mix with the sources.
 
     Raises:
-        TargetError: The output would lie in a source or on it, or a source in the output.
+        TargetError: The output or backup would lie in a source or on it, or a source in one of them; or a
+            folder is read-only, or a file is where a folder must be.
     """
-    several = len(sources) > 1
-    _check_roots({photo.source for photo in photos}, output)
-    wanted = {photo: _mirror(photo, output, several) for photo in photos}
-    targets: dict[Photo, Target] = {}
-    taken = {_place(photo.path) for photo in photos}
-    # Default names lie beside sources and may evade one; under -o a source in the way is a mistake.
-    for path in wanted.values() if output else ():
-        if _place(path) in taken:
-            raise TargetError(f"the output would replace the source {shown(path)}; choose another with -o")
-    for photo in sorted(photos, key=lambda photo: not _fits(photo)):
-        path, remark = wanted[photo], ""
-        if not _fits(photo):
-            path = _corrected(path, photo.format)
-            remark = f"holds {photo.format}, so its name ends in {path.suffix}"
-        if _place(path) in taken:
-            path = next(other for other in _numbered(path) if _place(other) not in taken)
-            remark = f"{remark}; the name was taken" if remark else "the name was taken"
-        taken.add(_place(path))
-        targets[photo] = Target(photo, path, remark)
-    return [targets[photo] for photo in photos]
-
-
-def check_writable(targets: Sequence[Target], output: Path | None) -> None:
-    """Check before the work begins that the places of the output can be written to.
-
-    Raises:
-        TargetError: A folder is read-only, or a file is where a folder must be.
-    """
-    roots = {output} if output else {_sibling_folder(target.photo.source) for target in targets}
+    _check_roots({photo.source for photo in found}, config)
+    roots = {_root(photo, config) for photo in found} | ({config.backup} if config.backup else set())
     for root in sorted(roots):
         folder = next(folder for folder in (root, *root.absolute().parents) if os.path.lexists(folder))
         if not folder.is_dir():
             raise TargetError(f"{shown(folder)} is not a folder; choose another output with -o")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise TargetError(f"can't write in {shown(folder)}; choose another output with -o")
+    # Default names lie beside sources and may evade one; under -o a source in the way is a mistake.
+    if config.output:
+        taken = {_place(photo.path) for photo in found}
+        for path in (_mirror(photo, config.output, len(config.sources) > 1) for photo in found):
+            if _place(path) in taken:
+                raise TargetError(
+                    f"the output would replace the source {shown(path)}; choose another with -o"
+                )
 
 
-def _sibling_folder(source: Path) -> Path:
-    return _sibling(source) if source.is_dir() else source.parent
+def plan(found: Sequence[Photo], config: ProtectConfig, ledgers: Ledgers = lambda root: None) -> list[Target]:
+    """Choose a target for every photo.
+
+    The tree below a folder is mirrored: into the output, into `OUTPUT/NAME` where there are several sources,
+    or into the sibling `NAME-protected`. A single file goes into the output or becomes `STEM-protected`
+    beside itself. A name ending that does not fit the content is corrected. Of two photos that would end in
+    one place, also on a disk that ignores case, the second gets a number; so does one whose place an earlier
+    run gave to another photo. A photo that an earlier run gave a place keeps it.
+
+    Args:
+        found: Photos, sorted by path.
+        config: The sources as named by the user, the output, and whether photos are replaced in place.
+        ledgers: What earlier runs did.
+
+    Returns:
+        A target for each photo, in the given order.
+    """
+    if config.in_place:
+        return [_in_place(photo, config) for photo in found]
+    several = len(config.sources) > 1
+    wanted = {photo: _mirror(photo, config.output, several) for photo in found}
+    taken = {_place(photo.path) for photo in found}
+    targets: dict[Photo, Target] = {}
+    ideal = {photo: _named_right(photo, wanted[photo]) for photo in found}
+    earlier = {photo: _earlier(photo, ideal[photo][0], ledgers(_root(photo, config))) for photo in found}
+    for photo in sorted(found, key=lambda photo: (earlier[photo] is None, not _fits(photo))):
+        (path, remark), root = ideal[photo], _root(photo, config)
+        if place := earlier[photo]:
+            choice: Iterable[Path] = itertools.chain([place, path], _numbered(path))
+        else:
+            choice = itertools.chain([path], _numbered(path))
+        ledger = ledgers(root)
+        free = next(one for one in choice if _place(one) not in taken and _may_have(photo, one, ledger))
+        if free != path:
+            remark = f"{remark}; the name was taken" if remark else "the name was taken"
+        taken.add(_place(free))
+        targets[photo] = Target(photo, free, root, remark)
+    return [targets[photo] for photo in found]
+
+
+def _in_place(photo: Photo, config: ProtectConfig) -> Target:
+    several = len(config.sources) > 1
+    backup = _mirror(photo, config.backup, several) if config.backup else None
+    remark = "" if _fits(photo) else f"holds {photo.format}; its name was left as it is"
+    return Target(photo, photo.path, _root(photo, config), remark, backup)
+
+
+def _named_right(photo: Photo, path: Path) -> tuple[Path, str]:
+    if _fits(photo):
+        return path, ""
+    path = _corrected(path, photo.format)
+    return path, f"holds {photo.format}, so its name ends in {path.suffix}"
+
+
+def _root(photo: Photo, config: ProtectConfig) -> Path:
+    if config.output:
+        return config.output
+    if photo.within:  # from a list: one ledger for all of it, not one in each folder
+        return Path()
+    folder = photo.path != photo.source
+    if config.in_place:
+        return photo.source if folder else photo.source.parent
+    return _sibling(photo.source) if folder else photo.source.parent
+
+
+def _earlier(photo: Photo, ideal: Path, ledger: Ledger | None) -> Path | None:
+    """Return the place that an earlier run gave to a photo, if it is of the kind that it would get now."""
+    for entry in ledger.by_source(photo.path) if ledger else ():
+        place = ideal.with_name(entry.target.name)
+        number = place.stem.removeprefix(ideal.stem).removeprefix("-")
+        fits = place.suffix == ideal.suffix and place.stem.startswith(ideal.stem)
+        if fits and (number.isdecimal() or not number) and _place(place) == _place(entry.target):
+            return place
+    return None
+
+
+def _may_have(photo: Photo, path: Path, ledger: Ledger | None) -> bool:
+    """Tell whether a place is free of what an earlier run made of another photo."""
+    entry = ledger.by_target(path) if ledger else None
+    if entry is None or entry.source == Path(os.path.abspath(photo.path)):  # noqa: PTH100 - links stay links
+        return True
+    try:  # the library may have moved: then it is the same photo
+        same = photo.path.stat().st_size == entry.source_stamp.size
+        return same and file_sha256(photo.path) == entry.source_stamp.sha256
+    except OSError:
+        return False
+
+
+def free_name(path: Path) -> Path:
+    """Return the path itself if nothing lies there, else with a number before its ending."""
+    names = itertools.chain([path], _numbered(path))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def _named(source: Path) -> Path:
@@ -106,6 +179,8 @@ def _sibling(source: Path) -> Path:
 
 def _mirror(photo: Photo, output: Path | None, several: bool) -> Path:
     source = photo.source
+    if photo.within and output:
+        return output / photo.within
     if photo.path == source:
         return _sibling(source) if output is None else output / source.name
     within = photo.path.relative_to(source)
@@ -114,21 +189,28 @@ def _mirror(photo: Photo, output: Path | None, several: bool) -> Path:
     return output / _named(source).name / within if several else output / within
 
 
-def _check_roots(sources: Iterable[Path], output: Path | None) -> None:
+def _check_roots(sources: Iterable[Path], config: ProtectConfig) -> None:
     folders = sorted(source for source in sources if source.is_dir())
+    if config.in_place and config.backup is None:
+        return
+    what, option = ("backup", "--backup") if config.in_place else ("output", "-o")
     for folder in folders:
-        root = (_sibling(folder) if output is None else output).resolve()
+        root = (config.backup or config.output or _sibling(folder)).resolve()
         for source in folders:
             inside = source.resolve()
             if root == inside:
-                raise TargetError(f"the output {shown(root)} is the source itself; choose another with -o")
+                raise TargetError(
+                    f"the {what} {shown(root)} is the source itself; choose another with {option}"
+                )
             if inside in root.parents:
                 raise TargetError(
-                    f"the output {shown(root)} lies inside the source {shown(source)}; choose another with -o"
+                    f"the {what} {shown(root)} lies inside the source {shown(source)}; "
+                    f"choose another with {option}"
                 )
             if root in inside.parents:
                 raise TargetError(
-                    f"the source {shown(source)} lies inside the output {shown(root)}; choose another with -o"
+                    f"the source {shown(source)} lies inside the {what} {shown(root)}; "
+                    f"choose another with {option}"
                 )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -14,7 +15,9 @@ from ulecli.errors import DeviceUnavailable
 
 
 def names(root: Path) -> set[str]:
-    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    """All files but ledgers."""
+    files = [path for path in root.rglob("*") if path.is_file() and path.name != ".ulecli.sqlite"]
+    return {str(path.relative_to(root)) for path in files}
 
 
 def test_a_folder(ulecli, photo_folder):
@@ -33,7 +36,7 @@ def test_a_folder(ulecli, photo_folder):
 def test_a_second_run_leaves_the_output_alone(ulecli, photo_folder):
     ulecli("protect", photo_folder)
     again = ulecli("protect", photo_folder, photo_folder.with_name("photos-protected"))
-    assert again.code == 0 and "4 protected, 1 skipped" in again.err
+    assert again.code == 0 and "0 protected, 4 unchanged, 1 skipped" in again.err
 
 
 def test_some_failed(ulecli, photo_folder, tmp_path):
@@ -48,7 +51,7 @@ def test_some_failed(ulecli, photo_folder, tmp_path):
     ("arguments", "code", "words"),
     [
         (["nowhere"], 4, "nowhere does not exist"),
-        (["empty"], 5, "no JPEG, PNG or WebP photo"),
+        (["empty"], 5, "there is no JPEG"),
         (["p", "--eps", "0"], 2, "1 to 32"),
         (["p", "--eps", "33"], 2, "1 to 32"),
         (["p", "--eps", "eight"], 2, "--eps"),
@@ -132,7 +135,10 @@ def test_json_is_lines_on_stdout_and_nothing_else(ulecli, photo_folder, tmp_path
     assert result.code == summary["exit_code"] == 3
     assert {record["type"] for record in photos} == {"photo"} and summary["type"] == "summary"
     assert len(photos) == 6 and summary["written"] == 5 and summary["failed"] == 1
-    assert str(odd) in {record["source"] for record in photos}
+    (told,) = [record for record in photos if "source_bytes" in record]
+    assert base64.b64decode(told["source_bytes"]) == os.fsencode(odd)
+    assert told["source"] == str(odd).replace("\udcff", "\ufffd")
+    assert os.fsdecode(base64.b64decode(told["target_bytes"])) == str(tmp_path / "out" / odd.name)
     assert summary["psnr_db_min"] <= summary["psnr_db_mean"] and summary["max_change"] == 8
 
 

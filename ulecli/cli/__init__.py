@@ -16,13 +16,16 @@ import typer
 from ulecli import __version__
 from ulecli.cli import surrogate
 from ulecli.cli.evaluate import evaluate
+from ulecli.cli.manual import man
 from ulecli.cli.protect import protect
+from ulecli.cli.report import report
+from ulecli.cli.verify import verify
 from ulecli.errors import UleError
 
 app = typer.Typer(
     name="ulecli",
     help="Make photos useless as training data for image classifiers, and measure that it works.",
-    epilog="Exit codes: 0 done, 1 fatal, 2 usage, 3 some photos failed, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 fatal, 2 usage, 3 some photos failed, 130 interrupted; see ulecli man.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # an unknown error is ours: show the plain traceback
     rich_markup_mode=None,  # plain help needs no rich and answers in half the time
@@ -47,7 +50,10 @@ def _root(
 
 # One line for each command, or `app.add_typer(module.app, name=...)` for a group of them.
 app.command()(protect)
+app.command()(verify)
+app.command()(report)
 app.command()(evaluate)
+app.command(hidden=True)(man)
 app.add_typer(surrogate.app, name="surrogate")
 
 

@@ -1,17 +1,16 @@
-"""`ulecli protect`."""
+"""`ulecli protect`: its options."""
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ulecli.cli.console import progress, put, say
-from ulecli.errors import ExitCode
-from ulecli.records import Device, PhotoOutcome, ProtectConfig, ProtectReport, Status
+from ulecli.cli.running import listed_in, run, usable_cores
+from ulecli.errors import UsageError
+from ulecli.records import Device, Metadata, ProtectConfig, Reading, Selection
 from ulecli.units import MAX_EPSILON
 
 
@@ -22,7 +21,9 @@ class IdentityFrom(StrEnum):
 
 
 def protect(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Photos and folders of photos.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH", help="Photos and folders of photos.")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -49,6 +50,61 @@ def protect(
         Path | None,
         typer.Option(metavar="FILE", help="Your key; made if missing. Default: in the configuration folder."),
     ] = None,
+    metadata: Annotated[
+        Metadata,
+        typer.Option(
+            help="private: the colour profile, date and camera stay; places, persons, serial numbers and "
+            "previews go."
+        ),
+    ] = Metadata.PRIVATE,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Take only files of such a name or path; may be repeated."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Leave out files and folders of such a name or path; repeatable."),
+    ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive/--no-recursive", help="Take the folders in a folder too.")
+    ] = True,
+    files_from: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|-", help="Also take the files that are listed there, one in a line."),
+    ] = None,
+    null: Annotated[
+        bool, typer.Option("-0", "--null", help="What is listed ends in NUL, as with find -print0.")
+    ] = False,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Replace the photos themselves; needs one of the next two.")
+    ] = False,
+    backup: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --in-place: where the photos are kept.")
+    ] = None,
+    no_backup: Annotated[
+        bool, typer.Option("--no-backup", help="With --in-place: lose the photos as they were.")
+    ] = False,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Remembers what is done. Default: .ulecli.sqlite in the output."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files in the way that no run has written.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Make again what is done and unchanged.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on with what appears in the folders, until interrupted.")
+    ] = False,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Refuse larger pictures by their header. Default: 300000000."),
+    ] = None,
+    first_frame: Annotated[
+        bool, typer.Option("--first-frame", help="Take the first picture of animations and pages.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Give up on a photo after that; 0 for never.")
+    ] = 300.0,
     surrogate: Annotated[
         str, typer.Option(metavar="NAME", help="The surrogate that shapes the perturbation.")
     ] = "photo",
@@ -69,10 +125,11 @@ def protect(
         bool, typer.Option("--verify", help="Read every written photo back and measure it, not one in 16.")
     ] = False,
 ) -> None:
-    r"""Protect photos from being learnt from.
+    """Protect photos from being learnt from.
 
-    Writes protected copies of JPEG, PNG and WebP photos; the photos themselves are never changed. Folders are
-    taken with all that is below them. A photo that fails does not stop the others (exit code 3).
+    Writes protected copies; the photos themselves are never changed but with --in-place. Folders are taken
+    with all that is below them. A photo that fails does not stop the others (exit code 3). What is done and
+    unchanged is not done again, so a run that was cut short is just started again.
 
     \b
     Examples:
@@ -80,10 +137,21 @@ def protect(
       ulecli protect photos -o protected --identity ada
       ulecli protect a.jpg b.png -o protected --eps 6
       ulecli protect people --identity-from folder --json > run.jsonl
-    """
-    cores = _usable_cores()
+      ulecli protect photos --in-place --backup originals
+      find photos -newer stamp -print0 | ulecli protect -0 --files-from - -o protected
+    """  # noqa: D301 - the help needs the character itself
+    if not paths and files_from is None:
+        raise UsageError("name a PATH to protect, a photo or a folder (ulecli protect --help tells more)")
+    if in_place and (backup is None) is not no_backup:
+        raise UsageError(
+            "--in-place replaces your photos for good: name a folder for them with --backup DIR, or say "
+            "--no-backup (one of the two)"
+        )
+    if no_backup and not in_place:
+        raise UsageError("--no-backup is for --in-place; without it the photos are never changed")
+    cores = usable_cores()
     config = ProtectConfig(
-        sources=tuple(paths),
+        sources=tuple(paths or ()),
         output=output,
         epsilon=eps,
         identity=identity,
@@ -94,44 +162,15 @@ def protect(
         jobs=cores if jobs is None else jobs,
         dry_run=dry_run,
         verify=verify,
+        listed=listed_in(files_from, null=null) if files_from else (),
+        selection=Selection(tuple(include or ()), tuple(exclude or ()), recursive),
+        reading=Reading(max_pixels, first_frame, metadata),
+        in_place=in_place,
+        backup=backup,
+        ledger=ledger,
+        overwrite=overwrite,
+        force=force,
+        timeout=timeout,
     )
-    try:
-        report = _run(config, threads=max(1, cores // config.jobs), quiet=quiet, json_lines=json_lines)
-    except KeyboardInterrupt:
-        say("ulecli: interrupted; the photos that were done are whole, no part of another is left")
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
-    raise typer.Exit(report.exit_code)
-
-
-def _run(config: ProtectConfig, *, threads: int, quiet: bool, json_lines: bool) -> ProtectReport:
-    from ulecli import report as reporting
-    from ulecli.perturb import open_perturber
-    from ulecli.photos import check_exist
-    from ulecli.protection import protect as protect_photos
-
-    check_exist(config.sources)  # a mistyped path is told at once, not after the surrogate has been loaded
-    perturber = open_perturber(config.surrogate, device=config.device, threads=threads)
-    with progress(quiet=quiet) as advance:
-
-        def on_outcome(outcome: PhotoOutcome, total: int) -> None:
-            advance(outcome, total)
-            if json_lines:
-                put(reporting.photo_record(outcome))
-
-        report = protect_photos(config, perturber, on_outcome=on_outcome)
-    if json_lines:
-        put(reporting.summary_record(report))
-    if quiet:
-        for outcome in report.outcomes:
-            if outcome.status is Status.FAILED:
-                say(f"ulecli: {reporting.outcome_line(outcome).strip()}")
-    else:
-        say(reporting.summary_text(report))
-    return report
-
-
-def _usable_cores() -> int:
-    """Count the cores that this process may use, which in a container are fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    threads = max(1, cores // config.jobs)
+    raise typer.Exit(run(config, threads=threads, quiet=quiet, json_lines=json_lines, watching=watch))

@@ -117,13 +117,13 @@ def train(
         typer.Option(metavar="FILE.npy", help="Also protect the training images: write their delta, int8."),
     ] = None,
 ) -> None:
-    r"""Train a surrogate by amortised min-min; an interrupted training is taken up where it was.
+    """Train a surrogate by amortised min-min; an interrupted training is taken up where it was.
 
     \b
     Examples:
       ulecli surrogate train photo --data-root ~/data
       ulecli surrogate train mine --recipe cifar-linear --data ~/pictures -o ~/surrogates
-    """
+    """  # noqa: D301 - the help needs the character itself
     need_torch()
     import torch
 

@@ -33,6 +33,7 @@ class SurrogatePerturber:
         families: Number of nets, each with its family of codes.
         device: What does the work, in words.
         label: Name of the surrogate and the first digits of its weights' sha256.
+        sha256: Of its weights, in hex.
         settings: How PGD runs.
     """
 
@@ -42,7 +43,8 @@ class SurrogatePerturber:
             self.grid = int(card.protocol["grid"])
             self.families = int(card.protocol["families"])
             self._classes = int(card.net["classes"])
-            self.label = f"{card.name} {card.files[f'{card.name}.safetensors'].sha256[:8]}"
+            self.sha256 = card.files[f"{card.name}.safetensors"].sha256
+            self.label = f"{card.name} {self.sha256[:8]}"
             self.settings = PgdSettings.from_card(card.protocol["pgd"])
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import pytest
+from PIL import Image
+
+
+def test_the_page_of_a_run(ulecli, photo_folder):
+    ulecli("protect", photo_folder)
+    out = photo_folder.with_name("photos-protected")
+    result = ulecli("report", out)
+    assert result.code == 0 and result.out == ""
+    written = photo_folder.with_name("photos-protected-report.html")
+    assert result.err == f"wrote {written}: 4 protected, 0 failed\n"
+    assert written.read_text(encoding="utf-8").count("data:image/jpeg") == 8
+    ledger = ulecli("report", out / ".ulecli.sqlite", "-o", out.with_name("l.html"))
+    assert ledger.code == 0 and "4 protected, 0 failed" in ledger.err
+    again = ulecli("report", out, "-o", out.with_name("r.html"), "--photos", 2)
+    assert (
+        again.code == 0 and out.with_name("r.html").read_text(encoding="utf-8").count("data:image/jpeg") == 4
+    )
+
+
+def test_of_saved_lines_and_of_the_files(ulecli, photo_folder, tmp_path):
+    lines = ulecli("protect", photo_folder, "--json", "-o", tmp_path / "out").out
+    (tmp_path / "run.jsonl").write_text(lines)
+    assert json.loads(lines.splitlines()[-1])["written"] == 4
+    for how in (("--run", tmp_path / "run.jsonl"), ("--original", photo_folder)):
+        result = ulecli("report", tmp_path / "out", *how, "-o", tmp_path / "r.html")
+        assert result.code == 0 and "4 protected, 0 failed" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["gone"], 4, "does not exist"),
+        (["."], 2, "no ledger"),
+        ([".", "--run", "gone"], 4, "gone does not exist"),
+        ([".", "--run", "x", "--original", "."], 2, "leave one out"),
+        ([".", "--run", "x"], 5, "no photo"),
+        ([".", "--run", "lines", "-o", "x/r.html"], 6, "can't write"),
+    ],
+)
+def test_bad_input_ends_in_a_line_and_a_code(ulecli, tmp_path, monkeypatch, arguments, code, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").write_text("")
+    (tmp_path / "lines").write_text('{"type": "photo", "source": "a", "status": "failed", "reason": "r"}')
+    result = ulecli("report", *arguments)
+    assert result.code == code and words in result.err and "Traceback" not in result.err
+
+
+@pytest.mark.slow
+def test_a_browser_shows_it(ulecli, photo_folder, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not browser:
+        pytest.skip("there is no Chromium")
+    ulecli("protect", photo_folder)
+    ulecli("report", photo_folder.with_name("photos-protected"), "-o", tmp_path / "r.html")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=390,1800"]
+    command = [browser, *options, f"--screenshot={tmp_path / 's.png'}", (tmp_path / "r.html").as_uri()]
+    subprocess.run(command, check=True, capture_output=True, timeout=100)
+    with Image.open(tmp_path / "s.png") as shot:
+        colours = shot.convert("RGB").getcolors(1 << 24)
+    assert shot.size == (390, 1800) and len(colours) > 1000

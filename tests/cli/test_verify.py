@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ulecli.identity import code_of
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / "samples"
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "ULECLI_MODELS"}
+    words = [sys.executable, "-m", "ulecli", *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def protected(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "key").write_text("75" * 32 + "\n")
+    (folder / "key").chmod(0o600)
+    done = command("protect", SAMPLES, "-o", folder / "out", "--key-file", folder / "key", "--jobs", 2)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_samples(protected, tmp_path):
+    """The whole promise on what ships: bound, metadata, and a cue that reads wherever the photo goes."""
+    done = command(
+        "verify", SAMPLES, protected / "out", "--json", "--jobs", 2, "--figure", tmp_path / "f.png"
+    )
+    *pairs, summary = [json.loads(line) for line in done.stdout.splitlines()]
+    assert summary["pairs"] == len(pairs) >= 6 and summary["exit_code"] == done.returncode
+    assert summary["max_change_lossless"] <= 8 and summary["exit_code"] == summary["leaking"] == 0
+    for pair in pairs:
+        assert pair["psnr_db"] > 28 and 0.7 < pair["ssim"] < 1
+        assert pair["ok"] and pair["marked"] and pair["cue"]["known"]  # the ledger tells the code
+        assert pair["cue"]["readings"].keys() >= {"file", "q85", "224"}
+    with Image.open(tmp_path / "f.png") as figure:
+        assert figure.width == 3 * 480 + 16
+
+
+def test_with_the_key_the_code_is_known_and_reads(protected):
+    done = command(
+        "verify", SAMPLES, protected / "out", "--key-file", protected / "key", "--json", "--jobs", 2
+    )
+    *pairs, summary = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len({pair["cue"]["code"] for pair in pairs}) == 1 and all(pair["cue"]["known"] for pair in pairs)
+    assert summary["weak"] <= 1
+    for reads, asked in summary["cue_reads"].values():
+        assert reads >= asked - 1
+
+
+def test_the_ledger_tells_why_a_copy_is_missing(tmp_path):
+    frames = [Image.new("RGB", (64, 48), (level, 0, 0)) for level in (0, 200)]
+    (tmp_path / "in").mkdir()
+    frames[0].save(tmp_path / "in" / "moving.png", save_all=True, append_images=frames[1:])
+    Image.linear_gradient("L").save(tmp_path / "in" / "still.png")
+    command("protect", tmp_path / "in", "-o", tmp_path / "out", "--key-file", tmp_path / "key")
+    done = command("verify", tmp_path / "in", tmp_path / "out", "--no-cue")
+    assert done.returncode == 3 and "moving.png: has no protected copy: is an animation" in done.stderr
+
+
+def test_another_key_fails_the_run(protected, tmp_path):
+    mine = code_of("me", bytes.fromhex((protected / "key").read_text()), 70, 7)
+    keys = (bytes([number] * 32) for number in range(256))  # one of the same net, which can't read both
+    other = next(
+        key for key in keys if (code := code_of("me", key, 70, 7)) != mine and code // 10 == mine // 10
+    )
+    (tmp_path / "key").write_text(other.hex() + "\n")
+    (tmp_path / "key").chmod(0o600)
+    names = SAMPLES / "forest.jpg", protected / "out" / "forest.jpg"
+    done = command("verify", *names, "--key-file", tmp_path / "key", "--metadata", "keep")
+    assert done.returncode == 3 and "forest.jpg: its code does not read" in done.stderr
+
+
+def test_a_table_and_the_names_of_what_fails(protected, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    done = command("verify", SAMPLES, out, "--no-cue")
+    assert done.returncode == 3 and done.stdout.startswith(" max   PSNR   SSIM")
+    assert (
+        done.stdout.count("failed: has no protected copy") == done.stderr.count("has no protected copy") >= 6
+    )
+    quiet = command("verify", SAMPLES, out, "--no-cue", "-q")
+    assert quiet.returncode == 3 and "PSNR" not in quiet.stdout and quiet.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["gone", "gone"], 4, "does not exist"),
+        ([SAMPLES, SAMPLES / "forest.jpg"], 2, "not one of each"),
+        ([SAMPLES, SAMPLES, "--eps", "0"], 2, "--eps"),
+        ([SAMPLES, SAMPLES, "--key-file", "gone"], 10, "no key"),
+        ([SAMPLES, SAMPLES, "--key-file", "gone", "--no-cue"], 2, "--no-cue"),
+        ([SAMPLES, SAMPLES, "--surrogate", "gone"], 8, "no surrogate"),
+    ],
+)
+def test_bad_input_ends_in_a_line_and_a_code(arguments, code, words):
+    done = command("verify", *arguments)
+    assert done.returncode == code and words in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,89 @@
+"""`ulecli report`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ulecli.cli.console import say
+from ulecli.errors import NoSuchPath, TargetError, UsageError, shown
+from ulecli.units import MAX_EPSILON
+
+if TYPE_CHECKING:
+    from ulecli.gallery.runs import Run
+
+DEFAULT_EPSILON = 8
+
+
+def report(
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The folder that protect has written, or its ledger.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.html", help="The page. Default: OUT-report.html."),
+    ] = None,
+    original: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The originals, if OUT has no ledger that knows them."),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", metavar="FILE.jsonl", help="What protect --json told, instead of the ledger."),
+    ] = None,
+    eps: Annotated[
+        int | None,
+        typer.Option(
+            "--eps", metavar="N", min=1, max=MAX_EPSILON, help="The bound, if the run does not tell it."
+        ),
+    ] = None,
+    photos: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Show at most so many photos, evenly spread.")
+    ] = 120,
+) -> None:
+    """Write one HTML page of what protect did: thumbnails, perturbations, failures with reasons.
+
+    The page is a single file without scripts; it works offline and asks nobody for anything. It shows
+    perturbations, so keep it to yourself.
+
+    \b
+    Examples:
+      ulecli report ~/Pictures/2024-protected
+      ulecli report protected --original photos -o report.html
+      ulecli report protected --run run.jsonl
+    """  # noqa: D301 - the help needs the character itself
+    from datetime import datetime
+
+    from ulecli.atomic import replacing
+    from ulecli.gallery.cards import cards, chosen
+    from ulecli.gallery.page import page
+    from ulecli.records import Status
+
+    found = _run(out, original, run)
+    epsilon = eps or found.epsilon or DEFAULT_EPSILON
+    jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    shown_cards = list(cards(chosen(found.outcomes, photos), epsilon, jobs=jobs))
+    target = output or out.absolute().with_name(out.absolute().name + "-report.html")
+    try:
+        with replacing(target) as part:
+            part.write_text(page(found, shown_cards, datetime.now().astimezone()), encoding="utf-8")
+    except OSError as error:
+        raise TargetError(f"can't write {shown(target)}: {error.strerror}; choose another with -o") from error
+    failed = len(found.of(Status.FAILED))
+    say(f"wrote {shown(target)}: {len(found.of(Status.WRITTEN))} protected, {failed} failed")
+
+
+def _run(out: Path, original: Path | None, run: Path | None) -> Run:
+    from ulecli.gallery.runs import check_not_empty, from_json, from_ledger, from_pairs
+
+    if original and run:
+        raise UsageError("--original and --run are two ways to tell what was done; leave one out")
+    for path in (out, run):
+        if path and not path.exists():
+            raise NoSuchPath(f"{shown(path)} does not exist")
+    found = from_json(run) if run else from_pairs(original, out) if original else from_ledger(out)
+    check_not_empty(found)
+    return found

@@ -1,0 +1,181 @@
+"""Photo files to upright pictures and back, in the same format and with the same settings.
+
+A picture is RGB or RGBA; or, of nearly every JPEG, the YCbCr that the file holds: two conversions of every
+pixel less than by way of RGB, and luma can be changed without a touch to the colour.
+
+A file is handed only to the decoder of the format that its first bytes announce: it can't reach another
+format's parser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+
+from ulecli import exif
+from ulecli.codec import metadata
+from ulecli.codec.headers import bits_of, profile_of
+from ulecli.codec.opening import MAX_PIXELS, check_frames, check_size, opened, refusing
+from ulecli.codec.pixels import stored_bits, to_8_bits
+from ulecli.codec.storing import settings_of
+from ulecli.errors import PhotoSkipped
+
+__all__ = ["MAX_PIXELS", "Picture", "decode", "encode", "read_rgb"]
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_QUARTER_TURNS = {5, 6, 7, 8}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded photo.
+
+    Attributes:
+        image: RGB, RGBA, or YCbCr where a JPEG holds that; upright.
+        format: A key of `ulecli.codec.formats.SUFFIXES`.
+        settings: What the encoder needs to store it as the source was: compression, "icc_profile". Whoever
+            wants metadata beside it adds "exif" (a block with its prefix) and "xmp" (a packet), whatever the
+            format.
+        remarks: What could not be kept or was decided, for the user.
+        exif: The EXIF block of the source as it was, so the orientation in it is no longer right; or b"".
+        xmp: The XMP packet of the source; or b"".
+        info: What else Pillow tells of the source: comment, texts, Photoshop's resources.
+    """
+
+    image: Image.Image
+    format: str
+    settings: dict[str, Any]
+    remarks: tuple[str, ...]
+    exif: bytes = b""
+    xmp: bytes = b""
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def alpha(self) -> Image.Image | None:
+        """The opacity (L) of RGBA; None for an opaque picture."""
+        return self.image.getchannel("A") if self.image.mode == "RGBA" else None
+
+
+def decode(
+    path: Path, format: str, *, rgb: bool = False, first_frame: bool = False, max_pixels: int = MAX_PIXELS
+) -> Picture:
+    """Read a photo as an upright picture of 8 bits per channel.
+
+    Args:
+        path: The file.
+        format: What its first bytes announce: a key of `ulecli.codec.formats.SUFFIXES`.
+        rgb: Make it RGB or RGBA whatever the file holds.
+        first_frame: Take the first picture of an animation or of several pages.
+        max_pixels: Refuse a picture whose header claims more.
+
+    Raises:
+        PhotoError: It is damaged, cut short or too large.
+        PhotoSkipped: It is an animation, has several pages, is of a kind that 8-bit RGB can't show, or needs
+            a package that is not installed.
+        MemoryError: There is not enough memory for it.
+        OSError: The file can't be opened or read.
+    """
+    with path.open("rb") as file:
+        picture = _read(file, format, rgb=rgb, first_frame=first_frame, max_pixels=max_pixels)
+    return _upright(picture) if picture.exif else picture
+
+
+def encode(picture: Picture, image: Image.Image, part: Path) -> None:
+    """Write `image`, of the size and mode of the picture, to the new file `part`, stored as the picture was.
+
+    Raises:
+        PhotoError: The encoder refuses it.
+        MemoryError: There is not enough memory for it.
+        OSError: The file can't be written.
+    """
+    name = picture.format
+    if name == "HEIC":
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+        name = "HEIF"
+    with part.open("x+b") as file, refusing("can't be encoded"):
+        image.save(file, name, **metadata.for_encoder(picture.format, picture.settings))
+        if picture.settings.get("exif") and name == "TIFF":
+            metadata.add_directories(file, picture.settings["exif"])
+
+
+def read_rgb(path: Path, format: str) -> Image.Image:
+    """Read back what `encode` has written, as RGB or RGBA.
+
+    Raises:
+        PhotoError: It can't be decoded.
+    """
+    with path.open("rb") as file, refusing("can't be read back"), opened(file, format) as stored:
+        stored.load()
+        return stored._new(stored.im)  # the pixels, not copied, without their decoder
+
+
+def _read(file: BinaryIO, format: str, *, rgb: bool, first_frame: bool, max_pixels: int) -> Picture:
+    """Read a photo as it lies, and let go of its decoder."""
+    remarks: list[str] = []
+    with opened(file, format) as stored:
+        check_size(stored, file, format, max_pixels)
+        check_frames(stored, first_frame=first_frame, remarks=remarks)
+        with refusing("is damaged"):
+            settings = settings_of(stored, file, format)
+            bits = max(stored_bits(stored), bits_of(stored, file, format))
+            if not rgb and isinstance(stored, JpegImageFile) and _holds_ycbcr(stored):
+                stored.draft("YCbCr", None)
+            stored.load()
+            block, xmp = metadata.of(stored)  # after loading: a PNG may tell it behind the pixels
+            info = {str(name): value for name, value in stored.info.items()}
+            image, profile = to_8_bits(stored, bits, profile_of(stored, file, format), remarks)
+    if image.mode == "YCbCr" and (rgb or format != "JPEG"):
+        image = image.convert("RGB")
+    if format == "BMP":
+        image = _without_empty_alpha(image)
+    if profile:
+        settings["icc_profile"] = profile
+    # The pixels alone, not copied: some encoders write what they find in a file's `info` or tags.
+    image = image._new(image.im)
+    image.info = {}
+    return Picture(image, format, settings, tuple(remarks), block, xmp, info)
+
+
+def _upright(picture: Picture) -> Picture:
+    """Turn a picture as its EXIF says."""
+    turn = exif.orientation(picture.exif)
+    if turn not in _TURNS:
+        return picture
+    settings = {**picture.settings}
+    if turn in _QUARTER_TURNS and settings.get("subsampling") == 1:
+        settings["subsampling"] = 0  # 4:2:2 lying on its side has no name; keep all of the colour
+    return replace(picture, image=picture.image.transpose(_TURNS[turn]), settings=settings)
+
+
+def _holds_ycbcr(stored: JpegImageFile) -> bool:
+    """Tell whether the JPEG library takes three components for YCbCr; it can't make that of stored RGB."""
+    names = bytes(layer[0] for layer in stored.layer)
+    return stored.mode == "RGB" and names != b"RGB" and stored.info.get("adobe_transform", 1) == 1
+
+
+def _without_empty_alpha(image: Image.Image) -> Image.Image:
+    """Make a BMP opaque; in most that have a fourth channel it says nothing.
+
+    Raises:
+        PhotoSkipped: It says something, and a BMP that is written here can't.
+    """
+    if image.mode != "RGBA":
+        return image
+    if image.getchannel("A").getextrema() not in ((0, 0), (255, 255)):
+        raise PhotoSkipped("is a BMP with transparency, which can't be written; make it a PNG")
+    return image.convert("RGB")

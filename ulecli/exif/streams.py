@@ -1,0 +1,37 @@
+"""JPEG pictures that are embedded in other data."""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Iterator
+
+Data = bytes | bytearray | mmap.mmap
+
+_STREAM = re.compile(rb"(?s).\xd8\xff[\xc0-\xcf\xdb\xdd\xe0-\xef\xfe]")
+"""The beginning of a JPEG; some makers alter the first byte of a preview."""
+
+
+def streams(data: Data) -> Iterator[tuple[int, int]]:
+    """Yield where JPEG pictures that are embedded in `data` start and end."""
+    end = 0
+    for match in _STREAM.finditer(data):
+        if match.start() >= end and (stop := _end_of_stream(data, match.start() + 2)):
+            end = stop
+            yield match.start(), end
+    if end < len(data) - 1 and data[-2:] == b"\xff\xd8":  # what follows in a file could complete it
+        yield len(data) - 2, len(data)
+
+
+def _end_of_stream(data: Data, place: int) -> int:
+    """Follow the segments of a JPEG from its first; return where it ends, 0 if it is none."""
+    segments = 0
+    while place + 4 <= len(data) and data[place] == 0xFF:
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        segments += 1
+        if marker == 0xDA:
+            end = data.find(b"\xff\xd9", place + 2 + length)
+            return end + 2 if end >= 0 else len(data)
+        place += 2 + length
+    # Cut short by the end of the data, or damaged after too many segments for chance.
+    return min(place, len(data)) if segments > 1 else 0

@@ -1,0 +1,185 @@
+"""The work on one photo: from its file to a finished file beside its target, still without its name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ulecli import carry, codec
+from ulecli.atomic import sync
+from ulecli.backup import keep
+from ulecli.errors import PhotoError, PhotoSkipped
+from ulecli.metadata import Mode, carried, is_protected, merged
+from ulecli.records import Photo, Reading
+from ulecli.stamps import Stamp, file_sha256
+
+Perturb = Callable[[NDArray[np.float32], float], NDArray[np.int8]]
+"""Returns (1 or 3, S, S) levels for a working image (3, S, S) of unit scale and the aspect of the photo."""
+
+
+_LARGE = 30_000_000
+"""Pixels; two pictures of more are not held in memory at once."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked of one photo.
+
+    Attributes:
+        photo: The file.
+        part: The file to write; it does not exist yet.
+        epsilon: Bound on the change, in levels.
+        grid: Side S of the working image.
+        reading: How the file is read.
+        read_back: Read the written file and measure it.
+        backup: Where the photo itself shall be kept; None if nowhere.
+        owner: Give the written file to the photo's owner.
+    """
+
+    photo: Photo
+    part: Path
+    epsilon: int
+    grid: int
+    reading: Reading
+    read_back: bool
+    backup: Path | None = None
+    owner: bool = False
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of it.
+
+    Attributes:
+        source: Stamp of the photo.
+        sha256: Of the written file.
+        told: Attributes of `PhotoOutcome` that were measured.
+        remarks: For the user.
+    """
+
+    source: Stamp
+    sha256: bytes
+    told: dict[str, Any]
+    remarks: tuple[str, ...]
+
+
+def make(job: Job, perturb: Perturb) -> Made:
+    """Protect one photo; the written file is on the disk, and the photo kept, when this returns.
+
+    Raises:
+        PhotoError: It can't be protected, or changed while it was read.
+        PhotoSkipped: It is left alone on purpose.
+        OSError: A file can't be read or written.
+        MemoryError: It is too large for the machine.
+    """
+    before = _stat(job.photo.path)
+    try:
+        return _make(job, before, perturb)
+    except BaseException as error:
+        job.part.unlink(missing_ok=True)
+        if isinstance(error, PhotoError | OSError):  # then that is the cause, and the rest follows from it
+            _check_same(job.photo.path, before)
+        raise
+
+
+def _make(job: Job, before: os.stat_result, perturb: Perturb) -> Made:
+    path = job.photo.path
+    if is_protected(path):
+        raise PhotoSkipped("is marked as protected already, and nothing is protected twice")
+    sha256 = file_sha256(path)
+    told, remarks = _write(job, perturb)
+    _dress(job, before)
+    sync(job.part)
+    if job.backup:
+        kept = keep(path, job.backup, sha256)
+        remarks += () if kept == job.backup else (f"its backup is {kept.name}, since that name was taken",)
+    _check_same(path, before)
+    source = Stamp(before.st_size, before.st_mtime_ns, 0, sha256)
+    return Made(source, file_sha256(job.part), told, remarks)
+
+
+def _write(job: Job, perturb: Perturb) -> tuple[dict[str, Any], tuple[str, ...]]:
+    picture = _decoded(job)
+    aspect = picture.image.width / picture.image.height
+    delta = perturb(carry.working_image(picture.image, job.grid), aspect)
+    if len(delta) > 1 and picture.image.mode == "YCbCr":  # only luma can be added to that
+        picture = _decoded(job, rgb=True)
+    change = carry.add_delta(picture.image, delta, picture.alpha)
+    if change.max_change > job.epsilon:
+        raise PhotoError(
+            f"the perturbation reached {change.max_change} levels, more than --eps {job.epsilon}"
+        )
+    told: dict[str, Any] = {
+        "width": picture.image.width,
+        "height": picture.image.height,
+        "max_change": change.max_change,
+        "psnr_db": change.psnr_db,
+    }
+    picture = _with_metadata(picture, job)
+    remarks = picture.remarks
+    job.part.parent.mkdir(parents=True, exist_ok=True)
+    codec.encode(picture, picture.image, job.part)
+    if job.read_back:
+        del picture  # a large photo's memory, needed again
+        stored = _read_back(job)
+        told |= {"max_change_on_disk": stored.max_change, "psnr_db_on_disk": stored.psnr_db}
+    return told, remarks
+
+
+def _read_back(job: Job) -> carry.Difference:
+    """Compare the source with what was written, both read from the disk as any viewer would."""
+    source = _decoded(job, rgb=True).image
+    if source.width * source.height <= _LARGE:
+        return carry.difference(source, codec.read_rgb(job.part, job.photo.format))
+    with carry.set_aside(source, job.part.parent) as aside:
+        del source
+        return carry.difference(aside, codec.read_rgb(job.part, job.photo.format))
+
+
+def _decoded(job: Job, *, rgb: bool = False) -> codec.Picture:
+    return codec.decode(
+        job.photo.path,
+        job.photo.format,
+        rgb=rgb,
+        first_frame=job.reading.first_frame,
+        max_pixels=job.reading.max_pixels or codec.MAX_PIXELS,
+    )
+
+
+def _with_metadata(picture: codec.Picture, job: Job) -> codec.Picture:
+    """Choose what of the photo's metadata goes on, and mark the picture as protected."""
+    told = {**picture.info, "exif": picture.exif, "xmp": picture.xmp}
+    mode, size = Mode(job.reading.metadata), picture.image.size
+    kept = carried(told, mode, format=picture.format, size=size, epsilon=job.epsilon)
+    return replace(
+        picture, settings=merged(picture.settings, kept), remarks=(*picture.remarks, *kept.remarks)
+    )
+
+
+def _dress(job: Job, before: os.stat_result) -> None:
+    """Give the written file what the photo has: permissions, modification time, and in place its owner."""
+    if job.owner and hasattr(os, "chown"):
+        with contextlib.suppress(OSError):  # only the superuser may give files away
+            os.chown(job.part, before.st_uid, before.st_gid)
+    job.part.chmod(before.st_mode & 0o777)
+    os.utime(job.part, ns=(before.st_atime_ns, before.st_mtime_ns))  # libraries sort by it
+
+
+def _check_same(path: Path, before: os.stat_result) -> None:
+    seen = [(stat.st_size, stat.st_mtime_ns, stat.st_ino) for stat in (before, _stat(path))]
+    if seen[0] != seen[1]:
+        raise PhotoError("changed while it was read; the next run takes it")
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        raise PhotoError("vanished before it was read to its end") from None

@@ -7,7 +7,8 @@
 
 Figures are accuracy in % on clean test pictures after the last epoch, mean and standard deviation over seeds,
 beside those of the controls; of photos of which only some classes are protected, the recall of each of these.
-What a card told before is replaced by what all folders of this call tell of its surrogate.
+Run it on the machine that measured: the card names the processor. What a card told before is replaced by what
+all folders of this call tell of its surrogate.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from timing import conditions as machine
 
 from ulecli import shelf
 from ulecli.results import CLEAN, NOISE, RunRecord, Spread, by_cell
@@ -51,16 +54,29 @@ def entries(records: Sequence[RunRecord], poison: str, shared: Entry) -> Iterato
                 place = same[0].classes.index(name)
                 told[f"recall of {name}"] = figure([one.recalls[place] for one in same])
             results.append({**told, "accuracy": figure([one.last for one in same])})
+        seeds = sorted({one.arm.seed for one in runs})
         yield {
-            "command": f"ulecli evaluate --dataset {shared['dataset']} --preset {preset} --arch {net}",
-            "conditions": conditions(runs),
+            "command": command(runs, poison, shared, seeds),
+            "conditions": f"{machine()} · {conditions(runs)}",
             "upload": shared["upload"],
             "epsilon": shared["epsilon"],
             "n_train": runs[0].n_train,
             "n_test": runs[0].n_test,
-            "seeds": sorted({one.arm.seed for one in runs}),
+            "seeds": seeds,
             "results": results,
         }
+
+
+def command(runs: Sequence[RunRecord], poison: str, shared: Entry, seeds: Sequence[int]) -> str:
+    """Return what measured these runs again, without paths of this machine."""
+    words = ["ulecli evaluate", "--dataset", shared["dataset"]]
+    words += ["--protected DIR"] if poison.split()[0] == "protected" else ["--defender", poison]
+    words += ["--upload", shared["upload"]] if shared["upload"] != "none" else []
+    words += ["--only", ",".join(shared["only"])] if shared["only"] else []
+    words += ["--train-images", str(shared["train_images"])] if shared["train_images"] else []
+    words += ["--exploiter", ",".join(dict.fromkeys(one.arm.exploiter for one in runs))]
+    words += ["--preset", runs[0].arm.preset, "--arch", runs[0].arm.arch]
+    return " ".join([*words, "--seeds", ",".join(map(str, seeds))])
 
 
 def effects(folder: Path, photos: str) -> Iterator[tuple[str, Entry]]:

@@ -99,7 +99,7 @@ _PADDED_CROP = ViewPolicy(sizes=(32,), shift=4)
 
 _CIFAR_LIMITS = (
     "made for CIFAR-10 at 32 x 32 and its classes; on photos use the surrogate 'photo'",
-    "not measured against adversarial training, which undoes nearly every published method",
+    "adversarial training at the same epsilon undoes it, as it does nearly every published method",
 )
 
 _ONE_PATTERN = (

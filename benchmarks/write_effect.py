@@ -41,10 +41,15 @@ def entries(records: Sequence[RunRecord], poison: str, shared: Entry) -> Iterato
 
     Args:
         records: All runs of a folder.
-        poison: Its name there; runs of the controls are told beside it.
+        poison: Its name there; the controls' runs with the same exploiters and seeds are told beside it.
         shared: What all runs of the folder have in common, from its `run.json`.
     """
-    mine = [one for one in records if one.arm.poison in (CLEAN, NOISE, poison)]
+    own = {(one.arm.exploiter, one.arm.seed) for one in records if one.arm.poison == poison}
+    mine = [
+        one
+        for one in records
+        if one.arm.poison in (CLEAN, NOISE, poison) and (one.arm.exploiter, one.arm.seed) in own
+    ]
     for preset, net in dict.fromkeys((one.arm.preset, one.arm.arch) for one in mine):
         runs = [one for one in mine if (one.arm.preset, one.arm.arch) == (preset, net)]
         results = []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,23 @@ def test_the_ledger_tells_why_a_copy_is_missing(tmp_path):
     command("protect", tmp_path / "in", "-o", tmp_path / "out", "--key-file", tmp_path / "key")
     done = command("verify", tmp_path / "in", tmp_path / "out", "--no-cue")
     assert done.returncode == 3 and "moving.png: has no protected copy: is an animation" in done.stderr
+
+
+def test_in_place_the_ledger_tells_the_codes_and_a_broken_photo_has_no_copy(tmp_path):
+    Image.linear_gradient("L").save(tmp_path / "photo.png")
+    (tmp_path / "in").mkdir()
+    shutil.copy(tmp_path / "photo.png", tmp_path / "in")
+    options = ["--in-place", "--backup", tmp_path / "kept", "--key-file", tmp_path / "key"]
+    assert command("protect", tmp_path / "in", *options).returncode == 0
+    done = command("verify", tmp_path / "kept", tmp_path / "in", "--json")
+    (pair, _) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert pair["ok"] and pair["cue"]["known"] and "guessed" not in done.stderr
+    shutil.copy(tmp_path / "in" / "photo.png", tmp_path / "alone.png")
+    (tmp_path / "kept" / "empty.jpg").touch()
+    done = command("verify", tmp_path / "kept", tmp_path / "in", "--no-cue")
+    assert done.returncode == 3 and "empty.jpg: has no protected copy: is empty" in done.stderr
+    done = command("verify", tmp_path / "photo.png", tmp_path / "alone.png")
+    assert done.returncode == 0 and "guessed codes: 1 " in done.stderr
 
 
 def test_another_key_fails_the_run(protected, tmp_path):

@@ -12,7 +12,7 @@ from ulecli.entries import Entry
 from ulecli.errors import LedgerError, NothingToDo, TargetError, UsageError, shown
 from ulecli.ledger import NAME, opened
 from ulecli.photos import check_exist, find
-from ulecli.records import Photo
+from ulecli.records import Photo, Status
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def pair_up(original: Path, protected: Path) -> list[Pair]:
         protected: A photo if `original` is one, else a folder.
 
     Returns:
-        A pair for every photo below `original`, sorted.
+        A pair for every photo below `original` and every file that should be one and can't be read, sorted.
 
     Raises:
         NoSuchPath: One of them does not exist.
@@ -56,24 +56,26 @@ def pair_up(original: Path, protected: Path) -> list[Pair]:
     if not original.is_dir():
         return [_single(original, protected)]
     told = _told_by_ledger(protected)
-    photos = find([original]).photos
-    if not photos:
+    found = find([original])
+    pairs = [_pair(photo, original, protected, told) for photo in found.photos]
+    pairs += [Pair(it.source, None, reason=it.reason) for it in found.others if it.status is Status.FAILED]
+    if not pairs:
         raise NothingToDo(f"there is no photo in {shown(original)}")
-    return [_pair(photo, original, protected, told) for photo in photos]
+    return sorted(pairs, key=lambda pair: pair.original)
 
 
 @dataclass(frozen=True)
 class _Told:
-    """What a ledger tells, by the real paths of the originals."""
+    """What a ledger tells, by the real paths of the originals; `targets` by those of the copies."""
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
+    targets: Mapping[str, Entry] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 def _single(original: Path, protected: Path) -> Pair:
-    entry = _told_by_ledger(protected.parent).entries.get(os.path.realpath(original))
-    same = entry is not None and entry.target.name == protected.name
-    return Pair(original, protected, _code(entry) if same else None)
+    told = _told_by_ledger(protected.parent)
+    return Pair(original, protected, _code(told.targets.get(os.path.realpath(protected))))
 
 
 def _told_by_ledger(protected: Path) -> _Told:
@@ -82,8 +84,10 @@ def _told_by_ledger(protected: Path) -> _Told:
         return _Told()
     try:
         with opened(path, settle=False) as ledger:
+            entries = list(ledger.entries())
             return _Told(
-                {os.path.realpath(entry.source): entry for entry in ledger.entries()},
+                {os.path.realpath(entry.source): entry for entry in entries},
+                {os.path.realpath(entry.target): entry for entry in entries},
                 {os.path.realpath(outcome.source): outcome.reason for outcome in ledger.troubles()},
             )
     except (LedgerError, TargetError):  # in use by a run, or damaged: names tell nearly as much
@@ -97,7 +101,9 @@ def _pair(photo: Photo, original: Path, protected: Path, told: _Told) -> Pair:
         return Pair(photo.path, entry.target, _code(entry))
     candidates = _mirrored(protected / photo.path.relative_to(original), photo.format)
     there = next((path for path in candidates if path.is_file()), None)
-    return Pair(photo.path, there, reason="" if there else told.reasons.get(real, ""))
+    if there is None:
+        return Pair(photo.path, None, reason=told.reasons.get(real, ""))
+    return Pair(photo.path, there, _code(told.targets.get(os.path.realpath(there))))  # of photos in place
 
 
 def _code(entry: Entry | None) -> int | None:

@@ -106,7 +106,9 @@ def summary_text(all_found: Sequence[Checked]) -> str:
         )
     if shares := record["cue_reads"]:
         words = [f"{name} {reads} of {asked}" for name, (reads, asked) in shares.items()]
-        lines.append(f"  cue     reads in {', '.join(words)}")
+        guesses = sum(found.cue is not None and not found.cue.known for found in all_found)
+        hint = f"; guessed codes: {guesses} (--key-file tells them)" if guesses else ""
+        lines.append(f"  cue     reads in {', '.join(words)}{hint}")
     lines.append(f"  leaks   {record['leaking']} files tell more than private lets through")
     lines += [
         f"  failed  {shown(found.pair.protected or found.pair.original)}: {shown('; '.join(found.problems))}"

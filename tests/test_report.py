@@ -4,6 +4,7 @@ import base64
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,15 @@ def test_summary_text():
     ):
         assert words in text
     text.encode("utf-8")
+
+
+def test_a_remark_is_told_once_for_all_photos_of_which_it_is_true():
+    remarked = [replace(WRITTEN, source=Path(f"{name}.jpg"), reason="CMYK became RGB") for name in "pqr"]
+    text = summary_text(run(*remarked, SAME))
+    assert text.count("remark") == 1 and "  remark     p.jpg and 2 more: CMYK became RGB" in text
+    many = [replace(WRITTEN, source=Path(f"{n}.jpg"), reason=f"remark {n}") for n in range(25)]
+    text = summary_text(run(*many))
+    assert text.count("  remark  ") == 21 and "and 5 others, which --json tells" in text
 
 
 def test_what_was_not_measured_is_not_told_as_a_number():

@@ -6,12 +6,15 @@ import base64
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ulecli.errors import ExitCode, shown
 from ulecli.records import PhotoOutcome, ProtectReport, Status
+
+MOST_REMARKS = 20
+"""Lines of remarks in a summary."""
 
 Number = TypeVar("Number", int, float)
 
@@ -79,7 +82,10 @@ def summary_record(report: ProtectReport, exit_code: ExitCode | None = None) -> 
 
 
 def summary_text(report: ProtectReport) -> str:
-    """Return a whole run in a few lines, with every photo that was skipped or failed and why."""
+    """Return a whole run in a few lines, with every photo that was skipped or failed and why.
+
+    What was remarked of protected photos is told once for all of which the same is true.
+    """
     lines = [_counts(report)]
     if written := _written(report):
         lines += [
@@ -89,6 +95,7 @@ def summary_text(report: ProtectReport) -> str:
             f"  identity   {_identities(report)}",
         ]
     lines += [f"  note       {shown(note)}" for note in report.notes]
+    lines += _remarks(report)
     for status in (Status.SKIPPED, Status.FAILED):
         lines += [outcome_line(outcome) for outcome in report.outcomes if outcome.status is status]
     return "\n".join(lines)
@@ -112,6 +119,18 @@ def _counts(report: ProtectReport) -> str:
         head += f", {unchanged} unchanged"
     text = f"{head}, {count(Status.SKIPPED)} skipped, {count(Status.FAILED)} failed in {report.seconds:.1f} s"
     return f"{text}; {report.left} left for the next run" if report.left else text
+
+
+def _remarks(report: ProtectReport) -> Iterator[str]:
+    photos: dict[str, list[Path]] = {}
+    for outcome in report.outcomes:
+        if outcome.reason and outcome.status in (Status.WRITTEN, Status.PLANNED):
+            photos.setdefault(outcome.reason, []).append(outcome.source)
+    for reason, (first, *more) in list(photos.items())[:MOST_REMARKS]:
+        others = f" and {len(more)} more" if more else ""
+        yield f"  remark     {shown(first)}{others}: {shown(reason)}"
+    if len(photos) > MOST_REMARKS:
+        yield f"  remark     and {len(photos) - MOST_REMARKS} others, which --json tells"
 
 
 def _identities(report: ProtectReport) -> str:

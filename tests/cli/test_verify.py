@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from ulecli.identity import code_of
+from ulecli.verify import pair_up
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
@@ -59,7 +60,7 @@ def test_with_the_key_the_code_is_known_and_reads(protected):
         assert reads >= asked - 1
 
 
-def test_the_ledger_tells_why_a_copy_is_missing(tmp_path):
+def test_the_ledger_tells_why_a_copy_is_missing(tmp_path, monkeypatch):
     frames = [Image.new("RGB", (64, 48), (level, 0, 0)) for level in (0, 200)]
     (tmp_path / "in").mkdir()
     frames[0].save(tmp_path / "in" / "moving.png", save_all=True, append_images=frames[1:])
@@ -67,6 +68,8 @@ def test_the_ledger_tells_why_a_copy_is_missing(tmp_path):
     command("protect", tmp_path / "in", "-o", tmp_path / "out", "--key-file", tmp_path / "key")
     done = command("verify", tmp_path / "in", tmp_path / "out", "--no-cue")
     assert done.returncode == 3 and "moving.png: has no protected copy: is an animation" in done.stderr
+    monkeypatch.chdir(tmp_path)
+    assert [pair.protected for pair in pair_up(Path("in"), Path("out"))] == [None, Path("out/still.png")]
 
 
 def test_in_place_the_ledger_tells_the_codes_and_a_broken_photo_has_no_copy(tmp_path):

@@ -98,12 +98,18 @@ def _pair(photo: Photo, original: Path, protected: Path, told: _Told) -> Pair:
     real = os.path.realpath(photo.path)
     entry = told.entries.get(real)
     if entry and entry.target.is_file():
-        return Pair(photo.path, entry.target, _code(entry))
+        return Pair(photo.path, _as_named(entry.target, protected), _code(entry))
     candidates = _mirrored(protected / photo.path.relative_to(original), photo.format)
     there = next((path for path in candidates if path.is_file()), None)
     if there is None:
         return Pair(photo.path, None, reason=told.reasons.get(real, ""))
     return Pair(photo.path, there, _code(told.targets.get(os.path.realpath(there))))  # of photos in place
+
+
+def _as_named(target: Path, protected: Path) -> Path:
+    """Return a path of the ledger, which is absolute, the way the user named the folder above it."""
+    inner = os.path.relpath(os.path.realpath(target), os.path.realpath(protected))
+    return target if inner.startswith("..") else protected / inner
 
 
 def _code(entry: Entry | None) -> int | None:

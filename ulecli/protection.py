@@ -142,7 +142,8 @@ def _tasks(
         decisive = {
             "epsilon": config.epsilon,
             "code": code,
-            "surrogate": perturber.sha256,
+            "surrogate": perturber.label,
+            "surrogate_sha256": perturber.sha256,
             "first_frame": config.reading.first_frame,
             "metadata": str(config.reading.metadata),
         }

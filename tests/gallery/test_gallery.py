@@ -77,7 +77,7 @@ def test_the_ledger_and_the_lines_tell_the_same(done, tmp_path):
     (tmp_path / "run.jsonl").write_text("\n".join(map(json.dumps, lines)))
     ledger, saved = from_ledger(out), from_json(tmp_path / "run.jsonl")
     assert len(ledger.of(Status.WRITTEN)) == 4 and len(ledger.of(Status.FAILED)) == 1
-    assert ledger.epsilon == saved.epsilon == 8
+    assert ledger.epsilon == saved.epsilon == 8 and ledger.surrogate == saved.surrogate == "swing 01234567"
     for name, (status, target, psnr, reason) in facts(saved).items():
         assert facts(ledger)[name][::3] == (status, reason)
         assert facts(ledger)[name][1] == target and facts(ledger)[name][2] == pytest.approx(psnr, abs=1e-3)

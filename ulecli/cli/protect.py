@@ -138,7 +138,7 @@ def protect(
       ulecli protect a.jpg b.png -o protected --eps 6
       ulecli protect people --identity-from folder --json > run.jsonl
       ulecli protect photos --in-place --backup originals
-      find photos -newer stamp -print0 | ulecli protect -0 --files-from - -o protected
+      find photos -type f -newer stamp -print0 | ulecli protect -0 --files-from - -o protected
     """  # noqa: D301 - the help needs the character itself
     if not paths and files_from is None:
         raise UsageError("name a PATH to protect, a photo or a folder (ulecli protect --help tells more)")

@@ -44,7 +44,7 @@ def protect(
 
     Args:
         config: What to do.
-        perturber: What makes the perturbations; used from `config.jobs` threads.
+        perturber: What makes the perturbations; used from `config.jobs` threads at a time.
         on_outcome: Told of each photo as soon as it is done.
         should_stop: Asked before each photo; once it says yes no further one is begun, and the report says
             how many are left.
@@ -175,24 +175,32 @@ def _outcomes(
     folders = {task.target.path.parent for task in tasks}
     for folder in folders | {task.target.backup.parent for task in tasks if task.target.backup}:
         remove_parts(folder)
-    with Placer(config, perturber, books) as placer:
-        yield from _in_threads(placer.place, tasks, config.jobs, should_stop)
+    # One thread more than there are workers: it waits for the disk while all of them are busy.
+    threads = ThreadPoolExecutor(config.jobs + 1, thread_name_prefix="photo")
+    try:
+        with Placer(config, perturber, books) as placer:
+            yield from _in_threads(threads, placer.place, tasks, 2 * config.jobs, should_stop)
+    finally:
+        threads.shutdown()
     for folder in folders:
         sync_folder(folder)
 
 
 def _in_threads(
-    work: Callable[[Task], _Done], tasks: list[Task], jobs: int, should_stop: Callable[[], bool]
+    threads: ThreadPoolExecutor,
+    work: Callable[[Task], _Done],
+    tasks: list[Task],
+    ahead: int,
+    should_stop: Callable[[], bool],
 ) -> Generator[_Done, None, None]:
     """Yield what comes of each task as it is done; only a few wait in line, so that they cost no memory."""
-    threads = ThreadPoolExecutor(jobs, thread_name_prefix="photo")
     try:
         busy: set[Future[_Done]] = set()
         for task in tasks:
             if should_stop():
                 break
             busy.add(threads.submit(work, task))
-            if len(busy) >= 2 * jobs:
+            if len(busy) >= ahead:
                 done, busy = wait(busy, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         while busy:

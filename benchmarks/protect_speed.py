@@ -55,7 +55,7 @@ def recode(source: Path, target: Path, jobs: int) -> None:
     """Be the baseline: decode and encode every photo of a folder, `jobs` at a time."""
 
     def one(path: Path) -> None:
-        picture = codec.decode(path, FORMATS[path.suffix.lower()], rgb=True)
+        picture = codec.decode(path, FORMATS[path.suffix.lower()])
         picture.settings["exif"] = picture.exif
         part = target / path.relative_to(source)
         part.parent.mkdir(parents=True, exist_ok=True)

@@ -190,9 +190,9 @@ class PhotoOutcome:
         height: Of the upright picture, in pixels.
         identity: Whose photo it is; empty where it came to no perturbation.
         code: The code of the identity that the perturbation carries; -1 where there is none.
-        max_change: Largest change before encoding, in levels, measured; never above epsilon. Of any channel,
-            or of the luma where a JPEG is worked on as the YCbCr it holds: no channel of RGB moves further.
-        psnr_db: Peak signal-to-noise ratio of that change in dB; infinite if nothing changed.
+        max_change: How far the perturbation moves a channel before encoding, in levels; never above epsilon.
+            Where black or white is reached, a channel moves less.
+        psnr_db: Peak signal-to-noise ratio of the perturbation in dB, at least; infinite if there is none.
         max_change_on_disk: Largest change of any channel of RGB between the source and the written file, both
             read from the disk; above epsilon only for lossy formats. None if it was not read back.
         psnr_db_on_disk: Peak signal-to-noise ratio of the same two in dB. None if it was not read back.

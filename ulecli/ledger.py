@@ -61,6 +61,10 @@ class Ledger:
         if settle:
             self._settle()
 
+    def empty(self) -> bool:
+        """Tell whether no photo is finished yet."""
+        return not self._database.read("SELECT 1 FROM photos LIMIT 1")
+
     def by_target(self, target: Path) -> Entry | None:
         """Return what was written to a place."""
         return next(self._entries("photos", "WHERE target = ?", self._stored(target)), None)

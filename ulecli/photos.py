@@ -202,9 +202,9 @@ def _look_at(path: Path, source: Path, named: bool | None = None) -> Item | None
         named = path == source
     if is_earlier_output(path):
         return _earlier_output(path)
-    expected = named or path.suffix.lower() in PICTURE_SUFFIXES
 
     def fail(reason: str) -> PhotoOutcome | None:
+        expected = named or path.suffix.lower() in PICTURE_SUFFIXES
         return PhotoOutcome(path, None, Status.FAILED, reason) if expected else None
 
     if not path.is_file():  # a dangling link, a pipe, a device: opening it could block for ever

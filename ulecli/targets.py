@@ -62,12 +62,13 @@ def check(found: Sequence[Photo], config: ProtectConfig) -> None:
             raise TargetError(f"{shown(folder)} is not a folder; choose another output with -o")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise TargetError(f"can't write in {shown(folder)}; choose another output with -o")
-    # Default names lie beside sources and may evade one; under -o a source in the way is a mistake.
-    if config.output:
-        place = _places()
-        taken = {place(photo.path) for photo in found}
+    # Default names lie beside sources and may evade one; under -o a file in the way is a mistake. What lies
+    # in a source folder is not in the way: the folders don't mix, and where links mix them `plan` evades.
+    place = _places()
+    named = {place(photo.path) for photo in found if photo.path == photo.source}
+    if config.output and named:
         for path in (_mirror(photo, config.output, len(config.sources) > 1) for photo in found):
-            if place(path) in taken:
+            if place(path) in named:
                 raise TargetError(
                     f"the output would replace the source {shown(path)}; choose another with -o"
                 )
@@ -95,9 +96,10 @@ def plan(found: Sequence[Photo], config: ProtectConfig, ledgers: Ledgers = lambd
     several, place = len(config.sources) > 1, _places()
     taken = {place(photo.path) for photo in found}
     roots = [_root(photo, config) for photo in found]
+    known = {root: ledger for root in set(roots) if (ledger := ledgers(root)) and not ledger.empty()}
     ideal = [_named_right(photo, _mirror(photo, config.output, several)) for photo in found]
     earlier = [
-        _earlier(photo, path, ledgers(root), place)
+        _earlier(photo, path, known.get(root), place)
         for photo, root, (path, _) in zip(found, roots, ideal, strict=True)
     ]
     targets: dict[int, Target] = {}
@@ -105,7 +107,7 @@ def plan(found: Sequence[Photo], config: ProtectConfig, ledgers: Ledgers = lambd
         range(len(found)), key=lambda number: (earlier[number] is None, not _fits(found[number]))
     ):
         photo, root, (path, remark) = found[number], roots[number], ideal[number]
-        ledger = ledgers(root)
+        ledger = known.get(root)
         choice = itertools.chain(filter(None, [earlier[number]]), [path], _numbered(path))
         free = next(one for one in choice if place(one) not in taken and _may_have(photo, one, ledger))
         if free != path:

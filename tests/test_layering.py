@@ -17,7 +17,7 @@ PACKAGE = Path(ulecli.__file__).parent
 FLOORS = (
     {"atomic", "errors", "exif", "seeding", "stamps", "torchvision_shim"},
     {"backup", "metadata"},
-    {"codec", "data", "nets", "shelf", "units", "views"},
+    {"codec", "data", "database", "nets", "shelf", "units", "views"},
     {"carry", "records", "results", "transforms"},
     {"batching", "entries", "exploiters", "identity", "perturb", "poisons", "report", "selecting"},
     {"ledger", "photos", "surrogates", "work"},

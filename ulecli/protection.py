@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -136,9 +137,8 @@ def _assign(
 def _tasks(
     config: ProtectConfig, targets: list[Target], identities: dict[str, IdentityCode], perturber: Perturber
 ) -> Iterator[Task]:
-    for number, target in enumerate(targets):
-        identity = _identity(config, target)
-        code = identities[identity].code if identity in identities else -1
+    @cache
+    def parameters(code: int) -> str:
         decisive = {
             "epsilon": config.epsilon,
             "code": code,
@@ -147,8 +147,13 @@ def _tasks(
             "first_frame": config.reading.first_frame,
             "metadata": str(config.reading.metadata),
         }
+        return json.dumps(decisive, sort_keys=True)
+
+    for number, target in enumerate(targets):
+        identity = _identity(config, target)
+        code = identities[identity].code if identity in identities else -1
         read_back = config.verify or number % READ_BACK_EVERY == 0
-        yield Task(target, identity, code, read_back, json.dumps(decisive, sort_keys=True))
+        yield Task(target, identity, code, read_back, parameters(code))
 
 
 def _moves(identities: dict[str, IdentityCode]) -> Iterator[str]:

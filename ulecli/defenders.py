@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from ulecli import shelf
 from ulecli.data import ImageSet
-from ulecli.errors import UsageError
+from ulecli.errors import UsageError, unknown
 from ulecli.perturb.sets import class_delta, set_delta
 from ulecli.perturb.settings import PgdSettings
 from ulecli.perturb.weights import load_net
@@ -63,10 +62,8 @@ def check_defender(name: str) -> str:
         UsageError: there is none; the message lists those there are.
     """
     if name not in defender_names():
-        near = get_close_matches(name, defender_names(), 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        listed = ", ".join(defender_names(classwise=False))
-        raise UsageError(f"there is no defender {name!r}, only {listed}, each also with {CLASSWISE}{hint}")
+        listed = f"{', '.join(defender_names(classwise=False))}, each also with {CLASSWISE}"
+        raise unknown("defender", name, defender_names(), listed)
     return name
 
 

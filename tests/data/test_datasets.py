@@ -69,7 +69,7 @@ def test_folders_that_make_no_data_set_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "size", "message"),
     [
-        ("cifar-10", 0, r"no data set and no folder cifar-10, only cifar10, .*; did you mean cifar10\?"),
+        ("cifar-10", 0, r"no data set and no folder 'cifar-10', only cifar10, .*; did you mean cifar10\?"),
         ("nowhere/at/all", 0, "only cifar10, cifar100, shapes$"),
         ("cifar10", 64, "cifar10 is 32 x 32"),
         ("shapes", 33, "shapes is 32 x 32"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from ulecli.cli.console import say
 from ulecli.cli.extras import need_torch, torch_device
-from ulecli.errors import UsageError
+from ulecli.errors import UsageError, unknown
 from ulecli.records import Device
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _check(option: str, word: str, known: Iterable[str]) -> None:
+    if word not in set(known):
+        raise unknown(option, word, known)
 
 
 def _gray_train_only(exploiter: str) -> str:
@@ -145,16 +151,13 @@ def evaluate(
     from ulecli.poisons import PoisonKind, Upload
     from ulecli.results import Format, render
 
-    if output_format not in set(Format):
-        raise UsageError(f"--format is one of {', '.join(Format)}, not {output_format!r}")
+    _check("--format", output_format, Format)
+    _check("--gray", gray, ("both", "train-only"))
+    _check("--poison-kind", poison_kind, PoisonKind)
     where = torch_device(device).type
     exploiters = exploiter_names() if exploiter == "all" else _words(exploiter)
-    if gray not in ("both", "train-only"):
-        raise UsageError(f"--gray is both or train-only, not {gray!r}")
     if gray == "train-only":
         exploiters = tuple(_gray_train_only(name) for name in exploiters)
-    if poison_kind not in set(PoisonKind):
-        raise UsageError(f"--poison-kind is one of {', '.join(PoisonKind)}, not {poison_kind!r}")
     defenders = _words(defender)
     if not (defenders or poison or protected):
         defenders = (DEFAULT_DEFENDER,)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from ulecli.data.cifar import cifar10, cifar100, default_root
 from ulecli.data.folder import image_folder, split_folder
 from ulecli.data.images import ImageSet
 from ulecli.data.shapes import shapes
-from ulecli.errors import UleError, UsageError, shown
+from ulecli.errors import UleError, UsageError, unknown
 
 DATASETS = ("cifar10", "cifar100", "shapes")
 """Names that are no folder."""
@@ -78,11 +77,7 @@ def open_dataset(name: str, root: Path | None = None, *, size: int = 0, download
         return Dataset(name, *parts)
     folder = Path(name)
     if not folder.is_dir():
-        near = get_close_matches(name, DATASETS, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(
-            f"there is no data set and no folder {shown(folder)}, only {', '.join(DATASETS)}{hint}"
-        )
+        raise unknown("data set and no folder", name, DATASETS)
     test = next((folder / part for part in ("test", "val") if (folder / part).is_dir()), None)
     if test is not None and (folder / "train").is_dir():
         train = image_folder(folder / "train", size or 64)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ulecli.data import DATASETS
 from ulecli.defenders import check_defender
-from ulecli.errors import UsageError
+from ulecli.errors import UsageError, unknown
 from ulecli.exploiters import PRESETS, Countermeasure, Protocol, find_exploiter
 from ulecli.nets import check_net
 from ulecli.poisons import PoisonKind, Upload
@@ -90,7 +90,7 @@ class EvaluateConfig:
         for arch in self.archs:
             check_net(arch)
         if self.preset not in PRESETS:
-            raise UsageError(f"there is no preset {self.preset!r}, only {', '.join(PRESETS)}")
+            raise unknown("preset", self.preset, PRESETS)
         if not self.exploiters or not self.seeds:
             raise UsageError("an evaluation needs at least one exploiter and one seed")
         counts = (self.train_images, self.attack_steps, self.size, self.jobs, self.threads)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
 from torch import nn
 
-from ulecli.errors import UsageError
+from ulecli.errors import unknown
 from ulecli.nets.conv import conv
 from ulecli.nets.dense import linear, mlp
 from ulecli.nets.densenet import densenet121
@@ -60,7 +59,5 @@ def check_net(name: str) -> str:
         UsageError: there is none; the message lists those there are.
     """
     if name not in NETS:
-        near = get_close_matches(name, NETS, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"there is no net {name!r}, only {', '.join(sorted(NETS))}{hint}")
+        raise unknown("net", name, NETS)
     return name

@@ -174,6 +174,16 @@ def test_an_interrupted_training_is_taken_up(hasty, monkeypatch, tmp_path: Path)
     assert torch.equal(resumed.images, whole.images)
 
 
+@pytest.mark.parametrize("name", ["noise", "noise-classwise", "cifar-linear", "cifar-linear-classwise"])
+def test_chosen_images_get_what_they_get_among_all(name: str) -> None:
+    chosen = torch.tensor([3, 17, 18, 39])
+    told: list[tuple[str, int, int]] = []
+    some = defend(name, MIDDLE, chosen=chosen, progress=lambda *news: told.append(news))
+    assert torch.equal(some.images, defend(name, MIDDLE).images[chosen])
+    assert torch.equal(some.labels, MIDDLE.labels[chosen]) and some.classes == MIDDLE.classes
+    assert told == ([("protecting", 4, 4)] if name == "cifar-linear" else [])  # the others cost nothing
+
+
 def test_images_of_another_size_are_refused() -> None:
     large = replace(CLEAN, images=CLEAN.images.repeat(1, 1, 2, 2))
     with pytest.raises(UsageError, match="32 x 32, not 64 x 64"):

@@ -71,6 +71,7 @@ def test_list_names_everything(evaluate) -> None:
         assert f"  {name}-{strengths} " in out if strengths else f"  {name} " in out
         assert family.source in out
     assert {*NETS, *DATASETS, *PRESETS, *defender_names(classwise=False)} <= words
+    assert all(len(line.split()) > 1 for line in out.splitlines() if line.startswith("  "))
 
 
 def test_the_usual_run_is_a_table_and_a_sentence(evaluate) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 from ulecli.data.cifar import cifar10, cifar100, default_root
 from ulecli.data.folder import image_folder, split_folder
@@ -13,8 +15,14 @@ from ulecli.data.images import ImageSet
 from ulecli.data.shapes import shapes
 from ulecli.errors import UleError, UsageError, unknown
 
-DATASETS = ("cifar10", "cifar100", "shapes")
-"""Names that are no folder."""
+DATASETS: Mapping[str, str] = MappingProxyType(
+    {
+        "cifar10": "50,000 training and 10,000 test images of 32 x 32, 10 classes (Krizhevsky 2009)",
+        "cifar100": "as many of 100 classes",
+        "shapes": "2,000 and 500 drawn here, 10 classes: to try the command, not to judge a protection by",
+    }
+)
+"""Names that are no folder, and what they stand for."""
 
 
 @dataclass(frozen=True, eq=False)

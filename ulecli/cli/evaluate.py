@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from ulecli.evaluation import EvaluateConfig, Evaluation
 
 DEFAULT_DEFENDER = "cifar"
+
+
+def _count(words: str, metavar: str = "N") -> Any:
+    """Return an option that is a whole number, or 0 for the default that its words tell."""
+    return typer.Option(show_default=False, metavar=metavar, help=words)
 
 
 def _numbers(text: str, option: str) -> tuple[int, ...]:
@@ -50,7 +55,9 @@ def evaluate(
     ] = "",
     poison: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PATH", help="A poison: folder of PNGs, .npy, .npz, .safetensors, .pt."),
+        typer.Option(
+            metavar="PATH", help="A poison: folder of PNGs, .npy, .npz, .safetensors, .pt; repeatable."
+        ),
     ] = None,
     poison_kind: Annotated[
         str, typer.Option(metavar="auto|images|perturbation", help="What the poison's numbers are.")
@@ -74,60 +81,39 @@ def evaluate(
         typer.Option(metavar="DIR", help="Photo mode: what `ulecli protect` wrote of --dataset FOLDER."),
     ] = None,
     upload: Annotated[
-        str, typer.Option(metavar="SIDE:qQ", help="Photo mode: a platform's doing, as 1080:q85.")
+        str,
+        typer.Option(
+            metavar="SIDE:qQ", help="Photo mode: what a platform does to training photos, as 1080:q85."
+        ),
     ] = "none",
     only: Annotated[
         str, typer.Option(metavar="CLASS,...", help="Photo mode: these classes alone are protected.")
     ] = "",
     size: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            show_default=False,
-            metavar="PX",
-            help="Side photos are squeezed to. Default: the preset's.",
-        ),
+        int, _count("Side photos are squeezed to. Default: the defender's, else the preset's.", "PX")
     ] = 0,
     mix: Annotated[
         str, typer.Option(metavar="CLEAN+ADDED", help="Percent of clean and of added images, as 5+30.")
     ] = "",
-    train_images: Annotated[
-        int,
-        typer.Option(min=0, show_default=False, metavar="N", help="Train on N of the images. Default: all."),
-    ] = 0,
+    train_images: Annotated[int, _count("Train on N of the images. Default: all.")] = 0,
     eps: Annotated[int, typer.Option(metavar="LEVELS", help="Bound of defenders and noise, 1 to 32.")] = 8,
     gray: Annotated[
         str, typer.Option(metavar="both|train-only", help="Which images the gray exploiter turns gray.")
     ] = "both",
-    at_steps: Annotated[
-        int,
-        typer.Option(
-            min=0, show_default=False, metavar="K", help="Steps of adversarial training. Default: 7."
-        ),
-    ] = 0,
+    at_steps: Annotated[int, _count("Steps of adversarial training. Default: 7.", "K")] = 0,
     controls: Annotated[
         bool, typer.Option("--controls/--no-controls", help="Also train on clean and on noisy images.")
     ] = True,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep results and figures there.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.AUTO,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            min=0, show_default=False, metavar="N", help="Trainings at a time. Default: by cores and memory."
-        ),
-    ] = 0,
-    threads: Annotated[
-        int,
-        typer.Option(
-            min=0, show_default=False, metavar="N", help="CPU threads of all together. Default: all cores."
-        ),
-    ] = 0,
+    jobs: Annotated[int, _count("Trainings at a time. Default: by cores and memory.")] = 0,
+    threads: Annotated[int, _count("CPU threads of all together. Default: all cores.")] = 0,
     output_format: Annotated[
         str, typer.Option("--format", metavar="table|json|markdown|latex|csv", help="How results are told.")
     ] = "table",
     list_names: Annotated[
-        bool, typer.Option("--list", help="Name exploiters, nets, defenders and presets, and end.")
+        bool, typer.Option("--list", help="Name exploiters, defenders, nets, data sets and presets, and end.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no talk.")] = False,
 ) -> None:
@@ -139,6 +125,18 @@ def evaluate(
       ulecli evaluate --dataset shapes --exploiter standard,gray,jpeg-10
       ulecli evaluate --poison noise.npy --exploiter all --seeds 0,1,2 --out runs/noise
       ulecli evaluate --dataset scenes --protected scenes-protected --upload 1080:q85
+
+    \b
+    Exit codes:
+      0    done
+      1    data, a poison or the memory won't do; the message says why
+      2    an option can't be right
+      4    a path that was named does not exist
+      6    results can't be kept in --out
+      7    the device that was asked for can't be had
+      8    a surrogate is damaged or was changed
+      9    a package is missing; the message installs it
+      130  interrupted (Ctrl-C); finished trainings are kept in --out
     """  # noqa: D301 - the help needs the character itself
     need_torch(*(["matplotlib"] if out else []))  # which draws, at the end
     if list_names:

@@ -12,13 +12,7 @@ from ulecli.exploiters import PRESETS, find_exploiter, train_exploiter
 from ulecli.nets.fast_conv import Scale, Whiten, fast_conv
 from ulecli.seeding import seeded
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def whiten(channels: int = 3) -> Whiten:

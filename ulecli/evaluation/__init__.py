@@ -32,7 +32,7 @@ from ulecli.evaluation.arms import Arms, TrainingSet, photo_data
 from ulecli.evaluation.checks import doubts
 from ulecli.evaluation.config import EvaluateConfig, cores, parse_mix
 from ulecli.evaluation.running import Done, Task, fitting_jobs, run
-from ulecli.exploiters import PRESETS
+from ulecli.exploiters import PRESETS, WHITENING
 from ulecli.poisons import check_test_set
 from ulecli.results import NOISE, Arm, Journal, RunRecord, curves, gallery, run_key
 
@@ -147,16 +147,16 @@ def _plan(
             for arch in config.archs or ("",):
                 protocol = config.protocol(measure, arch, side)
                 settings: dict[str, Any] = {**asdict(protocol), "exploiter": measure.name}
+                if measure.whitening != WHITENING:
+                    settings["whitening"] = measure.whitening
                 if measure.attack is not None:
                     settings["attack"] = {"name": type(measure.attack).__name__, **vars(measure.attack)}
                     settings["robust_images"] = preset.robust_images
                 for one in sets:
                     arm = Arm(data.name, one.name, measure.name, protocol.net, config.preset, seed)
                     key = run_key(arm, settings, one.digest, data.digest)
-                    steps = config.attack_steps or preset.attack_steps
-                    task = Task(
-                        one, test, protocol, exploiter, steps, preset.robust_images, seed, config.device
-                    )
+                    steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
+                    task = Task(one, test, protocol, exploiter, steps, tried, seed, config.device)
                     yield _Planned(arm, task, settings, key)
 
 

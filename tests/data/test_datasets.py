@@ -84,6 +84,12 @@ def test_what_cannot_be_is_refused_before_any_work(
     assert not list(tmp_path.iterdir())
 
 
+def test_the_nearest_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "scenes").mkdir()
+    with pytest.raises(UsageError, match=r"only cifar10, cifar100, shapes; did you mean .*scenes\?"):
+        open_dataset(str(tmp_path / "scnes"))
+
+
 def test_negative_sizes_of_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="sides of -2 pixels"):
         open_dataset(str(fill(tmp_path, {"a": 2, "b": 2})), size=-2)

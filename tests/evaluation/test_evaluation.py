@@ -11,7 +11,7 @@ from PIL import Image
 from tiny_runs import SHAPES, SMALL, Told, figures, tiny  # noqa: F401
 
 from ulecli.data import ImageSet
-from ulecli.errors import NothingToDo, TargetError, UleError, UsageError
+from ulecli.errors import NoSuchPath, NothingToDo, TargetError, UleError, UsageError
 from ulecli.evaluation import EvaluateConfig, evaluate
 from ulecli.evaluation.arms import Arms, picked, poison_names
 from ulecli.exploiters import find_exploiter, train_exploiter
@@ -308,7 +308,8 @@ def test_photos_that_nobody_protected_are_warned_of(tmp_path) -> None:
 
 def test_photos_of_one_class_after_an_upload(tmp_path) -> None:
     config = photo_config(tmp_path, only=("dogs",), upload=Upload.parse("70:q80"))
-    (protected,) = evaluate(config).records
+    _, noise, protected = evaluate(replace(config, controls=True)).records
+    assert noise.audit["changed_share"] == 0.5 and not (*noise.warnings, *protected.warnings)
     assert protected.arm.poison == "protected dogs"
     assert protected.audit["changed_share"] == 0.5
     assert len(protected.recalls) == 2
@@ -326,6 +327,8 @@ def test_photos_that_can_not_be_used(tmp_path) -> None:
         evaluate(config)
     with pytest.raises(UleError, match="two folders, train and test"):
         evaluate(replace(config, dataset=str(tmp_path / "scenes" / "train")))
+    with pytest.raises(NoSuchPath, match=r"no folder .*sceens; name that of the photos"):
+        evaluate(replace(config, dataset=str(tmp_path / "sceens")))
 
 
 def test_a_test_set_that_was_trained_on_is_noted(monkeypatch) -> None:

@@ -85,7 +85,8 @@ def open_dataset(name: str, root: Path | None = None, *, size: int = 0, download
         return Dataset(name, *parts)
     folder = Path(name)
     if not folder.is_dir():
-        raise unknown("data set and no folder", name, DATASETS)
+        beside = [str(path) for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        raise unknown("data set and no folder", name, [*DATASETS, *beside], ", ".join(DATASETS))
     test = next((folder / part for part in ("test", "val") if (folder / part).is_dir()), None)
     if test is not None and (folder / "train").is_dir():
         train = image_folder(folder / "train", size or 64)

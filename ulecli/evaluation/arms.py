@@ -23,7 +23,7 @@ from ulecli import __version__, shelf
 from ulecli.atomic import replacing
 from ulecli.data import Dataset, ImageSet
 from ulecli.defenders import CLASSWISE, NOISE, Progress, defend, defender_names
-from ulecli.errors import UleError, UsageError
+from ulecli.errors import NoSuchPath, UleError, UsageError, shown
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.poisons import audit, only_classes, read_photos, read_poison, read_protected, warnings
 from ulecli.results import CLEAN
@@ -124,7 +124,7 @@ class Arms:
             return only_classes(made, self._clean, config.only) if config.only else made
 
         identity = f"{identity_of(name)} eps {config.epsilon} on {config.device} only {config.only}"
-        return self._kept(name, identity, make)
+        return self._kept(name, identity, make, check=not config.only)
 
     def _photos(self) -> ImageSet:
         config = self._config
@@ -153,7 +153,7 @@ class Arms:
         made = make()
         epsilon = config.epsilon if judged else 0
         seen = audit(made, self._clean, source=name) if judged else None
-        # Photos may leave the bound, by JPEG, and some may stay as they are; all of them may not.
+        # Photos may leave the bound, by JPEG, and some stay as they are on purpose; all of them may not.
         found = warnings(seen, epsilon) if seen and (check or not seen.changed_share) else ()
         mixed = self._mixed(made)
         for path, values in ((file, mixed.images), (labels, mixed.labels)):
@@ -230,16 +230,19 @@ def train_tree(folder: Path) -> Path:
 
 
 def photo_data(config: EvaluateConfig) -> Dataset:
-    """Read the clean photos as an exploiter has them after the same upload as the protected ones.
+    """Read the clean photos: those to train on after the protected ones' upload, the others as they are.
 
     Raises:
+        NoSuchPath: there is no such folder.
         UleError: the folder holds no `train` and `test`.
     """
     folder = Path(config.dataset)
+    if not folder.is_dir():
+        raise NoSuchPath(f"there is no folder {shown(folder)}; name that of the photos that were protected")
     test = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
     if test is None or not (folder / "train").is_dir():
         raise UleError(
-            f"{folder} needs two folders, train and test, each with one folder of photos for each class"
+            f"{shown(folder)} needs two folders, train and test, each with a folder of photos for each class"
         )
     train = read_photos(folder / "train", config.upload, config.side, jobs=4)
     clean = read_photos(test, type(config.upload)(), config.side, jobs=4)

@@ -26,14 +26,12 @@ import torch
 from ulecli import __version__
 from ulecli.atomic import replacing
 from ulecli.data import DATASETS, Dataset, open_dataset
-from ulecli.defenders import grid_of
 from ulecli.errors import NothingToDo, UsageError
 from ulecli.evaluation.arms import Arms, TrainingSet, photo_data
-from ulecli.evaluation.checks import doubts
+from ulecli.evaluation.checks import doubts, remarks
 from ulecli.evaluation.config import EvaluateConfig, cores, parse_mix
 from ulecli.evaluation.running import Done, Task, fitting_jobs, run
 from ulecli.exploiters import PRESETS, WHITENING
-from ulecli.poisons import check_test_set
 from ulecli.results import NOISE, Arm, Journal, RunRecord, curves, gallery, run_key
 
 __all__ = ["EvaluateConfig", "Evaluation", "Listener", "evaluate", "parse_mix"]
@@ -92,7 +90,7 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         sets = list(arms.sets())
         if not sets:
             raise NothingToDo("nothing to train on: name a --defender or a --poison, or leave the controls")
-        notes = (*journal.notes, *check_test_set(data.test, data.train), *_squeezed(config))
+        notes = (*journal.notes, *remarks(config, data))
         planned = _plan(config, data, sets, _test_set(data, folder / "sets"))
         plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
         _check_counts(plan)
@@ -106,16 +104,6 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
 def _open(config: EvaluateConfig) -> Dataset:
     size = config.size if config.dataset in DATASETS else config.side
     return open_dataset(config.dataset, config.data_root, size=size, download=config.download)
-
-
-def _squeezed(config: EvaluateConfig) -> Iterator[str]:
-    """Say where photos are smaller than the preset's, because a defender protects no others."""
-    names = [name for name in config.defenders if grid_of(name)]
-    if names and config.dataset not in DATASETS and not config.size:
-        yield (
-            f"photos are squeezed to {config.side} x {config.side}, the size that {names[0]} protects; "
-            "--protected judges larger ones that `ulecli protect` wrote"
-        )
 
 
 def _test_set(data: Dataset, folder: Path) -> TrainingSet:

@@ -11,7 +11,7 @@ import typer
 
 from ulecli.cli.console import say
 from ulecli.cli.extras import need_torch, torch_device
-from ulecli.errors import UsageError, unknown
+from ulecli.errors import UsageError, shown, unknown
 from ulecli.records import Device
 
 if TYPE_CHECKING:
@@ -41,9 +41,16 @@ def _check(option: str, word: str, known: Iterable[str]) -> None:
         raise unknown(option, word, known)
 
 
-def _gray_train_only(exploiter: str) -> str:
-    parts = [part.strip() for part in exploiter.split("+")]
-    return "+".join("gray-train-only" if part.lower() == "gray" else part for part in parts)
+def _exploiters(text: str, gray: str) -> tuple[str, ...]:
+    """Return the exploiters that were named, as --gray will have them."""
+    from ulecli.exploiters import exploiter_names
+
+    def changed(name: str) -> str:
+        parts = [part.strip() for part in name.split("+")]
+        return "+".join("gray-train-only" if part.lower() == "gray" else part for part in parts)
+
+    names = exploiter_names() if text == "all" else _words(text)
+    return tuple(dict.fromkeys(map(changed, names))) if gray == "train-only" else names
 
 
 def evaluate(
@@ -145,22 +152,19 @@ def evaluate(
         print(catalogue())
         return
     from ulecli.evaluation import EvaluateConfig, parse_mix
-    from ulecli.exploiters import default_preset, exploiter_names
+    from ulecli.exploiters import default_preset
     from ulecli.poisons import PoisonKind, Upload
-    from ulecli.results import Format, render
+    from ulecli.results import Format
 
     _check("--format", output_format, Format)
     _check("--gray", gray, ("both", "train-only"))
     _check("--poison-kind", poison_kind, PoisonKind)
     where = torch_device(device).type
-    exploiters = exploiter_names() if exploiter == "all" else _words(exploiter)
-    if gray == "train-only":
-        exploiters = tuple(_gray_train_only(name) for name in exploiters)
     defenders = _words(defender)
     if not (defenders or poison or protected):
         defenders = (DEFAULT_DEFENDER,)
     config = EvaluateConfig(
-        exploiters=tuple(dict.fromkeys(exploiters)),
+        exploiters=_exploiters(exploiter, gray),
         defenders=defenders,
         poisons=tuple(poison or ()),
         poison_kind=PoisonKind(poison_kind),
@@ -185,13 +189,7 @@ def evaluate(
         jobs=jobs,
         threads=threads,
     )
-    done = _watched(config, quiet)
-    for note in done.notes:
-        say(f"note: {note}")
-    print(render(done.records, output_format, recalls_for=config.only, encoding=_encoding()))
-    if out and not quiet:
-        figures = [name for name in ("curves.png", "curves.svg", "gallery.png") if (out / name).exists()]
-        say(f"kept in {out}: {', '.join(['results.jsonl', *figures])}")
+    _tell(_watched(config, quiet), config, output_format, quiet)
 
 
 def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
@@ -207,5 +205,14 @@ def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
             raise
 
 
-def _encoding() -> str:
-    return sys.stdout.encoding or "ascii"
+def _tell(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
+    from ulecli.results import render
+
+    for note in done.notes:
+        say(f"note: {note}")
+    encoding = sys.stdout.encoding or "ascii"
+    print(render(done.records, form, recalls_for=config.only, encoding=encoding))
+    if config.out and not quiet:
+        names = ("results.jsonl", "curves.png", "curves.svg", "gallery.png")
+        made = [name for name in names if (config.out / name).exists()]
+        say(f"kept in {shown(config.out)}: {', '.join(made)}")

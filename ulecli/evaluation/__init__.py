@@ -165,7 +165,8 @@ def _trained(
     threads = config.threads or cores()
     jobs = 1
     if config.device == "cpu":
-        jobs = fitting_jobs(config.jobs, len(todo), threads, data.train.images.numel())
+        largest = max((one.task.train.read().images.numel() for one in todo), default=0)
+        jobs = fitting_jobs(config.jobs, len(todo), threads, largest)
     if listener is not None:
         listener.planned([one.arm for one in todo], [one.task.protocol.epochs for one in todo])
     device = _device_name(config.device, max(1, threads // jobs))

@@ -219,7 +219,7 @@ def test_a_bomb_is_refused_by_its_header(tmp_path):
 def test_below_the_limit_no_other_limit_interferes(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     scene().save(tmp_path / "in", "JPEG")
-    codec.decode(tmp_path / "in", "JPEG")
+    assert codec.decode(tmp_path / "in", "JPEG").image.size == scene().size
 
 
 @pytest.mark.parametrize("quality", [30, 85, 98])

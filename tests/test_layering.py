@@ -18,7 +18,7 @@ FLOORS = (
     {"atomic", "errors", "exif", "seeding", "stamps", "torchvision_shim"},
     {"backup", "metadata"},
     {"codec", "data", "database", "nets", "shelf", "units", "views"},
-    {"carry", "records", "results", "transforms"},
+    {"carry", "perturber", "records", "results", "transforms"},
     {"batching", "entries", "exploiters", "identity", "perturb", "poisons", "report", "selecting"},
     {"ledger", "photos", "surrogates", "work"},
     {"books", "defenders", "targets", "verify", "workers"},
@@ -31,7 +31,7 @@ FLOORS = (
 )
 """Rooms by floor, the lowest first. A room is a module or a package, whose modules may use each other."""
 
-THIN = {"__init__", "__main__", "cli", "errors", "records", "report", "units"}
+THIN = {"__init__", "__main__", "cli", "errors", "perturber", "records", "report", "units"}
 """Rooms that `ulecli --help` enters: nothing heavy may be imported at their top."""
 
 HEAVY = {"PIL", "numpy", "onnx", "onnxruntime", "safetensors", "torch", "torchvision"}

@@ -18,7 +18,8 @@ from ulecli.atomic import part_of, sync
 from ulecli.books import Books
 from ulecli.entries import Entry, told
 from ulecli.errors import PhotoError, PhotoSkipped, UleError
-from ulecli.records import Perturber, PhotoOutcome, ProtectConfig, Status
+from ulecli.perturber import Perturber
+from ulecli.records import PhotoOutcome, ProtectConfig, Status
 from ulecli.resume import Todo, judge
 from ulecli.stamps import stamp
 from ulecli.targets import Target, free_name

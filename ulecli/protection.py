@@ -16,9 +16,10 @@ from ulecli.batching import batched
 from ulecli.books import Books
 from ulecli.errors import NothingToDo
 from ulecli.identity import Key, assign_codes, default_key_path, load_key, load_or_create_key, scheme_of
+from ulecli.perturber import Perturber
 from ulecli.photos import Found, find
 from ulecli.placing import Placer, Task
-from ulecli.records import IdentityCode, Perturber, PhotoOutcome, ProtectConfig, ProtectReport, Status
+from ulecli.records import IdentityCode, PhotoOutcome, ProtectConfig, ProtectReport, Status
 from ulecli.targets import Target, check, plan
 
 OnOutcome = Callable[[PhotoOutcome, int], None]

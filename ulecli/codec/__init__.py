@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from ulecli import exif
 from ulecli.codec import metadata
+from ulecli.codec.beside import left_out
 from ulecli.codec.headers import bits_of, profile_of
 from ulecli.codec.opening import MAX_PIXELS, check_frames, check_size, opened, refusing
 from ulecli.codec.pixels import stored_bits, to_8_bits
@@ -52,7 +52,8 @@ class Picture:
         remarks: What could not be kept or was decided, for the user.
         exif: The EXIF block of the source as it was, so the orientation in it is no longer right; or b"".
         xmp: The XMP packet of the source; or b"".
-        info: What else Pillow tells of the source: comment, texts, Photoshop's resources.
+        info: What else Pillow tells of the source: comment, texts, Photoshop's resources; and "not_carried",
+            the names of metadata that no mode can keep.
     """
 
     image: Image.Image
@@ -90,7 +91,8 @@ def decode(
     """
     with path.open("rb") as file:
         picture = _read(file, format, rgb=rgb, first_frame=first_frame, max_pixels=max_pixels)
-    return _upright(picture) if picture.exif else picture
+    turn = metadata.turn(picture.exif, picture.xmp, format)
+    return _upright(picture, turn) if turn in _TURNS else picture
 
 
 def encode(picture: Picture, image: Image.Image, part: Path) -> None:
@@ -138,6 +140,8 @@ def _read(file: BinaryIO, format: str, *, rgb: bool, first_frame: bool, max_pixe
             stored.load()
             block, xmp = metadata.of(stored)  # after loading: a PNG may tell it behind the pixels
             info = {str(name): value for name, value in stored.info.items()}
+            info["not_carried"] = metadata.not_carried(stored)
+            remarks += left_out(stored, file, format)
             image, profile = to_8_bits(stored, bits, profile_of(stored, file, format), remarks)
     if image.mode == "YCbCr" and (rgb or format != "JPEG"):
         image = image.convert("RGB")
@@ -151,11 +155,8 @@ def _read(file: BinaryIO, format: str, *, rgb: bool, first_frame: bool, max_pixe
     return Picture(image, format, settings, tuple(remarks), block, xmp, info)
 
 
-def _upright(picture: Picture) -> Picture:
-    """Turn a picture as its EXIF says."""
-    turn = exif.orientation(picture.exif)
-    if turn not in _TURNS:
-        return picture
+def _upright(picture: Picture, turn: int) -> Picture:
+    """Turn a picture as its metadata say."""
     settings = {**picture.settings}
     if turn in _QUARTER_TURNS and settings.get("subsampling") == 1:
         settings["subsampling"] = 0  # 4:2:2 lying on its side has no name; keep all of the colour

@@ -160,6 +160,17 @@ def test_a_list(photo_folder, monkeypatch):
     }
 
 
+def test_a_list_with_the_line_ends_of_windows(photo_folder, monkeypatch):
+    monkeypatch.chdir(photo_folder)
+    (photo_folder / "own\r").write_bytes((photo_folder / "one.jpg").read_bytes())
+    found = find([], [Path("one.jpg\r"), Path("own\r"), Path("gone.jpg\r"), Path("a\r"), Path("a")])
+    assert [str(photo.path) for photo in found.photos] == ["one.jpg", "own\r"]
+    assert {str(it.source): it.reason.partition(",")[0] for it in found.others} == {
+        "a": "is a folder",
+        "gone.jpg": "does not exist",
+    }
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
 def test_a_pipe_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")

@@ -26,7 +26,7 @@ _VIDEO = b"ftyp"
 
 
 def left_out(stored: ImageFile.ImageFile, file: BinaryIO, format: str) -> Iterator[str]:
-    """Say that a gain map, a video, or something unknown behind the picture is left out.
+    """Say that a gain map, a depth map, a video, or something unknown behind the picture is left out.
 
     Args:
         stored: Opened from `file`.
@@ -35,9 +35,12 @@ def left_out(stored: ImageFile.ImageFile, file: BinaryIO, format: str) -> Iterat
     """
     segments = [content for _, content in getattr(stored, "applist", ())]
     several = getattr(stored, "n_frames", 1) > 1  # the others are told of where the first is taken
+    auxiliary = [str(name).lower() for name in stored.info.get("aux", ())]
     gain_map = not several and any(name in content for content in segments for name in _GAIN_MAPS)
-    if gain_map:
+    if gain_map or any("gainmap" in name for name in auxiliary):
         yield "its gain map for bright screens was left out"
+    if stored.info.get("depth_images") or any("gainmap" not in name for name in auxiliary):
+        yield "its depth map or masks were left out"
     with kept_place(file):
         rest = _behind(file, format)
     if rest == "video":

@@ -52,6 +52,12 @@ def cmyk_to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
     return _to_srgb(image, profile) if profile[16:20] == b"CMYK" else None
 
 
+def rgb_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Return an RGB picture in sRGB; as it is if there is no profile, or none of RGB that can be read."""
+    shown = _to_srgb(image, profile) if is_rgb(profile) else None
+    return shown or image
+
+
 def coded_profile(primaries: int, transfer: int) -> bytes:
     """Return the profile for a colour space that a file names by code points.
 

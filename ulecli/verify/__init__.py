@@ -127,7 +127,7 @@ def check(pair: Pair, demands: Demands, reader: CueReader | None = None) -> Chec
 
 
 def load(path: Path) -> tuple[Image.Image, str]:
-    """Read a photo of any supported format, its first picture, as upright RGB with its profile; tell the format.
+    """Read the first picture of a photo of any format, as upright RGB with its profile, and tell the format.
 
     Raises:
         PhotoError: It is damaged or no photo.

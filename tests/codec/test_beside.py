@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from ulecli import codec
 from ulecli.carry import difference
+from ulecli.errors import PhotoError
 from ulecli.metadata import Mode, carried
 
 VIDEO = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0\0\x40\x08mdat" + bytes(range(256)) * 64
@@ -63,6 +64,14 @@ def test_a_video_that_something_follows_and_a_thumbnail_precedes_is_told(tmp_pat
 def test_what_follows_a_picture_is_told_unless_it_is_filling(tmp_path, format):
     assert remarks(tmp_path, stored(format) + bytes(5000), format) == ""
     assert "behind the picture" in remarks(tmp_path, stored(format) + b"archive", format)
+
+
+@pytest.mark.parametrize("filling", [b"\0", b"\x55"])
+def test_half_a_jpeg_is_damaged_whatever_follows(tmp_path, filling):
+    content = stored("JPEG")
+    (tmp_path / "in").write_bytes(content[: len(content) // 2] + filling * 100_000)
+    with pytest.raises(PhotoError, match="damaged"):
+        codec.decode(tmp_path / "in", "JPEG")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from PIL import ImageFile
 
 from ulecli.codec.headers import kept_place
+from ulecli.errors import PhotoError
 
 _ENOUGH = 4096
 """Bytes, to tell filling from content."""
@@ -32,6 +33,9 @@ def left_out(stored: ImageFile.ImageFile, file: BinaryIO, format: str) -> Iterat
         stored: Opened from `file`.
         file: Stays where it is.
         format: As in `SUFFIXES`.
+
+    Raises:
+        PhotoError: It is a JPEG without an end.
     """
     segments = [content for _, content in getattr(stored, "applist", ())]
     several = getattr(stored, "n_frames", 1) > 1  # the others are told of where the first is taken
@@ -65,15 +69,16 @@ def _behind(file: BinaryIO, format: str) -> str:
 
 def _end_of_jpeg(data: mmap.mmap) -> int:
     """Return where a JPEG ends: where the file does, for most, which is known without reading all of it."""
-    tail = data[-_ENOUGH:].rstrip(b"\0")
-    if not tail or tail.endswith(_END_OF_JPEG):
+    if data[-_ENOUGH:].rstrip(b"\0").endswith(_END_OF_JPEG):
         return len(data)
     place = 2
     while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != b"\xda":
         filler = data[place + 1 : place + 2] == b"\xff"
         place += 1 if filler else 2 + int.from_bytes(data[place + 2 : place + 4], "big")
     end = data.find(_END_OF_JPEG, place)
-    return end + 2 if end >= 0 else len(data)
+    if end < 0:  # its decoder takes what fills a half-copied file for the rest of the picture
+        raise PhotoError("is damaged: it is cut short, and something else follows")
+    return end + 2
 
 
 def _end_of_png(data: mmap.mmap) -> int:

@@ -71,8 +71,8 @@ def profile_of(stored: ImageFile.ImageFile, file: BinaryIO, format: str) -> byte
         if format == "BMP" and _bmp_has_profile(file):
             raise PhotoSkipped("is a BMP with a colour profile, which can't be written; make it a PNG")
         primaries, transfer = _code_points(stored, file, format)
-    if profile or format == "PNG":
-        primaries = _UNSPECIFIED
+    if format == "PNG" and transfer not in colour.BRIGHT:
+        return profile
     return profile or colour.coded_profile(primaries, transfer)
 
 

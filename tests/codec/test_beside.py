@@ -100,6 +100,16 @@ def test_what_can_not_be_kept_is_told_where_all_shall_be(tmp_path):
     assert carried(told, Mode.PRIVATE, format="JPEG", size=(96, 64), epsilon=8).remarks == ()
 
 
+def test_chunks_of_a_png_that_can_not_be_kept_are_told(tmp_path):
+    chunks = PngInfo()
+    chunks.add(b"caBX", b"credentials")
+    chunks.add_text("Raw profile type iptc", "\niptc\n       2\n1c02\n")
+    chunks.add_text("Title", "a scene")
+    scene().save(tmp_path / "in", "PNG", pnginfo=chunks)
+    told = codec.decode(tmp_path / "in", "PNG").info["not_carried"]
+    assert told == ("caBX chunk", "text 'Raw profile type iptc'")
+
+
 def test_tags_of_a_tiff_that_can_not_be_kept_are_told(tmp_path):
     scene().save(tmp_path / "in", "TIFF", tiffinfo={270: "a scene", 315: "somebody", 65000: "secret"})
     told = codec.decode(tmp_path / "in", "TIFF").info["not_carried"]

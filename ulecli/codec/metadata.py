@@ -63,13 +63,18 @@ def turn(block: bytes, xmp: bytes, format: str) -> int:
 
 
 def not_carried(stored: ImageFile.ImageFile) -> tuple[str, ...]:
-    """Name the metadata of a JPEG or TIFF that are not carried, whatever the mode."""
+    """Name the metadata of a JPEG, PNG or TIFF that are not carried, whatever the mode."""
     names: dict[str, None] = {}
     for name, content in getattr(stored, "applist", ()):
         if content.startswith(b"http://ns.adobe.com/xmp/extension/\0"):
             names["extended XMP"] = None
         elif not content.startswith(_HANDLED.get(name, ())):
             names[f"{name} segment"] = None
+    for kind, *_ in getattr(stored, "private_chunks", ()):
+        names[f"{kind.decode('latin-1')} chunk"] = None
+    for name in map(str, stored.info):
+        if name.startswith("Raw profile type") and name != _RAW_PROFILE:
+            names[f"text {name!r}"] = None
     if isinstance(stored, TiffImageFile):
         known = {*_TIFF_TAGS, *STRUCTURE, *POINTERS, ORIENTATION, _XMP_TAG}
         names |= {f"{TiffTags.lookup(tag).name} tag": None for tag in stored.tag_v2 if tag not in known}

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import Image, ImageFile
 from PIL.AvifImagePlugin import AvifImageFile
@@ -60,6 +60,15 @@ class _Png(PngImageFile):
             self.info["transparency"] *= stretch
 
 
+class _Webp(WebPImageFile):
+    """Pillow's, which would keep its decoder and with it two more copies of the picture."""
+
+    def _get_next(self) -> tuple[bytes, int, int]:
+        frame = super()._get_next()
+        self._decoder: Any = None  # nothing but the first frame is asked for
+        return frame
+
+
 class _Tiff(TiffImageFile):
     """Pillow's, without a limit of pixels of its own, which can only be moved for the whole process."""
 
@@ -106,7 +115,7 @@ def _open_avif(file: BinaryIO) -> ImageFile.ImageFile:
 _OPENERS: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
     "JPEG": jpeg_factory,
     "PNG": _Png,
-    "WEBP": WebPImageFile,
+    "WEBP": _Webp,
     "TIFF": _open_tiff,
     "BMP": BmpImageFile,
     "AVIF": _open_avif,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
 
 import pytest
 from conftest import scene
@@ -194,3 +195,11 @@ def test_pillow_writes_what_was_patched(tmp_path):
     scene().save(tmp_path / "x.jpg", exif=exif.upright(block(3)))
     with Image.open(tmp_path / "x.jpg") as stored:
         assert stored.getexif()[0x0112] == 1
+
+
+def test_a_value_that_is_very_long_is_not_copied_whole():
+    count = 17 << 20
+    start = struct.pack("<HHHLL", 1, 65000, 1, count, 26) + bytes(4)
+    (entry,) = exif.tiff.entries_of(b"II*\0\x08\0\0\0" + start + b"\1" * count)
+    assert entry.count == count and len(entry.value) == 16 << 20
+    assert exif.tiff.numbers(entry, "<") == []

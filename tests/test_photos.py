@@ -19,7 +19,8 @@ HEADS = [
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
     (b"GIF89a", "GIF"),
-    (b"BM\0\1\0\0\0\0\0\0", "BMP"),
+    (b"BM\0\1\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0", "BMP"),
+    (b"BM, and not a picture at all", ""),
     (b"\0\0\0\x18ftypheic", "HEIC"),
     (b"\0\0\0\x18ftypavif", "AVIF"),
     (b"\0\0\0\x18ftypmp42", ""),
@@ -156,6 +157,17 @@ def test_a_list(photo_folder, monkeypatch):
     assert {outcome.source.name: outcome.status for outcome in found.others} == {
         "notes.txt": Status.SKIPPED,
         "gone.png": Status.FAILED,
+    }
+
+
+def test_a_list_with_the_line_ends_of_windows(photo_folder, monkeypatch):
+    monkeypatch.chdir(photo_folder)
+    (photo_folder / "own\r").write_bytes((photo_folder / "one.jpg").read_bytes())
+    found = find([], [Path("one.jpg\r"), Path("own\r"), Path("gone.jpg\r"), Path("a\r"), Path("a")])
+    assert [str(photo.path) for photo in found.photos] == ["one.jpg", "own\r"]
+    assert {str(it.source): it.reason.partition(",")[0] for it in found.others} == {
+        "a": "is a folder",
+        "gone.jpg": "does not exist",
     }
 
 

@@ -118,6 +118,12 @@ def test_read_only(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda folder, mode: False)  # the superuser may write everywhere
     with pytest.raises(TargetError, match="can't write"):
         check([Photo(path, path.parent, "JPEG")], ProtectConfig((path.parent,)))
+    in_place = ProtectConfig((path.parent,), in_place=True, backup=tmp_path / "b")
+    with pytest.raises(TargetError, match="no photo in it can be replaced"):
+        check([Photo(path, path.parent, "JPEG")], in_place)
+    monkeypatch.setattr("os.access", lambda folder, mode: folder == path.parent)
+    with pytest.raises(TargetError, match="another with --backup"):
+        check([Photo(path, path.parent, "JPEG")], in_place)
 
 
 def test_a_backup_mirrors_and_does_not_mix_with_the_source(tmp_path):

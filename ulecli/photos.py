@@ -175,17 +175,28 @@ def _not_entered(folder: Path) -> PhotoOutcome | None:
 
 
 def _look_at_list(listed: Sequence[Path], wanted: Fits) -> Iterator[Item]:
-    for path in listed:
+    for name in listed:
+        path = _without_return(name)
         within = _below_output(path)
         if path.name.startswith("._") or not wanted(within.as_posix()):
             continue
         if not os.path.lexists(path):
             yield PhotoOutcome(path, None, Status.FAILED, "does not exist")
             continue
+        if path.is_dir():
+            reason = "is a folder, and of a list only files are taken; name it as a PATH"
+            yield PhotoOutcome(path, None, Status.SKIPPED, reason)
+            continue
         item = _look_at(path, path, named=False) or _no_photo(path, Status.SKIPPED)
         if isinstance(item, Photo):
             item = Photo(item.path, item.source, item.format, within)
         yield item
+
+
+def _without_return(path: Path) -> Path:
+    """Take a line of a list that Windows has ended for what it means, unless there is a file of that name."""
+    name = path.name.removesuffix("\r")
+    return path if name in ("", path.name) or os.path.lexists(path) else path.with_name(name)
 
 
 def _below_output(path: Path) -> Path:

@@ -55,13 +55,9 @@ def check(found: Sequence[Photo], config: ProtectConfig) -> None:
             folder is read-only, or a file is where a folder must be.
     """
     _check_roots({photo.source for photo in found}, config)
-    roots = {_root(photo, config) for photo in found} | ({config.backup} if config.backup else set())
-    for root in sorted(roots):
-        folder = next(folder for folder in (root, *root.absolute().parents) if os.path.lexists(folder))
-        if not folder.is_dir():
-            raise TargetError(f"{shown(folder)} is not a folder; choose another output with -o")
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise TargetError(f"can't write in {shown(folder)}; choose another output with -o")
+    elsewhere = "no photo in it can be replaced" if config.in_place else "choose another output with -o"
+    _check_writable({_root(photo, config) for photo in found}, elsewhere)
+    _check_writable({config.backup} if config.backup else (), "choose another with --backup")
     # Default names lie beside sources and may evade one; under -o a file in the way is a mistake. What lies
     # in a source folder is not in the way: the folders don't mix, and where links mix them `plan` evades.
     place = _places()
@@ -72,6 +68,15 @@ def check(found: Sequence[Photo], config: ProtectConfig) -> None:
                 raise TargetError(
                     f"the output would replace the source {shown(path)}; choose another with -o"
                 )
+
+
+def _check_writable(roots: Iterable[Path], instead: str) -> None:
+    for root in sorted(roots):
+        folder = next(folder for folder in (root, *root.absolute().parents) if os.path.lexists(folder))
+        if not folder.is_dir():
+            raise TargetError(f"{shown(folder)} is not a folder; {instead}")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise TargetError(f"can't write in {shown(folder)}; {instead}")
 
 
 def plan(found: Sequence[Photo], config: ProtectConfig, ledgers: Ledgers = lambda root: None) -> list[Target]:

@@ -181,6 +181,15 @@ def test_a_bar_on_a_terminal_and_only_there(ulecli, photo_folder, monkeypatch):
     assert "\x1b[3" not in ulecli("protect", photo_folder).err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_behind_stdout_is_an_error_in_one_line():
+    command = [sys.executable, "-m", "ulecli", "man", "--markdown", "protect"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == "ulecli: error: No space left on device\n"
+
+
 def test_help_says_how():
     shown = subprocess.run(
         [sys.executable, "-m", "ulecli", "protect", "--help"],

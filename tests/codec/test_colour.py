@@ -162,6 +162,9 @@ def test_code_points_become_a_profile(tmp_path, format):
         (tmp_path / word).write_bytes(with_code_points(content, 9, transfer))
         with pytest.raises(PhotoSkipped, match=word):
             codec.decode(tmp_path / word, format)
+    (tmp_path / "linear").write_bytes(with_code_points(content, 1, 8))
+    with pytest.raises(PhotoSkipped, match="transfer 8"):
+        codec.decode(tmp_path / "linear", format)
     (tmp_path / "wide").write_bytes(with_code_points(content, 9, 13))
     with pytest.raises(PhotoSkipped, match="primaries 9"):
         codec.decode(tmp_path / "wide", format)

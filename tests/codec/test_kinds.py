@@ -19,14 +19,12 @@ from ulecli.errors import PhotoError, PhotoSkipped
 WIDE = np.linspace(0, 65535, 40 * 30).reshape(30, 40).astype(np.uint16)
 
 
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">L", len(content)) + name + content + struct.pack(">L", zlib.crc32(name + content))
+
+
 def png(kind: int, pixels: np.ndarray, transparent: bytes = b"") -> bytes:
     """A PNG of 16 bits per channel, of a kind that Pillow can't write."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">L", len(content)) + name + content + struct.pack(">L", zlib.crc32(name + content))
-        )
-
     height, width = pixels.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
     head = chunk(b"IHDR", struct.pack(">LLBBBBB", width, height, 16, kind, 0, 0, 0))
@@ -245,6 +243,22 @@ def test_a_raw_file_is_no_tiff(tmp_path, tags):
     scene().save(tmp_path / "in", "TIFF", tiffinfo=tags)
     with pytest.raises(PhotoSkipped, match="raw"):
         codec.decode(tmp_path / "in", "TIFF", first_frame=True)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_transparent_level_of_few_bits(tmp_path, bits):
+    levels = np.arange(8 * 4).reshape(4, 8) % (1 << bits)
+    packed = np.packbits(
+        np.unpackbits(levels.astype(np.uint8)[..., None], axis=2)[..., -bits:].reshape(4, -1), 1
+    )
+    content = bytearray(png(0, np.zeros((4, 8), np.uint16), struct.pack(">H", 1)))
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
+    start, end = content.index(b"IDAT") - 4, content.index(b"IEND") - 4
+    content[start:end] = chunk(b"IDAT", zlib.compress(rows))
+    content[8:33] = chunk(b"IHDR", struct.pack(">LLBBBBB", 8, 4, bits, 0, 0, 0, 0))
+    (tmp_path / "in").write_bytes(content)
+    picture = codec.decode(tmp_path / "in", "PNG")
+    assert np.array_equal(np.asarray(picture.alpha) == 0, levels == 1)
 
 
 def claiming(format: str, side: int) -> bytes:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import scene
-from PIL import Image
+from PIL import Image, ImageCms
 
+from ulecli.codec.colour import display_p3
 from ulecli.errors import NothingToDo, UsageError
 from ulecli.gallery.cards import SIDE, cards, chosen
 from ulecli.gallery.histogram import bins, histogram
@@ -137,6 +138,19 @@ def test_a_card_shows_the_protected_photo_and_the_change(tmp_path):
         assert shown.size == change.size == (SIDE, SIDE // 2)
         assert shown.getpixel((9, 9)) == (108, 108, 108) and change.getpixel((9, 9)) == (255, 255, 255)
     assert card.psnr_db == pytest.approx(20 * math.log10(255 / 8))
+
+
+def test_a_card_shows_the_colours_that_the_profile_means(tmp_path):
+    profile, plain = display_p3(), Image.new("RGB", (64, 64), (200, 60, 60))
+    plain.save(tmp_path / "in.png", icc_profile=profile)
+    plain.save(tmp_path / "out.png", icc_profile=profile)
+    (card,) = cards([outcome(tmp_path / "in.png", target=tmp_path / "out.png")], 8)
+    srgb = ImageCms.createProfile("sRGB")
+    meant = ImageCms.profileToProfile(plain, io.BytesIO(profile), srgb).getpixel((32, 32))
+    with picture(card.protected) as thumbnail:
+        shown = thumbnail.getpixel((32, 32))
+    assert max(abs(one - other) for one, other in zip(shown, meant, strict=True)) <= 3
+    assert max(abs(one - other) for one, other in zip(shown, (200, 60, 60), strict=True)) > 8
 
 
 def test_cards_without_an_original_or_without_a_photo(tmp_path):

@@ -66,4 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except UleError as error:
         print(f"ulecli: error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # stdout's disk is full, the working folder is gone
+        print(f"ulecli: error: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
     sys.exit(0)

@@ -30,7 +30,7 @@ def progress(*, quiet: bool) -> Iterator[OnOutcome]:
     Yields:
         What to call with each outcome and the number of photos in all.
     """
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():  # None: closed by whoever started it
         yield lambda outcome, total: None
         return
     from rich.console import Console

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from ulecli import exif
 from ulecli.codec import metadata
+from ulecli.codec.beside import left_out
 from ulecli.codec.headers import bits_of, profile_of
 from ulecli.codec.opening import MAX_PIXELS, check_frames, check_size, opened, refusing
 from ulecli.codec.pixels import stored_bits, to_8_bits
@@ -54,7 +54,8 @@ class Picture:
         remarks: What could not be kept or was decided, for the user.
         exif: The EXIF block of the source as it was, so the orientation in it is no longer right; or b"".
         xmp: The XMP packet of the source; or b"".
-        info: What else Pillow tells of the source: comment, texts, Photoshop's resources.
+        info: What else Pillow tells of the source: comment, texts, Photoshop's resources; and "not_carried",
+            the names of metadata that no mode can keep.
         pixels: (H, W, 4) uint8, the memory of an RGBX image, whose fourth byte says nothing; else None.
     """
 
@@ -89,7 +90,8 @@ def decode(
     """
     with path.open("rb") as file:
         picture = _read(file, format, bare=bare, first_frame=first_frame, max_pixels=max_pixels)
-    return _upright(picture) if picture.exif else picture
+    turn = metadata.turn(picture.exif, picture.xmp, format)
+    return _upright(picture, turn) if turn in _TURNS else picture
 
 
 def encode(picture: Picture, image: Image.Image, part: Path) -> None:
@@ -139,6 +141,8 @@ def _read(file: BinaryIO, format: str, *, bare: bool, first_frame: bool, max_pix
             stored.load()
             block, xmp = metadata.of(stored)  # after loading: a PNG may tell it behind the pixels
             info = {str(name): value for name, value in stored.info.items()}
+            info["not_carried"] = metadata.not_carried(stored)
+            remarks += left_out(stored, file, format)
             image, profile = to_8_bits(stored, bits, profile_of(stored, file, format), remarks)
     if format == "BMP":
         image = _without_empty_alpha(image)
@@ -155,11 +159,8 @@ def _image_on(pixels: NDArray[np.uint8]) -> Image.Image:
     return Image.frombuffer("RGBX", pixels.shape[1::-1], pixels, "raw", "RGBX", 0, 1)
 
 
-def _upright(picture: Picture) -> Picture:
-    """Turn a picture as its EXIF says."""
-    turn = exif.orientation(picture.exif)
-    if turn not in _TURNS:
-        return picture
+def _upright(picture: Picture, turn: int) -> Picture:
+    """Turn a picture as its metadata say."""
     settings = {**picture.settings}
     if turn in _QUARTER_TURNS and settings.get("subsampling") == 1:
         settings["subsampling"] = 0  # 4:2:2 lying on its side has no name; keep all of the colour

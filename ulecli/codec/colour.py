@@ -21,7 +21,11 @@ _BLACK_POINT = ImageCms.Flags.BLACKPOINTCOMPENSATION
 
 # Code points of ITU-T H.273, as AVIF, HEIC and PNG use them.
 _SRGB_PRIMARIES, _UNSPECIFIED, _P3_PRIMARIES = 1, 2, 12
-_BRIGHT = {16: "PQ", 18: "HLG"}
+BRIGHT = {16: "PQ", 18: "HLG"}
+"""Transfers of high dynamic range."""
+
+_UNLIKE_SRGB = {5, 8, 9, 10, 17}
+"""Gamma 2.8, linear, logarithmic, cinema; viewers show the others as they show sRGB."""
 _P3 = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
 _D65 = (0.3127, 0.3290)
 _D50 = (0.9642, 1.0, 0.8249)
@@ -52,6 +56,12 @@ def cmyk_to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
     return _to_srgb(image, profile) if profile[16:20] == b"CMYK" else None
 
 
+def rgb_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Return an RGB picture in sRGB; as it is if there is no profile, or none of RGB that can be read."""
+    shown = _to_srgb(image, profile) if is_rgb(profile) else None
+    return shown or image
+
+
 def coded_profile(primaries: int, transfer: int) -> bytes:
     """Return the profile for a colour space that a file names by code points.
 
@@ -65,8 +75,10 @@ def coded_profile(primaries: int, transfer: int) -> bytes:
     Raises:
         PhotoSkipped: The space is of a kind that 8 bits can't hold, or one without a profile here.
     """
-    if transfer in _BRIGHT:
-        raise PhotoSkipped(f"is a high dynamic range picture ({_BRIGHT[transfer]}), which 8 bits can't hold")
+    if transfer in BRIGHT:
+        raise PhotoSkipped(f"is a high dynamic range picture ({BRIGHT[transfer]}), which 8 bits can't hold")
+    if transfer in _UNLIKE_SRGB:
+        raise PhotoSkipped(f"has tones of a curve (transfer {transfer}) that can't be kept")
     if primaries in (_SRGB_PRIMARIES, _UNSPECIFIED):
         return b""
     if primaries == _P3_PRIMARIES:

@@ -30,7 +30,17 @@ _HEADS = (
     (b"\xff\x0a", "JPEG XL"),
     (b"\0\0\0\x0cJXL ", "JPEG XL"),
     (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"8BPS", "Photoshop's format"),
+    (b"FUJIFILMCCD-RAW", "camera raw (RAF)"),
+    (b"IIRO", "camera raw (ORF)"),
+    (b"IIRS", "camera raw (ORF)"),
+    (b"MMOR", "camera raw (ORF)"),
+    (b"IIU\0", "camera raw (RW2)"),
 )
+_BMP_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
+"""How long the second header can be; nothing else in the first bytes is always the same."""
+
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _AVIF_BRANDS = {b"avif", b"avis"}
@@ -41,7 +51,7 @@ def sniff(head: bytes) -> str:
     """Name the picture format that a file holds.
 
     Args:
-        head: Its first bytes: 16 at least, `HEAD` to tell AVIF from HEIC where the first brand is of both.
+        head: Its first bytes: 18 at least, `HEAD` to tell AVIF from HEIC where the first brand is of both.
 
     Returns:
         A key of `SUFFIXES`, the name of a format that is not supported, or "" if none is known.
@@ -53,7 +63,7 @@ def sniff(head: bytes) -> str:
         return "camera raw (CR2)" if head[8:10] == b"CR" else "TIFF"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
-    if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "BMP"
     return _brand(head) if head[4:8] == b"ftyp" else ""
 
@@ -72,6 +82,8 @@ def missing(format: str) -> str:
 def _brand(head: bytes) -> str:
     """Tell the formats in one kind of box apart by the brands that its first entry lists."""
     end = min(int.from_bytes(head[:4], "big"), len(head))
+    if head[8:12] == b"crx ":
+        return "camera raw (CR3)"
     brands = [head[8:12], *(head[place : place + 4] for place in range(16, end - 3, 4))]
     if brands[0] not in _HEIC_BRANDS | _AVIF_BRANDS | _ANY_BRANDS:
         return ""

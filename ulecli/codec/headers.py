@@ -10,6 +10,7 @@ from typing import BinaryIO
 from PIL import ImageFile
 
 from ulecli.codec import colour
+from ulecli.errors import PhotoSkipped
 
 SUBSAMPLED_ACROSS, SUBSAMPLED_DOWN = 0b1000, 0b0100
 _DEEP, _TWELVE = 0b0100_0000, 0b0010_0000
@@ -63,14 +64,23 @@ def profile_of(stored: ImageFile.ImageFile, file: BinaryIO, format: str) -> byte
         b"" if there is none; also for a PNG with code points, which are carried as they are.
 
     Raises:
-        PhotoSkipped: It is one of high dynamic range, or of a space without a profile here.
+        PhotoSkipped: It is one of high dynamic range, of a space without a profile here, or of a BMP.
     """
     profile = bytes(stored.info.get("icc_profile") or b"")
     with kept_place(file):
+        if format == "BMP" and _bmp_has_profile(file):
+            raise PhotoSkipped("is a BMP with a colour profile, which can't be written; make it a PNG")
         primaries, transfer = _code_points(stored, file, format)
-    if profile or format == "PNG":
-        primaries = _UNSPECIFIED
+    if format == "PNG" and transfer not in colour.BRIGHT:
+        return profile
     return profile or colour.coded_profile(primaries, transfer)
+
+
+def _bmp_has_profile(file: BinaryIO) -> bool:
+    """Tell whether a BMP's header, of version 5, says that a profile is in the file or beside it."""
+    file.seek(14)
+    header = file.read(60)
+    return header[0] == 124 and header[56:] in (b"DEBM", b"KNIL")
 
 
 def _code_points(stored: ImageFile.ImageFile, file: BinaryIO, format: str) -> tuple[int, int]:

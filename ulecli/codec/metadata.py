@@ -6,9 +6,14 @@ import io
 import struct
 from typing import Any, BinaryIO
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, TiffTags
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import TiffImageFile
+
+from ulecli import exif
+from ulecli.exif.tags import ORIENTATION, STRUCTURE
+from ulecli.exif.tiff import POINTERS
+from ulecli.metadata.xmp import orientation as xmp_orientation
 
 _XMP_TAG, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD, _MAKER_NOTE = 700, 34665, 34853, 40965, 37500
 _DIRECTORIES = {_EXIF_IFD, _GPS_IFD, _INTEROP_IFD}
@@ -26,13 +31,56 @@ _TIFF_TAGS = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432)
 the layout of the file."""
 
 
+_RAW_PROFILE = "Raw profile type exif"
+"""The text in which ImageMagick put EXIF before PNG had a chunk for it."""
+
+_TURNED_BY_XMP = {"JPEG", "PNG", "WEBP"}
+"""In the other formats the container's word counts, and the decoder has followed it."""
+
+_HANDLED = {
+    "APP0": (b"JFIF", b"JFXX"),
+    "APP1": (b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0"),
+    "APP2": (b"ICC_PROFILE\0", b"MPF\0", b"urn:iso:std:iso:ts:21496"),
+    "APP13": (b"Photoshop 3.0\0",),
+    "APP14": (b"Adobe",),
+    "COM": (b"",),
+}
+"""Segments of a JPEG that are carried, told of elsewhere, or about pixels that are no more."""
+
+
 def of(stored: ImageFile.ImageFile) -> tuple[bytes, bytes]:
     """Return the EXIF block (with or without its prefix) and the XMP packet of a loaded picture, or b""."""
     xmp = stored.info.get("xmp") or b""
     packet = xmp.encode("utf-8", "replace") if isinstance(xmp, str) else bytes(xmp)
     if isinstance(stored, TiffImageFile):
         return _of_tiff(stored), packet
-    return bytes(stored.info.get("exif") or b""), packet
+    return bytes(stored.info.get("exif") or _raw_profile(stored.info.get(_RAW_PROFILE))), packet
+
+
+def turn(block: bytes, xmp: bytes, format: str) -> int:
+    """Return how a loaded picture lies, 1 (upright) to 8; 0 if nothing says it. EXIF goes before XMP."""
+    return exif.orientation(block, unsaid=xmp_orientation(xmp) if format in _TURNED_BY_XMP else 0)
+
+
+def not_carried(stored: ImageFile.ImageFile) -> tuple[str, ...]:
+    """Name the metadata of a JPEG, PNG or TIFF that are not carried, whatever the mode."""
+    names: dict[str, None] = {}
+    for name, content in getattr(stored, "applist", ()):
+        if content.startswith(b"http://ns.adobe.com/xmp/extension/\0"):
+            names["extended XMP"] = None
+        elif not content.startswith(_HANDLED.get(name, ())):
+            names[f"{name} segment"] = None
+    for kind, *_ in getattr(stored, "private_chunks", ()):
+        names[f"{kind.decode('latin-1')} chunk"] = None
+    for name in map(str, stored.info):
+        if name.startswith("Raw profile type") and name != _RAW_PROFILE:
+            names[f"text {name!r}"] = None
+    if isinstance(stored, TiffImageFile):
+        known = {*_TIFF_TAGS, *STRUCTURE, *POINTERS, ORIENTATION, _XMP_TAG}
+        names |= {f"{TiffTags.lookup(tag).name} tag": None for tag in stored.tag_v2 if tag not in known}
+        if _MAKER_NOTE in stored.getexif().get_ifd(_EXIF_IFD):
+            names["maker's notes"] = None
+    return tuple(names)
 
 
 def for_encoder(format: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +149,13 @@ def _move(tiff: bytearray, directory: int, base: int) -> dict[int, int]:
             continue
         struct.pack_into("<L", tiff, place + 8, offset + base)
     return below
+
+
+def _raw_profile(text: Any) -> bytes:
+    try:
+        return bytes.fromhex("".join(str(text or "").split("\n")[3:]))  # name and length come before it
+    except ValueError:
+        return b""
 
 
 def _of_tiff(stored: TiffImageFile) -> bytes:

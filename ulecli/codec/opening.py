@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import Image, ImageFile
 from PIL.AvifImagePlugin import AvifImageFile
@@ -19,6 +19,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from ulecli.codec.formats import missing
 from ulecli.codec.headers import kept_place
+from ulecli.codec.kinds import is_raw, unreadable
 from ulecli.errors import PhotoError, PhotoSkipped
 
 MAX_PIXELS = 300_000_000
@@ -26,6 +27,9 @@ MAX_PIXELS = 300_000_000
 
 _MAX_SCANS = 250
 """A progressive JPEG has some ten; each is a walk over the whole picture, and a file can claim thousands."""
+
+_MOST_BYTES = dict.fromkeys(("WEBP", "AVIF", "HEIC"), 512 << 20)
+"""Decoders of these formats hold the whole file in memory."""
 
 _PIXELS_PER_BYTE = {"JPEG": 512, "PNG": 8 * 1032}
 """No compression does more: a bit for a block of 8 x 8, and a byte for 1032 bytes of one bit a pixel."""
@@ -36,16 +40,46 @@ _OF_THE_CONTENT = {None, errno.EINVAL, errno.EOVERFLOW}
 _SMALL = 10_000_000
 """Pixels; what claims no more is decoded to see where it ends."""
 
-_GAIN_MAP = b"hdrgm:Version="
-"""In the XMP of an Ultra HDR JPEG, which Pillow takes for one picture although a second lies behind it."""
+_KIND_OF_PAGE, _REDUCED = 254, 1
+"""Tag of TIFF, and the bit in it that says: a smaller version of another page."""
 
-# Tags of TIFF.
-_KIND_OF_PAGE, _DNG_VERSION = 254, 50706
-_REDUCED = 1
+_RAW = "is a camera's raw file, as it seems; protect a JPEG made of it"
+_CROP = b"\0\0\0\x28clap"
+"""A box of an AVIF that Pillow does not heed."""
+
+
+class _Png(PngImageFile):
+    """Pillow's, which forgets that gray of 2 and 4 bits is stretched to 8, and invents a missing palette."""
+
+    def _open(self) -> None:
+        super()._open()
+        if self.mode == "P" and self.palette is None:
+            raise PhotoError("is damaged: its palette is missing")
+        stretch = {"L;2": 85, "L;4": 17}.get(str(self.tile[0].args if self.tile else ""))
+        if stretch and "transparency" in self.info:
+            self.info["transparency"] *= stretch
+
+
+class _Webp(WebPImageFile):
+    """Pillow's, which would keep its decoder and with it two more copies of the picture."""
+
+    def _get_next(self) -> tuple[bytes, int, int]:
+        frame = super()._get_next()
+        self._decoder: Any = None  # nothing but the first frame is asked for
+        return frame
 
 
 class _Tiff(TiffImageFile):
     """Pillow's, without a limit of pixels of its own, which can only be moved for the whole process."""
+
+    def _setup(self) -> None:
+        """Refuse what Pillow would take for damage or, worse, for something else."""
+        if reason := unreadable(self.tag_v2):
+            raise PhotoSkipped(reason)
+        try:
+            super()._setup()
+        except SyntaxError as error:
+            raise PhotoSkipped(f"is a TIFF of a kind that can't be read: {error}") from error
 
     def load_prepare(self) -> None:
         """Make room for the pixels as they are stored, which is before they are turned upright."""
@@ -63,14 +97,28 @@ def _open_heic(file: BinaryIO) -> ImageFile.ImageFile:
     return heic
 
 
+def _open_tiff(file: BinaryIO) -> ImageFile.ImageFile:
+    with kept_place(file):
+        if is_raw(file):
+            raise PhotoSkipped(_RAW)
+    return _Tiff(file)
+
+
+def _open_avif(file: BinaryIO) -> ImageFile.ImageFile:
+    with kept_place(file):
+        if _CROP in file.read():
+            raise PhotoSkipped("is an AVIF that shows a part of its pixels (clap), which can't be kept")
+    return AvifImageFile(file)
+
+
 # Image.open would check its own, lower limit of pixels, and hand a file to whichever parser wants it.
 _OPENERS: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
     "JPEG": jpeg_factory,
-    "PNG": PngImageFile,
-    "WEBP": WebPImageFile,
-    "TIFF": _Tiff,
+    "PNG": _Png,
+    "WEBP": _Webp,
+    "TIFF": _open_tiff,
     "BMP": BmpImageFile,
-    "AVIF": AvifImageFile,
+    "AVIF": _open_avif,
     "HEIC": _open_heic,
 }
 
@@ -83,7 +131,10 @@ def opened(file: BinaryIO, format: str) -> Iterator[ImageFile.ImageFile]:
         PhotoError: It is damaged.
         PhotoSkipped: The package that reads the format is not installed.
     """
-    with refusing(f"is damaged or not a {format} that can be read"):
+    size = os.fstat(file.fileno()).st_size
+    if size > _MOST_BYTES.get(format, size):
+        raise PhotoError(f"is {size >> 20} MiB long; its decoder would hold all of it in memory")
+    with refusing(f"is damaged or no {format} that can be read"):
         stored = _OPENERS[format](file)
     with stored:
         yield stored
@@ -137,8 +188,6 @@ def check_frames(stored: ImageFile.ImageFile, *, first_frame: bool, remarks: lis
             count = int(getattr(stored, "n_frames", 1))
             what = "pictures" if stored.format in ("MPO", "HEIF") else "frames"
     if count == 1:
-        if any(_GAIN_MAP in content for _, content in getattr(stored, "applist", ())):
-            remarks.append("its gain map for bright screens was left out")
         return
     if first_frame or isinstance(stored, MpoImageFile):
         which = "main one" if stored.format == "HEIF" else "first"
@@ -155,8 +204,8 @@ def _pages(stored: TiffImageFile) -> int:
     for number in range(stored.n_frames):
         stored.seek(number)
         kinds.append(int(stored.tag_v2.get(_KIND_OF_PAGE, 0)))
-        if not number and (kinds[0] & _REDUCED or _DNG_VERSION in stored.tag_v2):
-            raise PhotoSkipped("is a camera's raw file, as it seems; protect a JPEG made of it")
+        if kinds[0] & _REDUCED:
+            raise PhotoSkipped(_RAW)
     stored.seek(0)
     return sum(not kind & _REDUCED for kind in kinds)
 
@@ -164,4 +213,8 @@ def _pages(stored: TiffImageFile) -> int:
 def _scans(file: BinaryIO) -> int:
     with kept_place(file):
         file.seek(0)
-        return file.read().count(b"\xff\xda")
+        count, last = 0, b""
+        while piece := file.read(1 << 20):  # the file may be longer than the memory
+            count += (last + piece).count(b"\xff\xda")
+            last = piece[-1:]
+        return count

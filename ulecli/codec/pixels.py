@@ -55,11 +55,12 @@ def to_8_bits(
     mode = stored.mode
     if mode in _WITHOUT_8_BITS:
         raise PhotoSkipped(f"has {_WITHOUT_8_BITS[mode]} pixels, whose tones 8 bits can't keep")
+    if bits > 8:
+        remarks.append(f"{bits} bits per channel became 8")
     if mode == "CMYK":
         return _from_cmyk(stored, profile, remarks), b""
     image: Image.Image = stored
     if bits > 8:
-        remarks.append(f"{bits} bits per channel became 8")
         if mode.startswith("I;16"):
             image = _from_16_bits(stored, bits)
         elif "transparency" in stored.info:

@@ -36,17 +36,25 @@ def settings_of(stored: ImageFile.ImageFile, file: BinaryIO, format: str) -> dic
         format: As in `SUFFIXES`.
     """
     if isinstance(stored, JpegImageFile):
-        return _jpeg(stored)
+        return _jpeg(stored) | _density(stored)
     if isinstance(stored, TiffImageFile):
         return _tiff(stored)
     if reader := {"PNG": _png, "WEBP": _webp, "AVIF": _avif}.get(format):
         with kept_place(file):
-            return reader(file)
+            return reader(file) | (_density(stored) if format == "PNG" else {})
     if format == "HEIC":
         chroma = stored.info.get("chroma", 420)
         # The default preset takes 11 s for 12 megapixels and saves a fifth of the bytes.
         return {"quality": LOSSY_QUALITY["HEIC"], "chroma": chroma, "enc_params": {"preset": "ultrafast"}}
-    return {}
+    return _density(stored)
+
+
+def _density(stored: ImageFile.ImageFile) -> dict[str, Any]:
+    """Keep how large the picture is printed; EXIF, if it tells that of a JPEG, is not for the codec."""
+    told = stored.info.get("dpi", ())
+    if isinstance(stored, JpegImageFile) and not stored.info.get("jfif_unit"):
+        return {}
+    return {"dpi": told} if told and all(0.5 <= dots < 65536 for dots in told) else {}
 
 
 def _jpeg(stored: JpegImageFile) -> dict[str, Any]:

@@ -40,18 +40,19 @@ __all__ = [
 PREFIX = b"Exif\0\0"
 
 
-def orientation(block: bytes) -> int:
-    """Return how the stored picture lies, 1 to 8; 1 (upright) if the block does not say or can't be read.
+def orientation(block: bytes, unsaid: int = 1) -> int:
+    """Return how the stored picture lies, 1 (upright) to 8.
 
     Args:
         block: EXIF with or without its prefix.
+        unsaid: What to return if the block does not say or can't be read.
     """
     tiff = block.removeprefix(PREFIX)
     try:
         entries = entries_of(tiff, follow=False)
     except BadExif:
-        return 1
-    return next((turn for entry in entries if (turn := _turn(entry, byte_order(tiff)))), 1)
+        return unsaid
+    return next((turn for entry in entries if (turn := _turn(entry, byte_order(tiff)))), unsaid)
 
 
 def private(block: bytes, size: tuple[int, int]) -> bytes:

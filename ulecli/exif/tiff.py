@@ -17,6 +17,8 @@ POINTERS = {0x8769: "Exif", 0x8825: "GPS", 0xA005: "Interop", 0x014A: "Sub"}
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _MAX_DIRECTORIES = 32
+_MAX_VALUE = 16 << 20
+"""Bytes; of a longer value, such as the layers that Photoshop keeps in a TIFF, no more is copied."""
 
 Field = tuple[int, int, int, bytes]
 """Tag, type, count, and the value in the block's byte order."""
@@ -35,7 +37,7 @@ class Entry:
         tag: Its number.
         kind: TIFF's number of the value's type.
         count: How many of that type the value has.
-        value: The bytes; empty where they lie outside the block or the type is unknown.
+        value: The bytes, 16 MiB at most; empty where they lie outside the block or the type is unknown.
         place: Where the entry starts.
         at: Where the value starts.
     """
@@ -101,14 +103,14 @@ def _entry(tiff: Data, endian: str, directory: str, place: int) -> Entry:
     tag, kind, count = struct.unpack_from(endian + "HHL", tiff, place)
     length = _SIZES.get(kind, 0) * count
     at = place + 8 if length <= 4 else int(struct.unpack_from(endian + "L", tiff, place + 8)[0])
-    value = bytes(tiff[at : at + length]) if at + length <= len(tiff) else b""
+    value = bytes(tiff[at : at + min(length, _MAX_VALUE)]) if at + length <= len(tiff) else b""
     return Entry(directory, tag, kind, count, value, place, at)
 
 
 def numbers(entry: Entry, endian: str) -> list[int]:
     """Return the whole numbers that a tag holds; none if it holds something else."""
     letter = {1: "B", 6: "B", 7: "B", SHORT: "H", LONG: "L", 9: "L", 13: "L"}.get(entry.kind)
-    if letter is None or not entry.value:
+    if letter is None or len(entry.value) != _SIZES[entry.kind] * entry.count:
         return []
     return list(struct.unpack(f"{endian}{entry.count}{letter}", entry.value))
 

@@ -11,6 +11,7 @@ from io import BytesIO
 from PIL import Image
 
 from ulecli import carry
+from ulecli.codec import colour
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.records import PhotoOutcome, Status
 from ulecli.verify import load
@@ -77,5 +78,5 @@ def _card(outcome: PhotoOutcome, epsilon: int) -> Card | None:
 
 def _uri(picture: Image.Image) -> str:
     stored = BytesIO()
-    picture.save(stored, "JPEG", quality=75)
+    colour.rgb_to_srgb(picture, picture.info.get("icc_profile", b"")).save(stored, "JPEG", quality=75)
     return "data:image/jpeg;base64," + base64.b64encode(stored.getvalue()).decode("ascii")

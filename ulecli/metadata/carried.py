@@ -65,6 +65,8 @@ def carried(
     mode, mark, remarks = Mode(mode), Mark(__version__, epsilon), list[str]()
     keep, jpeg = mode is Mode.KEEP, format == "JPEG"
     xmp = _xmp(_bytes(info.get("xmp")), mark, remarks) if keep else packet(mark)
+    if keep and info.get("not_carried"):
+        remarks.append(f"could not keep: {', '.join(info['not_carried'])}")
     block = b""
     if mode is not Mode.STRIP and info.get("exif"):
         block = _exif(info["exif"], size, remarks, keep=keep, limit=_MAX_SEGMENT if jpeg else None)

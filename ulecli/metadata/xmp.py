@@ -19,13 +19,18 @@ _MARK = re.compile(
 _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/=\s]|&#[xX]?[0-9A-Fa-f]+;){1024,}")
 """So long a run of these is a picture in the form of text, or padding; prose has commas."""
 
-_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[0-9]+")
+_ORIENTATION = re.compile(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)([0-9]+)")
+_STALE = (
+    rb"(?:tiff:ImageWidth|tiff:ImageLength|exif:Pixel[XY]Dimension|xmpNote:HasExtendedXMP"
+    rb"|GCamera:(?:MotionPhoto|MicroVideo)\w*|hdrgm:\w+)"
+)
+"""The size before turning, and pointers to what does not go along: the rest of a packet that did not fit into
+one segment, the video of a motion photo, a gain map."""
+
 _OUTDATED = (
-    # The size before turning, and the pointer to the rest of a packet that did not fit into one segment.
-    re.compile(rb"\s(?:tiff:ImageWidth|tiff:ImageLength|exif:Pixel[XY]Dimension)\s*=\s*([\"'])[^\"'<]*\1"),
-    re.compile(rb"<(tiff:ImageWidth|tiff:ImageLength|exif:Pixel[XY]Dimension)>[^<]*</\1>"),
-    re.compile(rb"\sxmpNote:HasExtendedXMP\s*=\s*([\"'])[^\"'<]*\1"),
-    re.compile(rb"<(xmpNote:HasExtendedXMP)>[^<]*</\1>"),
+    re.compile(rb"\s" + _STALE + rb"\s*=\s*([\"'])[^\"'<]*\1"),
+    re.compile(rb"<(" + _STALE + rb")>[^<]*</\1>"),
+    re.compile(rb"<(G?Container:Directory)[\s>].*?</\1>", re.DOTALL),
 )
 _NAMES = re.compile(rb"\sxmlns:([A-Za-z_][\w.-]*)\s*=\s*[\"']([^\"']*)[\"']")
 _FRAME = {b"adobe:ns:meta/", _RDF, NAMESPACE}
@@ -55,6 +60,12 @@ def mark_of(xmp: bytes) -> Mark | None:
     """Return the mark that a packet holds, if any."""
     found = _MARK.search(xmp)
     return Mark(found[1].decode("ascii"), int(found[2])) if found else None
+
+
+def orientation(xmp: bytes) -> int:
+    """Return how the stored picture lies by the word of a packet, 1 (upright) to 8; 0 if it does not say."""
+    found = _ORIENTATION.search(xmp)
+    return int(found[2]) if found and 1 <= int(found[2]) <= 8 else 0
 
 
 def marked(xmp: bytes, mark: Mark) -> bytes | None:

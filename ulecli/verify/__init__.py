@@ -127,7 +127,7 @@ def check(pair: Pair, demands: Demands, reader: CueReader | None = None) -> Chec
 
 
 def load(path: Path) -> tuple[Image.Image, str]:
-    """Read a photo of any supported format, its first picture, as upright RGB, and tell the format.
+    """Read the first picture of a photo of any format, as upright RGB with its profile, and tell the format.
 
     Raises:
         PhotoError: It is damaged or no photo.
@@ -137,8 +137,10 @@ def load(path: Path) -> tuple[Image.Image, str]:
         format = sniff(file.read(HEAD))
     if format not in SUFFIXES:
         raise PhotoError(f"{path.name!r} is no photo of a supported format")
-    image = codec.decode(path, format, first_frame=True).image
-    return image if image.mode == "RGB" else image.convert("RGB"), format
+    picture = codec.decode(path, format, first_frame=True)
+    image = picture.image if picture.image.mode == "RGB" else picture.image.convert("RGB")
+    image.info["icc_profile"] = picture.settings.get("icc_profile", b"")
+    return image, format
 
 
 def _measured(pair: Pair, path: Path, demands: Demands, reader: CueReader | None) -> Checked:

@@ -141,6 +141,7 @@ def _tasks(
         code = identities[identity].code if identity in identities else -1
         decisive = {
             "epsilon": config.epsilon,
+            "mask": config.mask,
             "code": code,
             "surrogate": perturber.label,
             "surrogate_sha256": perturber.sha256,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ulecli import carry, codec
+from ulecli import carry, codec, texture
 from ulecli.atomic import sync
 from ulecli.backup import keep
 from ulecli.errors import PhotoError, PhotoSkipped
@@ -39,6 +39,7 @@ class Job:
         grid: Side S of the working image.
         reading: How the file is read.
         read_back: Read the written file and measure it.
+        masked: Change smooth parts of the picture less.
         backup: Where the photo itself shall be kept; None if nowhere.
         owner: Give the written file to the photo's owner.
     """
@@ -49,6 +50,7 @@ class Job:
     grid: int
     reading: Reading
     read_back: bool
+    masked: bool = False
     backup: Path | None = None
     owner: bool = False
 
@@ -111,6 +113,8 @@ def _write(job: Job, perturb: Perturb) -> tuple[dict[str, Any], tuple[str, ...]]
     delta = perturb(carry.working_image(picture.image, job.grid), aspect)
     if len(delta) > 1 and picture.image.mode == "YCbCr":  # only luma can be added to that
         picture = _decoded(job, rgb=True)
+    if job.masked:
+        delta = texture.masked(delta, texture.texture_weights(picture.image))
     change = carry.add_delta(picture.image, delta, picture.alpha)
     if change.max_change > job.epsilon:
         raise PhotoError(

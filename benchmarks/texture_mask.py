@@ -80,7 +80,7 @@ def crops(photos: list[str], out: Path, epsilon: int, size: int, quality: int) -
             control(folder / "mask", folder / "even")
             shown = [folder / kind / source.name for kind in ("no-mask", "mask", "even")]
             for column, path in enumerate([source, *shown]):
-                picture = codec.read_rgb(path, "JPEG")
+                picture = codec.decode(path, "JPEG", rgb=True).image
                 across, down = (float(share) for share in place.split(","))
                 left, top = int(across * picture.width) - size // 2, int(down * picture.height) - size // 2
                 crop = picture.crop((left, top, left + size, top + size))

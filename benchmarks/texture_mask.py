@@ -6,8 +6,8 @@
 
 `control` protects every photo that the ledger of a masked tree names with the same code, and weakens its
 delta everywhere alike to the mean amplitude that the mask left; `ulecli evaluate --protected` measures both.
-`crops` shows a row for each photo, around a place in shares of its width and height, one pixel for one:
-the photo, uniform at --eps, masked, and the control.
+`crops` shows a row for each photo, around a place in shares of its width and height, one pixel for one: the
+photo, uniform at --eps, masked at --eps, its control, and masked at 1.5 times --eps.
 """
 
 from __future__ import annotations
@@ -66,7 +66,12 @@ def control(masked: Path, out: Path) -> None:
 
 def crops(photos: list[str], out: Path, epsilon: int, size: int, quality: int) -> None:
     """Draw the figure."""
-    figure = Image.new("RGB", (4 * size + 3 * GAP, len(photos) * (size + GAP) - GAP), "white")
+    kinds = {
+        "uniform": (epsilon, "--no-mask"),
+        "masked": (epsilon, "--mask"),
+        "stronger": (epsilon * 3 // 2, "--mask"),
+    }
+    figure = Image.new("RGB", (5 * size + 4 * GAP, len(photos) * (size + GAP) - GAP), "white")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "key").write_text(KEY + "\n", encoding="ascii")
@@ -74,18 +79,18 @@ def crops(photos: list[str], out: Path, epsilon: int, size: int, quality: int) -
         for row, (name, _, place) in enumerate(one.rpartition(":") for one in photos):
             source = Path(name)
             command = [sys.executable, "-m", "ulecli", "protect", str(source), "--key-file", f"{folder}/key"]
-            for kind in ("no-mask", "mask"):
-                options = ["--eps", str(epsilon), f"--{kind}", "--quiet", "-o", str(folder / kind)]
+            for kind, (eps, option) in kinds.items():
+                options = ["--eps", str(eps), option, "--quiet", "-o", str(folder / kind)]
                 subprocess.run([*command, *options], check=True)
-            control(folder / "mask", folder / "even")
-            shown = [folder / kind / source.name for kind in ("no-mask", "mask", "even")]
+            control(folder / "masked", folder / "even")
+            shown = [folder / kind / source.name for kind in ("uniform", "masked", "even", "stronger")]
             for column, path in enumerate([source, *shown]):
                 picture = codec.decode(path, "JPEG", rgb=True).image
                 across, down = (float(share) for share in place.split(","))
                 left, top = int(across * picture.width) - size // 2, int(down * picture.height) - size // 2
                 crop = picture.crop((left, top, left + size, top + size))
                 figure.paste(crop, (column * (size + GAP), row * (size + GAP)))
-            (folder / "mask" / NAME).unlink()
+            (folder / "masked" / NAME).unlink()
     figure.save(out, quality=quality, subsampling=0)
     print(f"wrote {out}")
 
@@ -101,7 +106,7 @@ def main() -> None:
     two = verbs.add_parser("crops")
     two.add_argument("photos", nargs="+", metavar="PHOTO:X,Y")
     two.add_argument("--eps", type=int, default=8)
-    two.add_argument("--size", type=int, default=320, help="side of a crop, in pixels")
+    two.add_argument("--size", type=int, default=256, help="side of a crop, in pixels")
     two.add_argument("--quality", type=int, default=92)
     for verb in (one, two):
         verb.add_argument("-o", "--output", type=Path, required=True)

@@ -109,7 +109,7 @@ class ProtectConfig:
     sources: tuple[Path, ...]
     output: Path | None = None
     epsilon: int = 8
-    mask: bool = True
+    mask: bool = False
     identity: str = "me"
     identity_from_folder: bool = False
     key_file: Path | None = None

@@ -41,9 +41,8 @@ def protect(
         ),
     ] = 8,
     mask: Annotated[
-        bool,
-        typer.Option("--mask/--no-mask", help="Change smooth areas, such as sky, less than texture."),
-    ] = True,
+        bool, typer.Option("--mask/--no-mask", help="Change smooth areas, such as sky, less than texture.")
+    ] = False,
     identity: Annotated[
         str, typer.Option(metavar="NAME", help="Whose photos these are; use the same name for later photos.")
     ] = "me",

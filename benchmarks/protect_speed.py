@@ -2,6 +2,7 @@
 
     python benchmarks/protect_speed.py
     python benchmarks/protect_speed.py --photos ~/Pictures/2024 --jobs 1 2 4 --repeats 5
+    python benchmarks/protect_speed.py --device cuda --jobs 4 8 16
     python benchmarks/protect_speed.py --stand-in 50
 
 Both sides run as whole processes, bound to as many cores as they have photos in work at a time, and store
@@ -55,7 +56,7 @@ def recode(source: Path, target: Path, jobs: int) -> None:
     """Be the baseline: decode and encode every photo of a folder, `jobs` at a time."""
 
     def one(path: Path) -> None:
-        picture = codec.decode(path, FORMATS[path.suffix.lower()], rgb=True)
+        picture = codec.decode(path, FORMATS[path.suffix.lower()])
         picture.settings["exif"] = picture.exif
         part = target / path.relative_to(source)
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -70,11 +71,24 @@ def baseline(source: Path, target: Path, jobs: int) -> list[str]:
     return [sys.executable, __file__, "--recode", str(source), str(target), "--jobs", str(jobs)]
 
 
-def protect(source: Path, target: Path, jobs: int) -> list[str]:
-    """Return the command that protects a folder, on the CPU and with a key of its own."""
-    key = target.parent / "key"
-    options = ["-o", str(target), "--jobs", str(jobs), "--device", "cpu", "--key-file", str(key), "--quiet"]
-    return [sys.executable, "-m", "ulecli", "protect", str(source), *options]
+def protect_on(device: str) -> Command:
+    """Return a command that protects a folder on a device, with a key of its own."""
+
+    def command(source: Path, target: Path, jobs: int) -> list[str]:
+        options = ["--jobs", str(jobs), "--device", device, "--key-file", str(target.parent / "key")]
+        return [
+            sys.executable,
+            "-m",
+            "ulecli",
+            "protect",
+            str(source),
+            "-o",
+            str(target),
+            *options,
+            "--quiet",
+        ]
+
+    return command
 
 
 class StandIn:
@@ -191,6 +205,7 @@ def main() -> None:
     )
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2, 4], help="photos in work at a time")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cpu", help="where the perturbations are made")
     parser.add_argument(
         "--stand-in", type=float, metavar="MS", help="cost of a photo in place of a surrogate"
     )
@@ -204,7 +219,7 @@ def main() -> None:
         source, target = options.protect
         protect_in_process(source, target, options.jobs[0], options.stand_in)
     else:
-        command = protect if options.stand_in is None else stand_in(options.stand_in)
+        command = protect_on(options.device) if options.stand_in is None else stand_in(options.stand_in)
         report(command, options.photos, options.jobs, options.repeats)
 
 

@@ -26,7 +26,8 @@ from PIL import Image
 from ulecli import carry, codec, texture, work
 from ulecli.ledger import NAME, opened
 from ulecli.perturb import open_perturber
-from ulecli.records import Device, Perturber, Photo, Reading
+from ulecli.perturber import Perturber
+from ulecli.records import Device, Photo, Reading
 
 KEY = "75" * 32
 GAP = 6
@@ -85,7 +86,7 @@ def crops(photos: list[str], out: Path, epsilon: int, size: int, quality: int) -
             control(folder / "masked", folder / "even")
             shown = [folder / kind / source.name for kind in ("uniform", "masked", "even", "stronger")]
             for column, path in enumerate([source, *shown]):
-                picture = codec.decode(path, "JPEG", rgb=True).image
+                picture = codec.decode(path, "JPEG").image
                 across, down = (float(share) for share in place.split(","))
                 left, top = int(across * picture.width) - size // 2, int(down * picture.height) - size // 2
                 crop = picture.crop((left, top, left + size, top + size))

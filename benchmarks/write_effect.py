@@ -78,6 +78,9 @@ def command(runs: Sequence[RunRecord], poison: str, shared: Entry, seeds: Sequen
     words += ["--protected DIR"] if poison.split()[0] == "protected" else ["--defender", poison]
     words += ["--upload", shared["upload"]] if shared["upload"] != "none" else []
     words += ["--only", ",".join(shared["only"])] if shared["only"] else []
+    words += ["--eps", str(shared["epsilon"])] if shared["epsilon"] != 8 else []
+    words += ["--size", str(shared["size"])] if shared["size"] else []
+    words += ["--mix", "+".join(map(str, shared["mix"]))] if shared["mix"] else []
     words += ["--train-images", str(shared["train_images"])] if shared["train_images"] else []
     words += ["--exploiter", ",".join(dict.fromkeys(one.arm.exploiter for one in runs))]
     words += ["--preset", runs[0].arm.preset, "--arch", runs[0].arm.arch]
@@ -87,7 +90,8 @@ def command(runs: Sequence[RunRecord], poison: str, shared: Entry, seeds: Sequen
 def effects(folder: Path, photos: str) -> Iterator[tuple[str, Entry]]:
     """Yield the surrogate and the entry of each poison of a folder that a bundled surrogate made."""
     lines = (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
-    records = [RunRecord.from_json(json.loads(line)) for line in lines]
+    read = (RunRecord.from_json(json.loads(line)) for line in lines)
+    records = list({one.arm: one for one in read}.values())  # what was measured again counts by its last run
     shared = json.loads((folder / "run.json").read_text(encoding="utf-8"))["fingerprint"]
     for poison in dict.fromkeys(one.arm.poison for one in records):
         name = photos if poison.split()[0] == "protected" else poison

@@ -24,8 +24,9 @@ def naive(pixels: np.ndarray, shifts: np.ndarray) -> np.ndarray:
 
 def test_the_sum_in_uint8_is_the_sum_clipped():
     pixels, shifts = np.meshgrid(np.arange(256), np.arange(-127, 128), indexing="ij")
-    total = _add(pixels.astype(np.uint8), (shifts + 128).astype(np.uint8))
-    assert np.array_equal(total, naive(pixels, shifts))
+    total = np.repeat(pixels.astype(np.uint8)[..., None], 4, axis=2)
+    _add(total, np.repeat((shifts + 128).astype(np.uint8)[..., None], 4, axis=2), 1)
+    assert np.array_equal(total, np.repeat(naive(pixels, shifts)[..., None], 4, axis=2))
 
 
 pictures = st.tuples(st.integers(1, 70), st.integers(1, 70)).flatmap(
@@ -44,8 +45,8 @@ def test_no_channel_moves_further_than_epsilon(pixels, channels, cells, epsilon,
     image = Image.fromarray(pixels)
     found = add_delta(image, delta)
     change = np.asarray(image).astype(int) - pixels
-    assert abs(change).max() == found.max_change <= epsilon
-    assert found.psnr_db == pytest.approx(psnr(change))
+    assert abs(change).max() <= found.max_change <= epsilon
+    assert psnr(change) >= found.psnr_db - 1e-4
     if channels == 1:  # tied across RGB wherever nothing saturates
         free = ((pixels >= epsilon) & (pixels <= 255 - epsilon)).all(axis=2)
         assert (np.ptp(change[free], axis=1) == 0).all() if free.any() else True
@@ -62,21 +63,45 @@ def test_both_sides_survive_into_the_stored_picture(pixels, epsilon):
 
 
 @settings(max_examples=60, deadline=None)
-@given(pictures, st.integers(1, 9), st.integers(1, 32), st.integers(0, 99))
-def test_luma_alone_moves_no_channel_of_rgb_further(pixels, cells, epsilon, seed):
-    delta = np.random.default_rng(seed).integers(-epsilon, epsilon + 1, (1, cells, cells)).astype(np.int8)
-    image = Image.frombytes("YCbCr", pixels.shape[1::-1], pixels.tobytes())
-    before = np.asarray(image.convert("RGB")).astype(int)
+@given(
+    st.tuples(st.integers(1, 70), st.integers(1, 1300)),
+    st.sampled_from([1, 3]),
+    st.integers(1, 9),
+    st.integers(1, 32),
+    st.integers(0, 99),
+)
+def test_what_is_told_is_what_a_picture_without_black_and_white_moves(size, channels, cells, epsilon, seed):
+    rng = np.random.default_rng(seed)
+    delta = rng.integers(-epsilon, epsilon + 1, (channels, cells, cells)).astype(np.int8)
+    pixels = rng.integers(32, 224, (size[1], size[0], 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
     found = add_delta(image, delta)
-    after = np.asarray(image)
-    assert np.array_equal(after[..., 1:], pixels[..., 1:])
-    change = after[..., 0].astype(int) - pixels[..., 0]
-    assert abs(change).max() == found.max_change <= epsilon
+    change = np.asarray(image).astype(int) - pixels
+    assert abs(change).max() == found.max_change
     assert found.psnr_db == pytest.approx(psnr(change))
-    seen = np.asarray(image.convert("RGB")) - before
-    assert abs(seen).max() <= found.max_change
-    free = ((before > 0) & (before < 255) & (before + seen > 0) & (before + seen < 255)).all(axis=2)
-    assert (seen[free] == change[free][:, None]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(pictures, st.sampled_from([1, 3]), st.integers(1, 9), st.integers(0, 99))
+def test_a_picture_on_an_array_is_changed_in_it(pixels, channels, cells, seed):
+    delta = np.random.default_rng(seed).integers(-8, 9, (channels, cells, cells)).astype(np.int8)
+    copied = Image.fromarray(pixels)
+    memory = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    image = Image.frombuffer("RGBX", copied.size, memory, "raw", "RGBX", 0, 1)
+    assert np.array_equal(working_image(image, 8, memory), working_image(copied, 8))
+    assert add_delta(image, delta, memory) == add_delta(copied, delta)
+    assert np.array_equal(memory[..., :3], np.asarray(copied))
+    assert np.array_equal(np.asarray(image)[..., :3], np.asarray(copied))
+    assert (memory[..., 3] == 255).all()
+
+
+def test_a_working_image_of_some_rows_is_near_that_of_all():
+    rng = np.random.default_rng(0)
+    rough = Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)).resize((1200, 3001))
+    memory = np.dstack([np.asarray(rough), np.full((3001, 1200), 255, np.uint8)])
+    image = Image.frombuffer("RGBX", rough.size, memory, "raw", "RGBX", 0, 1)
+    apart = abs(working_image(image, 64, memory) - working_image(rough, 64))
+    assert 0 < apart.mean() < 2 / 255 and apart.max() < 16 / 255  # half a row apart, of a rough picture
 
 
 def psnr(change: np.ndarray) -> float:
@@ -108,18 +133,19 @@ def test_hidden_colours_are_left_alone():
     pixels = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
     opacity = np.zeros((50, 60), np.uint8)
     opacity[10:30, 20:] = 1
-    image = Image.fromarray(pixels)
-    add_delta(image, np.full((1, 4, 4), -5, np.int8), Image.fromarray(opacity))
+    image = Image.fromarray(np.dstack([pixels, opacity]))
+    add_delta(image, np.full((1, 4, 4), -5, np.int8))
     expected = np.where(opacity[..., None] == 0, pixels, naive(pixels, np.int16(-5)))
-    assert np.array_equal(np.asarray(image), expected)
+    assert np.array_equal(np.asarray(image)[..., :3], expected)
+    assert np.array_equal(np.asarray(image)[..., 3], opacity)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (300, 200), (1, 500), (3000, 2)])
-@pytest.mark.parametrize("mode", ["RGB", "YCbCr"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "RGBX"])
 def test_working_image(size, mode):
     small = working_image(Image.new("RGB", size, (255, 0, 51)).convert(mode), 16)
     assert small.shape == (3, 16, 16) and small.dtype == np.float32
-    assert np.allclose(small.mean(axis=(1, 2)), [1, 0, 0.2], atol=0 if mode == "RGB" else 0.01)
+    assert np.allclose(small.mean(axis=(1, 2)), [1, 0, 0.2])
 
 
 def test_difference():
@@ -147,7 +173,7 @@ def test_a_picture_that_is_set_aside_is_compared_like_any(tmp_path, mode, size):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_opacity_is_neither_changed_nor_looked_at(channels):
     rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (50, 60, 4), dtype=np.uint8)
+    pixels = rng.integers(1, 256, (50, 60, 4), dtype=np.uint8)
     delta = rng.integers(-8, 9, (channels, 8, 8)).astype(np.int8)
     image, opaque = Image.fromarray(pixels), Image.fromarray(pixels[..., :3])
     assert np.array_equal(working_image(image, 16), working_image(opaque, 16))

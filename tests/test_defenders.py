@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,20 +11,16 @@ from ulecli.data import ImageSet
 from ulecli.data.shapes import shapes
 from ulecli.defenders import added, check_defender, defend, defender_names, find_surrogate
 from ulecli.errors import UsageError
-from ulecli.perturb.sets import protect_set
+from ulecli.perturb.sets import set_delta
+from ulecli.perturb.settings import PgdSettings
+from ulecli.perturb.weights import load_net
 from ulecli.surrogates.recipe import RECIPES
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CLEAN = shapes(40)
 MIDDLE = replace(CLEAN, images=CLEAN.images.clamp(40, 215))
 """No value is cut off at black or white."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -108,8 +103,9 @@ def test_a_surrogate_of_the_shelf_protects_sets_of_as_many_classes() -> None:
     told: list[tuple[str, int, int]] = []
     protected = defend("cifar-linear", MIDDLE, progress=lambda *news: told.append(news))
     assert told[-1] == ("protecting", 40, 40) and {what for what, *_ in told} == {"protecting"}
-    expected = protect_set("cifar-linear", MIDDLE.images, MIDDLE.labels)
-    assert torch.equal(protected.images, expected)
+    settings = PgdSettings.from_card(shelf.load_card("cifar-linear").protocol["pgd"])
+    delta = set_delta(load_net("cifar-linear"), MIDDLE.images, MIDDLE.labels, settings)
+    assert torch.equal(change(protected, MIDDLE), delta.expand(-1, 3, -1, -1))
     surrogate = find_surrogate("cifar-linear", MIDDLE)
     stamp = shelf.load_card("cifar-linear").files["cifar-linear.safetensors"]
     assert surrogate.label == stamp.sha256[:8]
@@ -172,6 +168,16 @@ def test_an_interrupted_training_is_taken_up(hasty, monkeypatch, tmp_path: Path)
     )
     assert told[0] > 1 and told[-1] == 3
     assert torch.equal(resumed.images, whole.images)
+
+
+@pytest.mark.parametrize("name", ["noise", "noise-classwise", "cifar-linear", "cifar-linear-classwise"])
+def test_chosen_images_get_what_they_get_among_all(name: str) -> None:
+    chosen = torch.tensor([3, 17, 18, 39])
+    told: list[tuple[str, int, int]] = []
+    some = defend(name, MIDDLE, chosen=chosen, progress=lambda *news: told.append(news))
+    assert torch.equal(some.images, defend(name, MIDDLE).images[chosen])
+    assert torch.equal(some.labels, MIDDLE.labels[chosen]) and some.classes == MIDDLE.classes
+    assert told == ([("protecting", 4, 4)] if name == "cifar-linear" else [])  # the others cost nothing
 
 
 def test_images_of_another_size_are_refused() -> None:

@@ -100,7 +100,7 @@ def test_an_identity_keeps_its_code_in_place(config):
     again = protect(replace(config, identity_from_folder=True), FullSwing()).identities
     assert again == first and len(first) == 2
     with opened(config.sources[0] / NAME) as ledger:
-        assert ledger._run("SELECT count(*) FROM identities") == [(2,)]
+        assert ledger._database.read("SELECT count(*) FROM identities") == [(2,)]
 
 
 def test_a_photo_that_fails_stays(config):

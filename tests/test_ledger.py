@@ -84,7 +84,7 @@ def test_what_was_intended_counts_if_it_is_there_whole(tmp_path, there, done):
         found = ledger.by_target(tmp_path / "x.jpg")
         assert found and still_or_gone(found) is (there in (b"protected", b"older"))
         assert (found.target_stamp.sha256 == entry(tmp_path, "x.jpg").target_stamp.sha256) is done
-        assert ledger._run("SELECT count(*) FROM intended") == [(0,)]
+        assert ledger._database.read("SELECT count(*) FROM intended") == [(0,)]
 
 
 def still_or_gone(found: Entry) -> bool:

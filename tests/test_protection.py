@@ -56,7 +56,8 @@ def test_a_tree_is_protected_and_left_alone(photo_folder, tmp_path, jobs, channe
         assert outcome.psnr_db_on_disk == pytest.approx(10 * np.log10(255**2 / (change**2).mean()))
         if outcome.format != "JPEG":
             assert abs(change).max() == 6
-            assert outcome.psnr_db == pytest.approx(outcome.psnr_db_on_disk)
+            # Where black or white is reached a channel moves less than the perturbation would move it.
+            assert outcome.psnr_db_on_disk - 0.5 < outcome.psnr_db <= outcome.psnr_db_on_disk + 1e-4
         assert outcome.target.stat().st_mtime_ns == outcome.source.stat().st_mtime_ns
 
 

@@ -91,6 +91,17 @@ def test_a_source_is_never_a_target(tmp_path):
         check(photos, ProtectConfig(tuple(paths), tmp_path))
 
 
+def test_a_link_in_the_output_does_not_lead_to_a_source(tmp_path):
+    photos = [Photo(path, tmp_path / "p", "JPEG") for path in tree(tmp_path / "p", "a/x.jpg", "b/x.jpg")]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").symlink_to(tmp_path / "p" / "b")
+    check(photos, ProtectConfig((tmp_path / "p",), tmp_path / "out"))
+    assert planned(photos, [tmp_path / "p"], tmp_path / "out") == [
+        str(tmp_path / "out" / "a" / "x-2.jpg"),
+        str(tmp_path / "out" / "b" / "x.jpg"),
+    ]
+
+
 def test_writable(tmp_path):
     (path,) = tree(tmp_path / "p", "x.jpg")
     (tmp_path / "file").touch()

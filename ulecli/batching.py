@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 import numpy as np
 from numpy.typing import NDArray
 
-from ulecli.records import Perturber
+from ulecli.perturber import Perturber
 
 MAX_BATCH = 64
 PATIENCE = 0.005

@@ -45,11 +45,11 @@ class Books:
             LedgerError: It is damaged, of a newer version, or in use by another run.
             TargetError: It can't be made.
         """
-        path = self._path or root / NAME
         with self._lock:
-            if path not in self._outputs:
-                self._outputs[path] = self._opened(path) if path.exists() or not self._dry else None
-            return self._outputs[path]
+            if root not in self._outputs:
+                path = self._path or root / NAME
+                self._outputs[root] = self._opened(path) if path.exists() or not self._dry else None
+            return self._outputs[root]
 
     def _opened(self, path: Path) -> Ledger:
         real = path.resolve()
@@ -100,4 +100,4 @@ class Books:
                 ledgers[0].trouble(outcome)
 
     def _ledgers(self) -> list[Ledger]:
-        return [ledger for ledger in self._outputs.values() if ledger]
+        return [ledger for ledger in dict.fromkeys(self._outputs.values()) if ledger]

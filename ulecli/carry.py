@@ -1,8 +1,8 @@
 """The carry: from a full-size picture to the small working image, and from a small delta to full size.
 
-Full-size arithmetic is done in uint8, channel by channel, in horizontal bands that stay in the processor's
-cache, and in place. That is several times faster than arrays of a whole picture: fetching fresh memory for
-one costs more than the sums.
+Full-size arithmetic is done in uint8, in horizontal bands that stay in the processor's cache, and in place;
+of a picture whose memory is an array, without any copy. That is several times faster than arrays of a whole
+picture: fetching fresh memory for one costs more than the sums.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from ulecli.units import LEVELS
 _ZERO = 128
 """The level that stands for delta 0 where a delta travels as an 8-bit picture."""
 
+_BAND_BYTES = 512 * 1024
 _BAND_PIXELS = 256 * 1024
+_CELL_ROWS = 16
+"""Rows of the picture that a cell of the working image is the mean of, at least, where there are as many."""
 _FIELD_ROWS = 512
 _STEPS_PER_CELL = 4
 """Rows that a delta and the height of each of its cells are interpolated in, at least; every such row is then
@@ -43,16 +46,21 @@ class Difference:
     psnr_db: float
 
 
-def working_image(image: Image.Image, grid: int) -> NDArray[np.float32]:
+def working_image(
+    image: Image.Image, grid: int, pixels: NDArray[np.uint8] | None = None
+) -> NDArray[np.float32]:
     """Squeeze a picture to the square that the perturbation is computed on.
 
     Args:
-        image: RGB, RGBA (whose opacity is not looked at) or YCbCr, any size.
+        image: RGB, RGBX or RGBA (whose opacity is not looked at), any size.
         grid: Side S of the working image.
+        pixels: (H, W, 4) the memory of the picture, if it is at hand: then no more rows are read than needed.
 
     Returns:
         (3, S, S) RGB, unit scale.
     """
+    if pixels is not None:
+        image = _some_rows(pixels, max(1, image.height // (grid * _CELL_ROWS)))
     if image.mode == "RGBA":  # as a whole it would be copied, and its colours weighed by the opacity
         small = Image.merge("RGB", [_squeezed(image.getchannel(name), grid) for name in "RGB"])
     else:
@@ -61,50 +69,62 @@ def working_image(image: Image.Image, grid: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(planes, np.float32) / np.float32(LEVELS)
 
 
+def _some_rows(pixels: NDArray[np.uint8], step: int) -> Image.Image:
+    """Show one row in `step` of a picture, without a copy; no row of a remainder at its end."""
+    height, width, _ = pixels.shape
+    return Image.frombuffer("RGBX", (width, height // step), pixels, "raw", "RGBX", 4 * width * step, 1)
+
+
 def _squeezed(image: Image.Image, grid: int) -> Image.Image:
     return image.resize((grid, grid), Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
-def add_delta(image: Image.Image, delta: NDArray[np.int8], alpha: Image.Image | None = None) -> Difference:
+def add_delta(
+    image: Image.Image, delta: NDArray[np.int8], pixels: NDArray[np.uint8] | None = None
+) -> Difference:
     """Carry a small delta to full size and add it to a picture in place, saturating at black and white.
 
     The delta is interpolated bilinearly and rounded to whole levels, so no value leaves the range that the
-    grid spans: a delta within +-epsilon changes no channel by more than epsilon. One value tied across RGB is
-    added to each channel of RGB, or to the luma of YCbCr alone: that is the same wherever no colour
-    saturates, and less where one does, since R, G and B are each the luma plus what only the chroma decides.
+    grid spans: a delta within +-epsilon changes no channel by more than epsilon. What is hidden under an
+    opacity of 0 is left alone.
 
     Args:
-        image: RGB, RGBA or YCbCr, any size; modified.
-        delta: (1, S, S) for one luma value tied across RGB, or (3, S, S), not for YCbCr; levels, -127 to 127.
-        alpha: (L) opacity of the same size; where it is 0 the picture keeps its hidden colours.
+        image: RGB, RGBX or RGBA, any size; modified.
+        delta: (1, S, S) for one luma value tied across RGB, or (3, S, S); levels, -127 to 127.
+        pixels: (H, W, 4) the memory of the picture, if it is at hand: then nothing is copied.
 
     Returns:
-        How far the channels that were added to have moved, measured.
+        How far the channels are moved that do not saturate. Where one does it moves less, so the picture's
+        own largest change is at most this, and its PSNR at least.
     """
-    assert len(delta) == 1 or image.mode != "YCbCr"
     width, height = image.size
-    moved = 1 if image.mode == "YCbCr" else 3
     repeat = max(1, height // max(_FIELD_ROWS, delta.shape[1] * _STEPS_PER_CELL))
     fields = [_stretch(plane, width, math.ceil(height / repeat)) for plane in delta]
-    steps = max(1, _BAND_PIXELS // (width * repeat))
-    max_change, squares = 0, 0.0
+    steps = max(1, _BAND_BYTES // (4 * width * repeat))
     for first in range(0, len(fields[0]), steps):
-        shifts = [field[first : first + steps, None] for field in fields]
-        top = first * repeat
-        # The last band may reach beyond the picture, where Pillow pads with black and cuts off the sum.
-        box = (0, top, width, top + len(shifts[0]) * repeat)
-        band = image.crop(box)
-        hidden = None if alpha is None else np.asarray(alpha.crop(box)) == 0
-        for index in range(moved):
-            old = np.asarray(band.getchannel(index))
-            new = _add(old.reshape(-1, repeat, width), shifts[index % len(shifts)]).reshape(old.shape)
-            if hidden is not None:
-                new[hidden] = old[hidden]
-            band.im.putband(Image.fromarray(new).im, index)  # `merge` would copy the other channels too
-            largest, sum_of_squares = _change(old[: height - top], new[: height - top])
-            max_change, squares = max(max_change, largest), squares + sum_of_squares
-        image.paste(band, (0, top))
-    return Difference(max_change, _psnr(squares / (moved * width * height)))
+        shifts = _interleaved([field[first : first + steps] for field in fields])
+        top, end = first * repeat, min(height, (first + steps) * repeat)
+        if pixels is not None:
+            _add(pixels[top:end], shifts, repeat)
+        else:
+            _add_to_copy(image, (0, top, width, end), shifts, repeat)
+    return _reach(fields, repeat, height)
+
+
+def _add_to_copy(
+    image: Image.Image, box: tuple[int, int, int, int], shifts: NDArray[np.uint8], repeat: int
+) -> None:
+    """Add to a part of a picture whose memory is out of reach."""
+    band = image.crop(box)
+    part = np.array(band if band.mode == "RGBA" else band.convert("RGBX"))
+    hidden = part[..., 3] == 0 if band.mode == "RGBA" else None
+    before = part[hidden]
+    _add(part, shifts, repeat)
+    if hidden is not None:
+        part[hidden] = before
+    mode = "RGBX" if hidden is None else "RGBA"
+    added = Image.frombuffer(mode, band.size, part, "raw", mode, 0, 1)
+    image.paste(added if mode == image.mode else added.convert(image.mode), box)
 
 
 def difference(one: Image.Image | BinaryIO, other: Image.Image) -> Difference:
@@ -168,23 +188,52 @@ def _stretch(plane: NDArray[np.int8], width: int, height: int) -> NDArray[np.uin
     return np.asarray(levels.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _add(pixels: NDArray[np.uint8], shifts: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return clip(pixels + shifts - 128, 0, 255) without leaving uint8; `shifts` may broadcast.
+def _interleaved(planes: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Return (R, W, 4) of one plane (R, W) for R, G and B, or of three; the fourth byte is `_ZERO`."""
+    if len(planes) == 1:  # one multiplication for all bytes is several times faster than a copy of each
+        tied = planes[0].astype("<u4") * np.uint32(0x010101) | np.uint32(_ZERO << 24)
+        return tied.astype("<u4", copy=False).view(np.uint8).reshape(*planes[0].shape, 4)
+    return np.stack([*planes, np.full_like(planes[0], _ZERO)], axis=-1)
+
+
+def _add(pixels: NDArray[np.uint8], shifts: NDArray[np.uint8], repeat: int) -> None:
+    """Set pixels to clip(pixels + shifts - 128, 0, 255), without leaving uint8.
 
     Where the sum would saturate the pixel is first moved to where it just does not; then adding modulo 256
     can't wrap round.
+
+    Args:
+        pixels: (H, W, 4); modified.
+        shifts: (R, W, 4), each row for `repeat` rows of the pixels, the last perhaps for fewer.
+        repeat: At least 1.
     """
     lowest = _ZERO - np.minimum(shifts, _ZERO)  # what a negative delta takes away
     highest = (LEVELS - _ZERO) - np.maximum(shifts, _ZERO)  # 255 less what a positive delta adds, modulo 256
-    total: NDArray[np.uint8] = np.maximum(pixels, lowest)
-    np.minimum(total, highest, out=total)
-    total += shifts ^ _ZERO  # the same as shifts - 128, modulo 256
-    return total
+    change = shifts ^ _ZERO  # the same as shifts - 128, modulo 256
+    whole = len(pixels) // repeat
+    for rows, of in (
+        (slice(0, whole * repeat), slice(0, whole)),
+        (slice(whole * repeat, None), slice(whole, None)),
+    ):
+        part = pixels[rows]
+        if not part.size:
+            continue
+        # Flat rows: numpy's inner loop then runs over a whole row, not over 4 bytes.
+        part = part.reshape(len(part) // repeat or 1, -1, part.shape[1] * 4)
+        low, high, step = (values[of].reshape(len(part), 1, -1) for values in (lowest, highest, change))
+        np.maximum(part, low, out=part)
+        np.minimum(part, high, out=part)
+        part += step
 
 
-def _change(old: NDArray[np.uint8], new: NDArray[np.uint8]) -> tuple[int, float]:
-    """Return the largest change and the sum of the squares of all changes."""
-    change = np.subtract(new, old).view(np.int8)  # no delta is beyond -127 to 127
-    flat = change.ravel().astype(np.float32)
-    # Not a dot product: that may start threads of its own, which would take the cores from other photos.
-    return max(int(change.max()), -int(change.min())), float(np.einsum("i,i->", flat, flat))
+def _reach(fields: list[NDArray[np.uint8]], repeat: int, height: int) -> Difference:
+    """Return how far fields move a picture of so many rows if nothing saturates."""
+    times = np.full(len(fields[0]), repeat)
+    times[-1] = height - repeat * (len(times) - 1)
+    largest, squares = 0, 0.0
+    for field in fields:
+        moves = (field ^ _ZERO).view(np.int8).astype(np.float32)
+        largest = max(largest, int(moves.max()), -int(moves.min()))
+        # Not a dot product: that may start threads of its own, which would take the cores from other photos.
+        squares += float(np.einsum("rc,rc->r", moves, moves) @ times)
+    return Difference(largest, _psnr(squares / (len(fields) * fields[0].shape[1] * height)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from ulecli import shelf
 from ulecli.data import ImageSet
-from ulecli.errors import UsageError
+from ulecli.errors import UsageError, unknown
 from ulecli.perturb.sets import class_delta, set_delta
 from ulecli.perturb.settings import PgdSettings
 from ulecli.perturb.weights import load_net
@@ -63,10 +62,8 @@ def check_defender(name: str) -> str:
         UsageError: there is none; the message lists those there are.
     """
     if name not in defender_names():
-        near = get_close_matches(name, defender_names(), 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        listed = ", ".join(defender_names(classwise=False))
-        raise UsageError(f"there is no defender {name!r}, only {listed}, each also with {CLASSWISE}{hint}")
+        listed = f"{', '.join(defender_names(classwise=False))}, each also with {CLASSWISE}"
+        raise unknown("defender", name, defender_names(), listed)
     return name
 
 
@@ -74,6 +71,7 @@ def defend(
     name: str,
     images: ImageSet,
     *,
+    chosen: Tensor | None = None,
     epsilon: int = 8,
     seed: int = 0,
     device: str = "cpu",
@@ -85,6 +83,8 @@ def defend(
     Args:
         name: One of `defender_names`.
         images: The clean training set, 32 x 32 for surrogates.
+        chosen: (n,) int64, the places of those that shall be protected; None for all. A surrogate that has to
+            be trained first learns from all of `images`, and so does what a class has in common.
         epsilon: L-infinity bound in levels.
         seed: Of everything random.
         device: A torch device.
@@ -92,7 +92,7 @@ def defend(
         progress: Told of every step.
 
     Returns:
-        The same labels and classes; no value further than epsilon from that of `images`.
+        The chosen images in their order, with their labels; no value further than epsilon from what it was.
 
     Raises:
         UsageError: there is no such defender, epsilon is out of range, or the images are of another size.
@@ -101,8 +101,11 @@ def defend(
     check_epsilon(epsilon)
     stem = check_defender(name).removesuffix(CLASSWISE)
     classwise = name != stem
+    own = images if chosen is None else images.subset(chosen)
     if stem == NOISE:
         delta = _signs(len(images.classes) if classwise else len(images), images, epsilon, seed)
+        if chosen is not None and not classwise:
+            delta = delta[chosen]  # an image's noise is the same whichever others are chosen
     else:
         surrogate = find_surrogate(stem, images, seed, device, checkpoints, progress)
         if classwise:
@@ -119,15 +122,35 @@ def defend(
         else:
             delta = set_delta(
                 surrogate.net,
-                images.images,
-                images.labels,
+                own.images,
+                own.labels,
                 surrogate.settings,
                 epsilon=epsilon,
                 seed=seed,
                 device=device,
-                progress=lambda done: progress("protecting", done, len(images)) if progress else None,
+                progress=lambda done: progress("protecting", done, len(own)) if progress else None,
             )
-    return added(images, delta[images.labels] if classwise else delta)
+    return added(own, delta[own.labels] if classwise else delta)
+
+
+def grid_of(name: str) -> int:
+    """Return the side in pixels of the images that a defender protects; 0 for any."""
+    stem = name.removesuffix(CLASSWISE)
+    return 0 if stem == NOISE else RECIPES[stem].grid
+
+
+def check_size(name: str, height: int, width: int) -> None:
+    """Refuse images that a defender can't protect.
+
+    Raises:
+        UsageError: it protects images of another size.
+    """
+    grid = grid_of(name)
+    if grid and (height, width) != (grid, grid):
+        raise UsageError(
+            f"'{name}' protects images of {grid} x {grid}, not {width} x {height}: squeeze photos with "
+            f"--size {grid}, or name what `ulecli protect` wrote with --protected"
+        )
 
 
 def added(images: ImageSet, delta: Tensor) -> ImageSet:
@@ -146,12 +169,7 @@ def find_surrogate(
 ) -> Surrogate:
     """Take a surrogate from the shelf, or train it on `images`; see `defend`."""
     recipe = RECIPES[name]
-    if images.images.shape[2:] != (recipe.grid,) * 2:
-        height, width = images.images.shape[2:]
-        raise UsageError(
-            f"'{name}' protects images of {recipe.grid} x {recipe.grid}, not {width} x {height}: squeeze "
-            f"photos with --size {recipe.grid}, or name what `ulecli protect` wrote with --protected"
-        )
+    check_size(name, *images.images.shape[2:])
     if name in shelf.names():
         card = shelf.load_card(name)
         if card.net["classes"] == len(images.classes):

@@ -19,6 +19,7 @@ done, 130 that the user interrupted the run (Ctrl-C), 143 that it was asked to e
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 from os import PathLike, fspath
 
@@ -60,6 +61,29 @@ class UsageError(UleError, ValueError):
     """An option or argument that can't be right, found before any work begins."""
 
     exit_code = ExitCode.USAGE
+
+
+def unknown(what: str, name: str, known: Iterable[str], listed: str = "") -> UsageError:
+    """Return the error for a name that is none: it lists those there are and the nearest of them.
+
+    Args:
+        what: What the name should be of: "defender".
+        name: As it was typed.
+        known: All names that would do.
+        listed: What is told instead of all of them.
+    """
+    names = list(known)
+    return UsageError(
+        f"there is no {what} '{shown(name)}', only {listed or ', '.join(names)}{nearest(name, names)}"
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean X?" for the known name that is most like this one, "" if none is."""
+    from difflib import get_close_matches  # only who mistypes waits for it
+
+    near = get_close_matches(name, list(known), 1)
+    return f"; did you mean {shown(near[0])}?" if near else ""
 
 
 class NoSuchPath(UleError):

@@ -8,7 +8,7 @@ is about to get its name, `finish` that it has it. What was intended and not fin
 content of the file when the ledger is opened next. Commits are not forced to the disk one by one: if the
 power fails, the last ones may be lost, and what they told of is then found as files unknown to the ledger.
 
-One run at a time may hold a ledger: SQLite's exclusive lock, which ends with the process however that ends.
+One run at a time may hold a ledger; see `ulecli.database`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sqlite3
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from ulecli.database import Database, Statement, held
 from ulecli.entries import Entry, outcome_from, told
-from ulecli.errors import LedgerError, TargetError, shown
 from ulecli.records import PhotoOutcome
 from ulecli.stamps import Stamp, file_sha256, stamp
 
@@ -34,8 +31,6 @@ NAME = ".ulecli.sqlite"
 """The file's name in the root of an output; hidden, so no run takes it for a photo."""
 
 SCHEMA = 1
-_APPLICATION = int.from_bytes(b"ulec", "big")
-
 
 _COLUMNS = (
     "target, source, source_size, source_mtime_ns, source_sha256, target_size, target_mtime_ns, "
@@ -47,8 +42,6 @@ CREATE INDEX photos_by_source ON photos (source);
 CREATE TABLE intended ({_COLUMNS.replace("target,", "target BLOB PRIMARY KEY,", 1)}) WITHOUT ROWID;
 CREATE TABLE troubles (source BLOB PRIMARY KEY, outcome, finished) WITHOUT ROWID;
 CREATE TABLE identities (name, scheme, code, PRIMARY KEY (name, scheme)) WITHOUT ROWID;
-PRAGMA application_id = {_APPLICATION};
-PRAGMA user_version = {SCHEMA};
 """
 
 
@@ -59,14 +52,18 @@ class Ledger:
         path: Where it lies.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, *, settle: bool = True) -> None:
+    def __init__(self, path: Path, database: Database, *, settle: bool = True) -> None:
         self.path = path
         self._real = cache(os.path.realpath)  # of folders; a library has far fewer than photos
         self._root = self._real(path.parent)
-        self._connection = connection
-        self._lock = threading.Lock()
+        self._below = self._root.rstrip(os.sep) + os.sep  # what paths below it begin with
+        self._database = database
         if settle:
             self._settle()
+
+    def empty(self) -> bool:
+        """Tell whether no photo is finished yet."""
+        return not self._database.read("SELECT 1 FROM photos LIMIT 1")
 
     def by_target(self, target: Path) -> Entry | None:
         """Return what was written to a place."""
@@ -82,7 +79,7 @@ class Ledger:
 
     def troubles(self) -> list[PhotoOutcome]:
         """Return what the last run that came to it could not protect, sorted by source."""
-        rows = self._run("SELECT source, outcome FROM troubles ORDER BY source")
+        rows = self._database.read("SELECT source, outcome FROM troubles ORDER BY source")
         return [outcome_from(Path(os.fsdecode(source)), None, json.loads(words)) for source, words in rows]
 
     def intend(self, entry: Entry) -> None:
@@ -91,7 +88,7 @@ class Ledger:
         Raises:
             LedgerError: It can't be noted; the file must not get its name then.
         """
-        self._put("intended", entry)
+        self._database.write(self._inserting("intended", entry))
 
     def finish(self, entry: Entry) -> None:
         """Note that a file has its name, and that its photo has no trouble any more.
@@ -99,19 +96,20 @@ class Ledger:
         Raises:
             LedgerError: It can't be noted; it will be settled from what was intended.
         """
-        with self._transaction():
-            self._insert("photos", entry)
-            self._connection.execute("DELETE FROM intended WHERE target = ?", (self._stored(entry.target),))
-            self._connection.execute("DELETE FROM troubles WHERE source = ?", (_bytes(entry.source),))
+        self._database.write(
+            self._inserting("photos", entry),
+            ("DELETE FROM intended WHERE target = ?", (self._stored(entry.target),)),
+            ("DELETE FROM troubles WHERE source = ?", (_bytes(entry.source),)),
+        )
 
     def give_up(self, target: Path) -> None:
         """Note that a file did not get its name after all."""
-        self._run("DELETE FROM intended WHERE target = ?", self._stored(target))
+        self._database.write(("DELETE FROM intended WHERE target = ?", (self._stored(target),)))
 
     def trouble(self, outcome: PhotoOutcome) -> None:
         """Note a photo that failed or was skipped, for those who ask later."""
         row = (_bytes(outcome.source), json.dumps(told(outcome), allow_nan=True), time.time())
-        self._run("INSERT OR REPLACE INTO troubles VALUES (?, ?, ?)", *row)
+        self._database.write(("INSERT OR REPLACE INTO troubles VALUES (?, ?, ?)", row))
 
     def codes(self, scheme: str) -> dict[str, int]:
         """Return the codes that identities carry in this output.
@@ -119,14 +117,15 @@ class Ledger:
         Args:
             scheme: Of which key and which number of codes.
         """
-        rows = self._run("SELECT name, code FROM identities WHERE scheme = ?", scheme)
+        rows = self._database.read("SELECT name, code FROM identities WHERE scheme = ?", scheme)
         return {os.fsdecode(name): int(code) for name, code in rows}
 
     def keep_codes(self, scheme: str, codes: Mapping[str, int]) -> None:
         """Note which codes identities carry from now on."""
-        with self._transaction():
-            rows = [(os.fsencode(name), scheme, code) for name, code in codes.items()]
-            self._connection.executemany("INSERT OR REPLACE INTO identities VALUES (?, ?, ?)", rows)
+        statement = "INSERT OR REPLACE INTO identities VALUES (?, ?, ?)"
+        self._database.write(
+            *((statement, (os.fsencode(name), scheme, code)) for name, code in codes.items())
+        )
 
     def _settle(self) -> None:
         """Decide what became of files that a killed run was about to name."""
@@ -140,12 +139,12 @@ class Ledger:
             self.give_up(entry.target)
 
     def _stored(self, path: Path) -> bytes:
-        folder = self._real(path.parent)
-        full = os.path.join(folder, path.name)  # noqa: PTH118 - a link keeps its own name
-        return os.fsencode(os.path.relpath(full, self._root) if _inside(folder, self._root) else full)
+        folder, name = os.path.split(path)
+        full = os.path.join(self._real(folder), name)  # noqa: PTH118 - a link keeps its own name
+        return os.fsencode(full.removeprefix(self._below))
 
     def _entries(self, table: str, where: str, *values: object) -> Iterator[Entry]:
-        for row in self._run(f"SELECT {_COLUMNS} FROM {table} {where}", *values):
+        for row in self._database.read(f"SELECT {_COLUMNS} FROM {table} {where}", *values):
             target, source, size, mtime, sha, *rest = row
             target_size, target_mtime, target_ctime, target_sha, parameters, words, version, finished = rest
             yield Entry(
@@ -159,11 +158,7 @@ class Ledger:
                 finished,
             )
 
-    def _put(self, table: str, entry: Entry) -> None:
-        with self._transaction():
-            self._insert(table, entry)
-
-    def _insert(self, table: str, entry: Entry) -> None:
+    def _inserting(self, table: str, entry: Entry) -> Statement:
         one, other = entry.source_stamp, entry.target_stamp
         row = (
             *(self._stored(entry.target), _bytes(entry.source), one.size, one.mtime_ns, one.sha256),
@@ -171,19 +166,7 @@ class Ledger:
             *(json.dumps(dict(entry.outcome)), entry.version, entry.finished or time.time()),
         )
         marks = ", ".join("?" * len(row))
-        self._connection.execute(f"INSERT OR REPLACE INTO {table} ({_COLUMNS}) VALUES ({marks})", row)
-
-    def _run(self, statement: str, *values: object) -> list[Any]:
-        with self._transaction():
-            return self._connection.execute(statement, values).fetchall()
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        try:
-            with self._lock, self._connection:
-                yield
-        except sqlite3.Error as error:
-            raise _refusal(self.path, error) from error
+        return f"INSERT OR REPLACE INTO {table} ({_COLUMNS}) VALUES ({marks})", row
 
 
 @contextlib.contextmanager
@@ -198,69 +181,9 @@ def opened(path: Path, *, settle: bool = True) -> Iterator[Ledger]:
         LedgerError: It is damaged, of a newer ulecli, something else, or in use by another run.
         TargetError: It can't be made there.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
-    except (OSError, sqlite3.Error) as error:
-        raise TargetError(
-            f"can't make the ledger {shown(path)}: {getattr(error, 'strerror', None) or error}; "
-            "name a place with --ledger"
-        ) from error
-    try:
-        try:
-            _prepare(connection, path)
-        except sqlite3.Error as error:
-            raise _refusal(path, error) from error
-        yield Ledger(path, connection, settle=settle)
-    finally:
-        connection.close()
-
-
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    kind = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
-    if not empty and kind != _APPLICATION:
-        raise LedgerError(f"{shown(path)} is another program's database; name another place with --ledger")
-    if version > SCHEMA:
-        raise LedgerError(
-            f"the ledger {shown(path)} was written by a newer ulecli (its schema is {version}, this one "
-            f"knows {SCHEMA}); upgrade ulecli, or choose another output"
-        )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("BEGIN EXCLUSIVE")  # from now on no other run gets in
-    connection.commit()
-    if empty:
-        with contextlib.suppress(OSError):
-            path.chmod(0o600)  # it tells whose photos lay where
-        connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
-    elif connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-        raise _damaged(path)
-
-
-def _refusal(path: Path, error: sqlite3.Error) -> LedgerError | TargetError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LedgerError(f"another run holds the ledger {shown(path)}; wait until it has ended")
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return _damaged(path)
-    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-        return TargetError(f"can't write the ledger {shown(path)}: {error}; name a place with --ledger")
-    return LedgerError(f"the ledger {shown(path)} can't be written: {error}")
-
-
-def _damaged(path: Path) -> LedgerError:
-    return LedgerError(
-        f"the ledger {shown(path)} is damaged; restore it from a backup, or move it away and run with "
-        "--overwrite, which makes everything anew"
-    )
+    with held(path, _TABLES, SCHEMA) as database:
+        yield Ledger(path, database, settle=settle)
 
 
 def _bytes(path: Path) -> bytes:
     return os.fsencode(os.path.abspath(path))  # noqa: PTH100 - a link is another source than what it leads to
-
-
-def _inside(folder: str, root: str) -> bool:
-    return folder == root or folder.startswith(root.rstrip(os.sep) + os.sep)

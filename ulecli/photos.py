@@ -149,9 +149,10 @@ def _walk(source: Path, wanted: Fits, recursive: bool) -> Iterator[Item]:
 
     for folder, folders, files in os.walk(source, onerror=note):
         here = Path(folder)
-        inner = here.relative_to(source)
+        inner = here.relative_to(source).as_posix()
+        above = "" if inner == "." else f"{inner}/"
         below = [name for name in folders if not name.startswith(".") and recursive]
-        below = [name for name in below if wanted.folder((inner / name).as_posix())]
+        below = [name for name in below if wanted.folder(above + name)]
         folders[:] = []
         for name in sorted(below):
             if outcome := _not_entered(here / name):
@@ -159,7 +160,7 @@ def _walk(source: Path, wanted: Fits, recursive: bool) -> Iterator[Item]:
             else:
                 folders.append(name)
         for name in sorted(name for name in files if not name.startswith(".")):
-            if wanted((inner / name).as_posix()):
+            if wanted(above + name):
                 yield from _if_any(_look_at(here / name, source))
     yield from unreadable
 
@@ -201,15 +202,15 @@ def _look_at(path: Path, source: Path, named: bool | None = None) -> Item | None
         named = path == source
     if is_earlier_output(path):
         return _earlier_output(path)
-    expected = named or path.suffix.lower() in PICTURE_SUFFIXES
 
     def fail(reason: str) -> PhotoOutcome | None:
+        expected = named or path.suffix.lower() in PICTURE_SUFFIXES
         return PhotoOutcome(path, None, Status.FAILED, reason) if expected else None
 
     if not path.is_file():  # a dangling link, a pipe, a device: opening it could block for ever
         return fail("is not a regular file")
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             head = file.read(HEAD)
     except OSError as error:
         return fail(f"can't be read: {error.strerror}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import LifoQueue
@@ -13,12 +14,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ulecli.atomic import part_of
+from ulecli.atomic import part_of, sync
 from ulecli.books import Books
 from ulecli.entries import Entry, told
-from ulecli.errors import PhotoSkipped, UleError
-from ulecli.ledger import Ledger
-from ulecli.records import Perturber, PhotoOutcome, ProtectConfig, Status
+from ulecli.errors import PhotoError, PhotoSkipped, UleError
+from ulecli.perturber import Perturber
+from ulecli.records import PhotoOutcome, ProtectConfig, Status
 from ulecli.resume import Todo, judge
 from ulecli.stamps import stamp
 from ulecli.targets import Target, free_name
@@ -63,8 +64,9 @@ class Placer:
         self._given_up = kind is not None
         for worker in self._workers if self._given_up else ():
             worker.kill()
-        for _ in self._workers:  # until the threads have noticed and cleaned up
-            self._idle.get().close()
+        for worker in [self._idle.get() for _ in self._workers]:  # none is in use any more
+            worker.close()
+            self._idle.put(worker)  # for a thread that comes too late; it will see that all is given up
 
     def look(self, task: Task) -> PhotoOutcome:
         """Say what would become of a photo."""
@@ -86,19 +88,28 @@ class Placer:
         return judge(task.target, task.parameters, self._books.of(task.target.root), self._config)
 
     def _placed(self, task: Task) -> PhotoOutcome:
-        verdict = self._judged(task)
-        if isinstance(verdict, PhotoOutcome):
-            return verdict
-        ledger = self._books.of(task.target.root)
-        assert ledger, "only a dry run goes without"
         job = self._job(task)
+        try:
+            with self._hired() as worker:
+                verdict = self._judged(task)
+                if isinstance(verdict, PhotoOutcome):
+                    return verdict
+                made = worker.make(job, lambda image, aspect: self._delta(image, aspect, task.code))
+            # The worker goes on while the disk and the ledger take in what it has made.
+            sync(job.part)
+            return self._put(task, job.part, made, verdict)
+        finally:
+            job.part.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _hired(self) -> Iterator[Worker]:
         worker = self._idle.get()
         try:
-            made = worker.make(job, lambda image, aspect: self._delta(image, aspect, task.code))
-            return self._put(task, job.part, made, ledger, verdict)
+            if self._given_up:
+                raise PhotoError("was given up")
+            yield worker
         finally:
             self._idle.put(worker)
-            job.part.unlink(missing_ok=True)
 
     def _job(self, task: Task) -> Job:
         target, config = task.target, self._config
@@ -121,8 +132,10 @@ class Placer:
         ]
         return delta
 
-    def _put(self, task: Task, part: Path, made: Made, ledger: Ledger, todo: Todo) -> PhotoOutcome:
+    def _put(self, task: Task, part: Path, made: Made, todo: Todo) -> PhotoOutcome:
         """Give a finished file its name; at no moment does the ledger call done what is not there."""
+        ledger = self._books.of(task.target.root)
+        assert ledger, "only a dry run goes without"
         target = task.target.path
         remarks = [task.target.remark, *made.remarks]
         if todo.aside:

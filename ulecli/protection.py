@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,9 +16,10 @@ from ulecli.batching import batched
 from ulecli.books import Books
 from ulecli.errors import NothingToDo
 from ulecli.identity import Key, assign_codes, default_key_path, load_key, load_or_create_key, scheme_of
+from ulecli.perturber import Perturber
 from ulecli.photos import Found, find
 from ulecli.placing import Placer, Task
-from ulecli.records import IdentityCode, Perturber, PhotoOutcome, ProtectConfig, ProtectReport, Status
+from ulecli.records import IdentityCode, PhotoOutcome, ProtectConfig, ProtectReport, Status
 from ulecli.targets import Target, check, plan
 
 OnOutcome = Callable[[PhotoOutcome, int], None]
@@ -44,7 +46,7 @@ def protect(
 
     Args:
         config: What to do.
-        perturber: What makes the perturbations; used from `config.jobs` threads.
+        perturber: What makes the perturbations; used from `config.jobs` threads at a time.
         on_outcome: Told of each photo as soon as it is done.
         should_stop: Asked before each photo; once it says yes no further one is begun, and the report says
             how many are left.
@@ -136,9 +138,8 @@ def _assign(
 def _tasks(
     config: ProtectConfig, targets: list[Target], identities: dict[str, IdentityCode], perturber: Perturber
 ) -> Iterator[Task]:
-    for number, target in enumerate(targets):
-        identity = _identity(config, target)
-        code = identities[identity].code if identity in identities else -1
+    @cache
+    def parameters(code: int) -> str:
         decisive = {
             "epsilon": config.epsilon,
             "mask": config.mask,
@@ -148,8 +149,13 @@ def _tasks(
             "first_frame": config.reading.first_frame,
             "metadata": str(config.reading.metadata),
         }
+        return json.dumps(decisive, sort_keys=True)
+
+    for number, target in enumerate(targets):
+        identity = _identity(config, target)
+        code = identities[identity].code if identity in identities else -1
         read_back = config.verify or number % READ_BACK_EVERY == 0
-        yield Task(target, identity, code, read_back, json.dumps(decisive, sort_keys=True))
+        yield Task(target, identity, code, read_back, parameters(code))
 
 
 def _moves(identities: dict[str, IdentityCode]) -> Iterator[str]:
@@ -176,24 +182,32 @@ def _outcomes(
     folders = {task.target.path.parent for task in tasks}
     for folder in folders | {task.target.backup.parent for task in tasks if task.target.backup}:
         remove_parts(folder)
-    with Placer(config, perturber, books) as placer:
-        yield from _in_threads(placer.place, tasks, config.jobs, should_stop)
+    # One thread more than there are workers: it waits for the disk while all of them are busy.
+    threads = ThreadPoolExecutor(config.jobs + 1, thread_name_prefix="photo")
+    try:
+        with Placer(config, perturber, books) as placer:
+            yield from _in_threads(threads, placer.place, tasks, 2 * config.jobs, should_stop)
+    finally:
+        threads.shutdown()
     for folder in folders:
         sync_folder(folder)
 
 
 def _in_threads(
-    work: Callable[[Task], _Done], tasks: list[Task], jobs: int, should_stop: Callable[[], bool]
+    threads: ThreadPoolExecutor,
+    work: Callable[[Task], _Done],
+    tasks: list[Task],
+    ahead: int,
+    should_stop: Callable[[], bool],
 ) -> Generator[_Done, None, None]:
     """Yield what comes of each task as it is done; only a few wait in line, so that they cost no memory."""
-    threads = ThreadPoolExecutor(jobs, thread_name_prefix="photo")
     try:
         busy: set[Future[_Done]] = set()
         for task in tasks:
             if should_stop():
                 break
             busy.add(threads.submit(work, task))
-            if len(busy) >= 2 * jobs:
+            if len(busy) >= ahead:
                 done, busy = wait(busy, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         while busy:

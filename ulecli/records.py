@@ -5,14 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from ulecli.errors import ExitCode, UsageError
 from ulecli.units import check_epsilon
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class Device(StrEnum):
@@ -192,9 +187,9 @@ class PhotoOutcome:
         height: Of the upright picture, in pixels.
         identity: Whose photo it is; empty where it came to no perturbation.
         code: The code of the identity that the perturbation carries; -1 where there is none.
-        max_change: Largest change before encoding, in levels, measured; never above epsilon. Of any channel,
-            or of the luma where a JPEG is worked on as the YCbCr it holds: no channel of RGB moves further.
-        psnr_db: Peak signal-to-noise ratio of that change in dB; infinite if nothing changed.
+        max_change: How far the perturbation moves a channel before encoding, in levels; never above epsilon.
+            Where black or white is reached, a channel moves less.
+        psnr_db: Peak signal-to-noise ratio of the perturbation in dB, at least; infinite if there is none.
         max_change_on_disk: Largest change of any channel of RGB between the source and the written file, both
             read from the disk; above epsilon only for lossy formats. None if it was not read back.
         psnr_db_on_disk: Peak signal-to-noise ratio of the same two in dB. None if it was not read back.
@@ -249,45 +244,3 @@ class ProtectReport:
     def exit_code(self) -> ExitCode:
         """0 if no photo failed, else 3."""
         return ExitCode.SOME_FAILED if self.count(Status.FAILED) else ExitCode.OK
-
-
-class Perturber(Protocol):
-    """Makes the perturbation of photos at working resolution; safe to call from several threads at once.
-
-    Attributes:
-        grid: Side S of the square working image, in cells.
-        codes: Number K of codes that tell identities apart.
-        families: Number of families of codes, K / families in a row each; the codes of one family are told
-            apart best.
-        device: What does the work, in words.
-        label: Name and first 8 hex digits of the sha256 of the surrogate ("photo 1f3a9c02").
-        sha256: All 64 digits of it.
-    """
-
-    grid: int
-    codes: int
-    families: int
-    device: str
-    label: str
-    sha256: str
-
-    def __call__(
-        self,
-        images: NDArray[np.float32],
-        codes: NDArray[np.int64],
-        aspects: NDArray[np.float32],
-        *,
-        epsilon: int,
-    ) -> NDArray[np.int8]:
-        """Return delta in levels, within -epsilon to epsilon.
-
-        Args:
-            images: (N, 3, S, S) RGB, unit scale: each photo squeezed to the square working image.
-            codes: (N,) the code each photo shall carry, 0 to K-1.
-            aspects: (N,) width / height of each photo before it was squeezed.
-            epsilon: L-infinity bound in levels.
-
-        Returns:
-            (N, 1, S, S) where one luma value is tied across RGB, else (N, 3, S, S).
-        """
-        ...

@@ -20,9 +20,10 @@ class Fits:
 
     def __call__(self, path: str) -> bool:
         """Tell whether a file is wanted."""
-        folders = [str(parent) for parent in PurePosixPath(path).parents]
-        if self._any(self.exclude, path) or not all(self.folder(folder) for folder in folders):
-            return False
+        if self.exclude:
+            folders = [str(parent) for parent in PurePosixPath(path).parents]
+            if self._any(self.exclude, path) or not all(self.folder(folder) for folder in folders):
+                return False
         return not self.include or self._any(self.include, path)
 
     def folder(self, path: str) -> bool:

@@ -7,6 +7,7 @@ import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 Ledgers = Callable[[Path], "Ledger | None"]
 """Returns the ledger of a root of the output; None where there is none yet."""
+
+Place = Callable[[Path], str]
+"""Returns what two paths share if a file system may hold them to be one."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,13 @@ def check(found: Sequence[Photo], config: ProtectConfig) -> None:
             raise TargetError(f"{shown(folder)} is not a folder; choose another output with -o")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise TargetError(f"can't write in {shown(folder)}; choose another output with -o")
-    # Default names lie beside sources and may evade one; under -o a source in the way is a mistake.
-    if config.output:
-        taken = {_place(photo.path) for photo in found}
+    # Default names lie beside sources and may evade one; under -o a file in the way is a mistake. What lies
+    # in a source folder is not in the way: the folders don't mix, and where links mix them `plan` evades.
+    place = _places()
+    named = {place(photo.path) for photo in found if photo.path == photo.source}
+    if config.output and named:
         for path in (_mirror(photo, config.output, len(config.sources) > 1) for photo in found):
-            if _place(path) in taken:
+            if place(path) in named:
                 raise TargetError(
                     f"the output would replace the source {shown(path)}; choose another with -o"
                 )
@@ -87,25 +93,28 @@ def plan(found: Sequence[Photo], config: ProtectConfig, ledgers: Ledgers = lambd
     """
     if config.in_place:
         return [_in_place(photo, config) for photo in found]
-    several = len(config.sources) > 1
-    wanted = {photo: _mirror(photo, config.output, several) for photo in found}
-    taken = {_place(photo.path) for photo in found}
-    targets: dict[Photo, Target] = {}
-    ideal = {photo: _named_right(photo, wanted[photo]) for photo in found}
-    earlier = {photo: _earlier(photo, ideal[photo][0], ledgers(_root(photo, config))) for photo in found}
-    for photo in sorted(found, key=lambda photo: (earlier[photo] is None, not _fits(photo))):
-        (path, remark), root = ideal[photo], _root(photo, config)
-        if place := earlier[photo]:
-            choice: Iterable[Path] = itertools.chain([place, path], _numbered(path))
-        else:
-            choice = itertools.chain([path], _numbered(path))
-        ledger = ledgers(root)
-        free = next(one for one in choice if _place(one) not in taken and _may_have(photo, one, ledger))
+    several, place = len(config.sources) > 1, _places()
+    taken = {place(photo.path) for photo in found}
+    roots = [_root(photo, config) for photo in found]
+    known = {root: ledger for root in set(roots) if (ledger := ledgers(root)) and not ledger.empty()}
+    ideal = [_named_right(photo, _mirror(photo, config.output, several)) for photo in found]
+    earlier = [
+        _earlier(photo, path, known.get(root), place)
+        for photo, root, (path, _) in zip(found, roots, ideal, strict=True)
+    ]
+    targets: dict[int, Target] = {}
+    for number in sorted(
+        range(len(found)), key=lambda number: (earlier[number] is None, not _fits(found[number]))
+    ):
+        photo, root, (path, remark) = found[number], roots[number], ideal[number]
+        ledger = known.get(root)
+        choice = itertools.chain(filter(None, [earlier[number]]), [path], _numbered(path))
+        free = next(one for one in choice if place(one) not in taken and _may_have(photo, one, ledger))
         if free != path:
             remark = f"{remark}; the name was taken" if remark else "the name was taken"
-        taken.add(_place(free))
-        targets[photo] = Target(photo, free, root, remark)
-    return [targets[photo] for photo in found]
+        taken.add(place(free))
+        targets[number] = Target(photo, free, root, remark)
+    return [targets[number] for number in range(len(found))]
 
 
 def _in_place(photo: Photo, config: ProtectConfig) -> Target:
@@ -130,17 +139,17 @@ def _root(photo: Photo, config: ProtectConfig) -> Path:
     folder = photo.path != photo.source
     if config.in_place:
         return photo.source if folder else photo.source.parent
-    return _sibling(photo.source) if folder else photo.source.parent
+    return _sibling(photo.source, folder=True) if folder else photo.source.parent
 
 
-def _earlier(photo: Photo, ideal: Path, ledger: Ledger | None) -> Path | None:
+def _earlier(photo: Photo, ideal: Path, ledger: Ledger | None, place: Place) -> Path | None:
     """Return the place that an earlier run gave to a photo, if it is of the kind that it would get now."""
     for entry in ledger.by_source(photo.path) if ledger else ():
-        place = ideal.with_name(entry.target.name)
-        number = place.stem.removeprefix(ideal.stem).removeprefix("-")
-        fits = place.suffix == ideal.suffix and place.stem.startswith(ideal.stem)
-        if fits and (number.isdecimal() or not number) and _place(place) == _place(entry.target):
-            return place
+        path = ideal.with_name(entry.target.name)
+        number = path.stem.removeprefix(ideal.stem).removeprefix("-")
+        fits = path.suffix == ideal.suffix and path.stem.startswith(ideal.stem)
+        if fits and (number.isdecimal() or not number) and place(path) == place(entry.target):
+            return path
     return None
 
 
@@ -170,9 +179,9 @@ def _named(source: Path) -> Path:
     return named
 
 
-def _sibling(source: Path) -> Path:
+def _sibling(source: Path, *, folder: bool) -> Path:
     named = _named(source)
-    if source.is_dir():
+    if folder:
         return named.with_name(named.name + OUTPUT_MARK)
     return named.with_name(named.stem + OUTPUT_MARK + named.suffix)
 
@@ -182,10 +191,10 @@ def _mirror(photo: Photo, output: Path | None, several: bool) -> Path:
     if photo.within and output:
         return output / photo.within
     if photo.path == source:
-        return _sibling(source) if output is None else output / source.name
+        return _sibling(source, folder=False) if output is None else output / source.name
     within = photo.path.relative_to(source)
     if output is None:
-        return _sibling(source) / within
+        return _sibling(source, folder=True) / within
     return output / _named(source).name / within if several else output / within
 
 
@@ -195,7 +204,7 @@ def _check_roots(sources: Iterable[Path], config: ProtectConfig) -> None:
         return
     what, option = ("backup", "--backup") if config.in_place else ("output", "-o")
     for folder in folders:
-        root = (config.backup or config.output or _sibling(folder)).resolve()
+        root = (config.backup or config.output or _sibling(folder, folder=True)).resolve()
         for source in folders:
             inside = source.resolve()
             if root == inside:
@@ -230,7 +239,11 @@ def _numbered(path: Path) -> Iterator[Path]:
     return (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
 
 
-def _place(path: Path) -> str:
-    """Return what two paths share if a file system may hold them to be one."""
-    real = os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118
-    return unicodedata.normalize("NFC", real).casefold()
+def _places() -> Place:
+    real = cache(os.path.realpath)  # of folders; a library has far fewer than photos
+
+    def place(path: Path) -> str:
+        folder, name = os.path.split(path)
+        return unicodedata.normalize("NFC", os.path.join(real(folder), name)).casefold()  # noqa: PTH118
+
+    return place

@@ -37,7 +37,7 @@ def texture_weights(image: Image.Image) -> Floats:
     The weight rises linearly with `contrast`, from `FLOOR` at `SMOOTH` to 1 at `FULL`.
 
     Args:
-        image: RGB, RGBA (whose opacity is not looked at) or YCbCr, any size.
+        image: RGB, RGBX or RGBA (whose opacity is not looked at), any size.
 
     Returns:
         (CELLS, CELLS), FLOOR to 1.
@@ -51,7 +51,7 @@ def contrast(image: Image.Image) -> Floats:
     """Measure the texture around every part of a picture.
 
     Args:
-        image: RGB, RGBA or YCbCr, any size.
+        image: RGB, RGBX or RGBA, any size.
 
     Returns:
         (CELLS, CELLS): the least standard deviation of the luma, in levels, of all windows that a cell lies

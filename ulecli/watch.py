@@ -11,8 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ulecli.errors import MissingExtra, NothingToDo, UleError, UsageError, shown
+from ulecli.perturber import Perturber
 from ulecli.protection import OnOutcome, protect
-from ulecli.records import IdentityCode, Perturber, PhotoOutcome, ProtectConfig, ProtectReport, Status
+from ulecli.records import IdentityCode, PhotoOutcome, ProtectConfig, ProtectReport, Status
 
 QUIET = 2.0
 """Seconds that a file must keep its size and time before it is taken: who copies it may not have finished."""

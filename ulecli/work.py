@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ulecli import carry, codec, texture
-from ulecli.atomic import sync
 from ulecli.backup import keep
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.metadata import Mode, carried, is_protected, merged
@@ -73,7 +73,7 @@ class Made:
 
 
 def make(job: Job, perturb: Perturb) -> Made:
-    """Protect one photo; the written file is on the disk, and the photo kept, when this returns.
+    """Protect one photo; the photo is kept when this returns, and the written file whole but not yet synced.
 
     Raises:
         PhotoError: It can't be protected, or changed while it was read.
@@ -98,7 +98,6 @@ def _make(job: Job, before: os.stat_result, perturb: Perturb) -> Made:
     sha256 = file_sha256(path)
     told, remarks = _write(job, perturb)
     _dress(job, before)
-    sync(job.part)
     if job.backup:
         kept = keep(path, job.backup, sha256)
         remarks += () if kept == job.backup else (f"its backup is {kept.name}, since that name was taken",)
@@ -110,48 +109,49 @@ def _make(job: Job, before: os.stat_result, perturb: Perturb) -> Made:
 def _write(job: Job, perturb: Perturb) -> tuple[dict[str, Any], tuple[str, ...]]:
     picture = _decoded(job)
     aspect = picture.image.width / picture.image.height
-    delta = perturb(carry.working_image(picture.image, job.grid), aspect)
-    if len(delta) > 1 and picture.image.mode == "YCbCr":  # only luma can be added to that
-        picture = _decoded(job, rgb=True)
+    delta = perturb(carry.working_image(picture.image, job.grid, picture.pixels), aspect)
     if job.masked:
         delta = texture.masked(delta, texture.texture_weights(picture.image))
-    change = carry.add_delta(picture.image, delta, picture.alpha)
-    if change.max_change > job.epsilon:
-        raise PhotoError(
-            f"the perturbation reached {change.max_change} levels, more than --eps {job.epsilon}"
-        )
-    told: dict[str, Any] = {
-        "width": picture.image.width,
-        "height": picture.image.height,
-        "max_change": change.max_change,
-        "psnr_db": change.psnr_db,
-    }
-    picture = _with_metadata(picture, job)
-    remarks = picture.remarks
     job.part.parent.mkdir(parents=True, exist_ok=True)
-    codec.encode(picture, picture.image, job.part)
-    if job.read_back:
-        del picture  # a large photo's memory, needed again
-        stored = _read_back(job)
-        told |= {"max_change_on_disk": stored.max_change, "psnr_db_on_disk": stored.psnr_db}
+    with _original(picture.image, job) as original:
+        change = carry.add_delta(picture.image, delta, picture.pixels)
+        if change.max_change > job.epsilon:
+            raise PhotoError(
+                f"the perturbation reached {change.max_change} levels, more than --eps {job.epsilon}"
+            )
+        told: dict[str, Any] = {
+            "width": picture.image.width,
+            "height": picture.image.height,
+            "max_change": change.max_change,
+            "psnr_db": change.psnr_db,
+        }
+        picture = _with_metadata(picture, job)
+        remarks = picture.remarks
+        codec.encode(picture, picture.image, job.part)
+        if original:
+            del picture  # a large photo's memory, needed again
+            stored = carry.difference(original, codec.read_rgb(job.part, job.photo.format))
+            told |= {"max_change_on_disk": stored.max_change, "psnr_db_on_disk": stored.psnr_db}
     return told, remarks
 
 
-def _read_back(job: Job) -> carry.Difference:
-    """Compare the source with what was written, both read from the disk as any viewer would."""
-    source = _decoded(job, rgb=True).image
-    if source.width * source.height <= _LARGE:
-        return carry.difference(source, codec.read_rgb(job.part, job.photo.format))
-    with carry.set_aside(source, job.part.parent) as aside:
-        del source
-        return carry.difference(aside, codec.read_rgb(job.part, job.photo.format))
+@contextlib.contextmanager
+def _original(image: Image.Image, job: Job) -> Iterator[Image.Image | BinaryIO | None]:
+    """Lend the photo as any viewer shows it, for a comparison with what will be written; None for none."""
+    if not job.read_back:
+        yield None
+    elif image.width * image.height <= _LARGE:
+        yield image.copy()
+    else:
+        with carry.set_aside(image, job.part.parent) as aside:
+            yield aside
 
 
-def _decoded(job: Job, *, rgb: bool = False) -> codec.Picture:
+def _decoded(job: Job) -> codec.Picture:
     return codec.decode(
         job.photo.path,
         job.photo.format,
-        rgb=rgb,
+        bare=True,
         first_frame=job.reading.first_frame,
         max_pixels=job.reading.max_pixels or codec.MAX_PIXELS,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ import torch
 from PIL import Image
 
 import ulecli.evaluation
+from ulecli import shelf
 from ulecli.cli import main
 from ulecli.data import DATASETS, Dataset
 from ulecli.data.shapes import shapes
@@ -26,6 +29,50 @@ from ulecli.results import Format
 
 SHAPES = Dataset("shapes", shapes(60), shapes(30, seed=1))
 FAST = ("--dataset", "shapes", "--device", "cpu", "--jobs", "1", "--threads", "1")
+
+
+MISTAKES = [
+    (["--exploiter", "grey"], ExitCode.USAGE, "did you mean gray?"),
+    (["--exploiter", "jpeg-0"], ExitCode.USAGE, "1 to 100"),
+    (["--exploiter", "at+nfgsm"], ExitCode.USAGE, "two adversarial"),
+    (["--exploiter", ""], ExitCode.USAGE, "at least one exploiter"),
+    (["--defender", "cifra"], ExitCode.USAGE, "did you mean cifar"),
+    (["--arch", "resnet-18"], ExitCode.USAGE, "did you mean resnet18?"),
+    (["--preset", "quik"], ExitCode.USAGE, "only quick, fast, paper; did you mean quick?"),
+    (["--seeds", "a"], ExitCode.USAGE, "--seeds 'a'"),
+    (["--seeds", "-1"], ExitCode.USAGE, "0 or more"),
+    (["--seeds", ","], ExitCode.USAGE, "one seed"),
+    (["--seeds", "99999999999999999999"], ExitCode.USAGE, "seeds below"),
+    (["--eps", "33"], ExitCode.USAGE, "--eps is 33"),
+    (["--gray", "test-only"], ExitCode.USAGE, "only both, train-only; did you mean train-only?"),
+    (["--poison-kind", "image"], ExitCode.USAGE, "perturbation; did you mean images?"),
+    (["--mix", "5"], ExitCode.USAGE, "CLEAN+ADDED"),
+    (["--mix", "5+30", "--train-images", "9"], ExitCode.USAGE, "leave out --train-images"),
+    (["--train-images", "61"], ExitCode.USAGE, "has 60"),
+    (["--train-images", "10"], ExitCode.USAGE, "fill a batch of 20"),
+    (["--dataset", "cifar10", "--size", "64"], ExitCode.USAGE, "--size is for folders"),
+    (["--resume"], ExitCode.USAGE, "--resume needs --out"),
+    (["--only", "sea"], ExitCode.USAGE, "belong to --protected"),
+    (["--protected", "x"], ExitCode.USAGE, "--dataset FOLDER"),
+    (["--upload", "q101"], ExitCode.USAGE, "q101"),
+    (["--format", "word"], ExitCode.USAGE, "no --format 'word', only table, json"),
+    (["--jobs", "99999"], ExitCode.FAILED, "take fewer"),
+    (["--device", "cuda"], ExitCode.DEVICE, "--device cpu"),
+    (["--out", "afile"], ExitCode.TARGET, "afile"),
+    (["--dataset", "shape"], ExitCode.USAGE, "did you mean shapes?"),
+    (["--dataset", "alone"], ExitCode.FAILED, "one"),
+    (["--dataset", "empty"], ExitCode.FAILED, "no folder"),
+    (["--dataset", "cifar10", "--data-root", "empty", "--offline"], ExitCode.FAILED, "--data-root"),
+    (["--poison", "nowhere"], ExitCode.NO_SUCH_PATH, "no poison nowhere"),
+    (["--poison", "nam.npy"], ExitCode.NO_SUCH_PATH, "did you mean nan.npy?"),
+    (["--poison", "nan.npy"], ExitCode.FAILED, "NaN or infinity"),
+    (["--poison", "few.npy"], ExitCode.FAILED, "holds 7 images where the training set has 60"),
+    (["--poison", "size.npy"], ExitCode.FAILED, "needs (N, 3, 32, 32)"),
+    (["--poison", "broken.npy"], ExitCode.FAILED, "broken.npy"),
+    (["--poison", "text.pt"], ExitCode.FAILED, "text.pt"),
+    (["--poison", "empty"], ExitCode.FAILED, "empty"),
+]
+"""What can't be right, the code it ends with, and words of the message."""
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +118,23 @@ def test_list_names_everything(evaluate) -> None:
         assert f"  {name}-{strengths} " in out if strengths else f"  {name} " in out
         assert family.source in out
     assert {*NETS, *DATASETS, *PRESETS, *defender_names(classwise=False)} <= words
+    assert all(len(line.split()) > 1 for line in out.splitlines() if line.startswith("  "))
+
+
+def test_help_tells_the_exit_codes(evaluate) -> None:
+    code, out, _ = evaluate("--help")
+    told = re.findall(r"^ +(\d+)  +\S", out.partition("Exit codes:")[2], re.MULTILINE)
+    ended = {0, *(int(code) for _, code, _ in MISTAKES), ExitCode.MODEL, ExitCode.MISSING_EXTRA}
+    assert code == 0 and {int(number) for number in told} == {*ended, ExitCode.INTERRUPTED}
+
+
+def test_a_damaged_surrogate_is_told(evaluate, monkeypatch, tmp_path) -> None:
+    shutil.copytree(shelf.directory(), tmp_path / "models")
+    with (tmp_path / "models" / "cifar-linear.safetensors").open("ab") as file:
+        file.write(b"x")
+    monkeypatch.setenv("ULECLI_MODELS", str(tmp_path / "models"))
+    code, out, err = evaluate(*FAST, "--defender", "cifar-linear")
+    assert code == ExitCode.MODEL and out == "" and "cifar-linear.safetensors" in err
 
 
 def test_the_usual_run_is_a_table_and_a_sentence(evaluate) -> None:
@@ -182,49 +246,7 @@ def mistakes(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        (["--exploiter", "grey"], ExitCode.USAGE, "did you mean gray?"),
-        (["--exploiter", "jpeg-0"], ExitCode.USAGE, "1 to 100"),
-        (["--exploiter", "at+nfgsm"], ExitCode.USAGE, "two adversarial"),
-        (["--exploiter", ""], ExitCode.USAGE, "at least one exploiter"),
-        (["--defender", "cifra"], ExitCode.USAGE, "did you mean cifar"),
-        (["--arch", "resnet-18"], ExitCode.USAGE, "did you mean resnet18?"),
-        (["--preset", "slow"], ExitCode.USAGE, "only quick, fast, paper"),
-        (["--seeds", "a"], ExitCode.USAGE, "--seeds 'a'"),
-        (["--seeds", "-1"], ExitCode.USAGE, "0 or more"),
-        (["--seeds", ","], ExitCode.USAGE, "one seed"),
-        (["--seeds", "99999999999999999999"], ExitCode.USAGE, "seeds below"),
-        (["--eps", "33"], ExitCode.USAGE, "--eps is 33"),
-        (["--gray", "test-only"], ExitCode.USAGE, "both or train-only"),
-        (["--poison-kind", "sound"], ExitCode.USAGE, "auto, images, perturbation"),
-        (["--mix", "5"], ExitCode.USAGE, "CLEAN+ADDED"),
-        (["--mix", "5+30", "--train-images", "9"], ExitCode.USAGE, "leave out --train-images"),
-        (["--train-images", "61"], ExitCode.USAGE, "has 60"),
-        (["--train-images", "10"], ExitCode.USAGE, "fill a batch of 20"),
-        (["--dataset", "cifar10", "--size", "64"], ExitCode.USAGE, "--size is for folders"),
-        (["--resume"], ExitCode.USAGE, "--resume needs --out"),
-        (["--only", "sea"], ExitCode.USAGE, "belong to --protected"),
-        (["--protected", "x"], ExitCode.USAGE, "--dataset FOLDER"),
-        (["--upload", "q101"], ExitCode.USAGE, "q101"),
-        (["--format", "word"], ExitCode.USAGE, "word"),
-        (["--jobs", "99999"], ExitCode.FAILED, "take fewer"),
-        (["--device", "cuda"], ExitCode.DEVICE, "--device cpu"),
-        (["--out", "afile"], ExitCode.TARGET, "afile"),
-        (["--dataset", "shape"], ExitCode.USAGE, "did you mean shapes?"),
-        (["--dataset", "alone"], ExitCode.FAILED, "one"),
-        (["--dataset", "empty"], ExitCode.FAILED, "no folder"),
-        (["--dataset", "cifar10", "--data-root", "empty", "--offline"], ExitCode.FAILED, "--data-root"),
-        (["--poison", "nowhere"], ExitCode.NO_SUCH_PATH, "nowhere"),
-        (["--poison", "nan.npy"], ExitCode.FAILED, "NaN or infinity"),
-        (["--poison", "few.npy"], ExitCode.FAILED, "holds 7 images where the training set has 60"),
-        (["--poison", "size.npy"], ExitCode.FAILED, "needs (N, 3, 32, 32)"),
-        (["--poison", "broken.npy"], ExitCode.FAILED, "broken.npy"),
-        (["--poison", "text.pt"], ExitCode.FAILED, "text.pt"),
-        (["--poison", "empty"], ExitCode.FAILED, "empty"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "code", "words"), MISTAKES)
 def test_mistakes_are_told_in_a_line_before_any_training(
     arguments, code, words, evaluate, mistakes, monkeypatch
 ) -> None:

@@ -154,6 +154,14 @@ main(sys.argv[1:])
 """
 
 
+def eight(folder: Path) -> list[object]:
+    """Write eight photos and return what `protect` is to be told of them."""
+    (folder / "in").mkdir()
+    for seed in range(8):
+        scene(8, 8, seed).save(folder / "in" / f"{seed}.png")
+    return [folder / "in", "-o", folder / "out", "--key-file", folder / "key", "--json", "--jobs", 1]
+
+
 def started(*arguments: object) -> subprocess.Popen[str]:
     script = ENDED.format(path=[str(ROOT), str(ROOT / "tests"), *sys.path])
     command = [sys.executable, "-c", script, *map(str, arguments)]
@@ -163,10 +171,7 @@ def started(*arguments: object) -> subprocess.Popen[str]:
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_and_the_next_goes_on(ulecli, tmp_path, number, code):
-    (tmp_path / "in").mkdir()
-    for seed in range(8):
-        scene(8, 8, seed).save(tmp_path / "in" / f"{seed}.png")
-    options = [tmp_path / "in", "-o", tmp_path / "out", "--key-file", tmp_path / "key", "--json", "--jobs", 1]
+    options = eight(tmp_path)
     with started("protect", *options) as process:
         assert process.stdout
         first = process.stdout.readline()
@@ -182,10 +187,7 @@ def test_a_signal_ends_the_run_and_the_next_goes_on(ulecli, tmp_path, number, co
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 def test_the_second_signal_gives_up_what_is_in_work(tmp_path):
-    (tmp_path / "in").mkdir()
-    for seed in range(8):
-        scene(8, 8, seed).save(tmp_path / "in" / f"{seed}.png")
-    options = [tmp_path / "in", "-o", tmp_path / "out", "--key-file", tmp_path / "key", "--json", "--jobs", 1]
+    options = eight(tmp_path)
     with started("protect", *options) as process:
         assert process.stdout
         process.stdout.readline()

@@ -66,13 +66,13 @@ def test_man_renders_it(page):
         assert words in re.sub(".\b", "", done.stdout)
 
 
-def test_the_readme_tells_the_options_that_there_are(capsys):
-    begin, end = "<!-- ulecli man --markdown protect -->\n", "<!-- end -->"
+@pytest.mark.parametrize("command", ["protect", "evaluate"])
+def test_the_readme_tells_the_options_that_there_are(capsys, command):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    if begin not in readme:
-        pytest.skip("the README has no such table")
+    begin, end = f"<!-- ulecli man --markdown {command} -->\n", "<!-- end -->"
+    assert readme.count(begin) == 1
     told = readme.partition(begin)[2].partition(end)[0]
-    assert told.strip() == run(capsys, "man", "--markdown", "protect").strip()
+    assert told.strip() == run(capsys, "man", "--markdown", command).strip()
 
 
 def test_tables(capsys):

@@ -96,7 +96,7 @@ def test_wide_pixels_keep_their_tones(tmp_path, name):
 def test_a_transparent_level_of_sixteen_bits(tmp_path):
     (tmp_path / "gray").write_bytes(png(0, WIDE, int(WIDE[3, 4]).to_bytes(2, "big")))
     picture = codec.decode(tmp_path / "gray", "PNG")
-    assert np.argwhere(np.asarray(picture.alpha) == 0).tolist() == [[3, 4]]
+    assert np.argwhere(np.asarray(picture.image.getchannel("A")) == 0).tolist() == [[3, 4]]
     (tmp_path / "rgb").write_bytes(png(2, np.stack([WIDE] * 3, -1), b"\0\1" * 3))
     with pytest.raises(PhotoSkipped, match="transparent"):
         codec.decode(tmp_path / "rgb", "PNG")
@@ -303,7 +303,7 @@ def test_hidden_colours_stay_as_they_are(tmp_path, format):
     image.putalpha(Image.fromarray(np.random.default_rng(0).integers(0, 2, (64, 96), dtype=np.uint8) * 200))
     image.save(tmp_path / "in", format, **({"lossless": True, "exact": True} if format == "WEBP" else {}))
     picture = codec.decode(tmp_path / "in", format)
-    add_delta(picture.image, np.full((1, 4, 4), 5, np.int8), picture.alpha)
+    add_delta(picture.image, np.full((1, 4, 4), 5, np.int8))
     codec.encode(picture, picture.image, tmp_path / "out")
     with Image.open(tmp_path / "out") as stored:
         change = np.asarray(stored).astype(int) - np.asarray(image)

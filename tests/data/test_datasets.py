@@ -69,7 +69,7 @@ def test_folders_that_make_no_data_set_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "size", "message"),
     [
-        ("cifar-10", 0, r"no data set and no folder cifar-10, only cifar10, .*; did you mean cifar10\?"),
+        ("cifar-10", 0, r"no data set and no folder 'cifar-10', only cifar10, .*; did you mean cifar10\?"),
         ("nowhere/at/all", 0, "only cifar10, cifar100, shapes$"),
         ("cifar10", 64, "cifar10 is 32 x 32"),
         ("shapes", 33, "shapes is 32 x 32"),
@@ -82,6 +82,12 @@ def test_what_cannot_be_is_refused_before_any_work(
     with pytest.raises(UsageError, match=message):
         open_dataset(name, tmp_path, size=size)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_nearest_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "scenes").mkdir()
+    with pytest.raises(UsageError, match=r"only cifar10, cifar100, shapes; did you mean .*scenes\?"):
+        open_dataset(str(tmp_path / "scnes"))
 
 
 def test_negative_sizes_of_folders_are_refused(tmp_path: Path) -> None:

@@ -9,13 +9,7 @@ import torch
 from ulecli.data import open_dataset, shapes
 from ulecli.exploiters import PRESETS, find_exploiter, train_exploiter
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_same_bits_on_every_machine() -> None:

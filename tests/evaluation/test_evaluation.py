@@ -11,12 +11,13 @@ from PIL import Image
 from tiny_runs import SHAPES, SMALL, Told, figures, tiny  # noqa: F401
 
 from ulecli.data import ImageSet
-from ulecli.errors import NothingToDo, TargetError, UleError, UsageError
+from ulecli.errors import NoSuchPath, NothingToDo, TargetError, UleError, UsageError
 from ulecli.evaluation import EvaluateConfig, evaluate
 from ulecli.evaluation.arms import Arms, picked, poison_names
 from ulecli.exploiters import find_exploiter, train_exploiter
 from ulecli.poisons import Upload
 from ulecli.results import RunRecord
+from ulecli.surrogates.recipe import RECIPES
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -159,6 +160,10 @@ def test_part_of_the_images_has_the_same_share_of_each_class(tmp_path) -> None:
     assert torch.equal(sets["clean"].images, SHAPES.train.images[:30])  # classes take turns
     whole = arms_of(replace(NOISE_ALONE, controls=True), tmp_path / "whole")
     assert torch.equal(sets["noise"].images, whole["noise"].images[:30])
+    path = poison_file(tmp_path / "others.npy")
+    config = replace(NOISE_ALONE, defenders=(), poisons=(path,))
+    others = arms_of(replace(config, train_images=30), tmp_path / "others")["others"]
+    assert torch.equal(others.images, arms_of(config, tmp_path / "all")["others"].images[:30])
     with pytest.raises(UsageError, match="--train-images is 61"):
         evaluate(replace(NOISE_ALONE, train_images=61))
 
@@ -265,6 +270,23 @@ def photo_config(tmp_path: Path, **changes: object) -> EvaluateConfig:
     )
 
 
+def test_photos_are_squeezed_to_what_a_defender_protects(tmp_path, monkeypatch) -> None:
+    hasty = replace(RECIPES["uleo-linear"], batches=2, batch_size=8)
+    monkeypatch.setitem(RECIPES, "uleo-linear", hasty)
+    config = replace(photo_config(tmp_path), protected=None, defenders=("noise", "uleo-linear"), size=0)
+    for path in list((tmp_path / "scenes/train").rglob("*.png")):
+        path.with_name(f"again {path.name}").write_bytes(path.read_bytes())  # 32 fill a batch
+    done = evaluate(config)
+    assert [record.audit["shape"] for record in done.records] == [[3, 32, 32]] * 2
+    assert done.notes == (
+        "photos are squeezed to 32 x 32, the size that uleo-linear protects; --protected judges larger ones "
+        "that `ulecli protect` wrote",
+    )
+    assert not evaluate(replace(config, defenders=("noise",), size=32)).notes
+    with pytest.raises(UsageError, match=r"'uleo-linear' protects images of 32 x 32, not 64 x 64.*--size 32"):
+        replace(config, size=64)
+
+
 def test_photos_all_protected(tmp_path) -> None:
     config = photo_config(tmp_path, controls=True, out=tmp_path / "out")
     clean, noise, protected = evaluate(config).records
@@ -286,7 +308,8 @@ def test_photos_that_nobody_protected_are_warned_of(tmp_path) -> None:
 
 def test_photos_of_one_class_after_an_upload(tmp_path) -> None:
     config = photo_config(tmp_path, only=("dogs",), upload=Upload.parse("70:q80"))
-    (protected,) = evaluate(config).records
+    _, noise, protected = evaluate(replace(config, controls=True)).records
+    assert noise.audit["changed_share"] == 0.5 and not (*noise.warnings, *protected.warnings)
     assert protected.arm.poison == "protected dogs"
     assert protected.audit["changed_share"] == 0.5
     assert len(protected.recalls) == 2
@@ -304,6 +327,8 @@ def test_photos_that_can_not_be_used(tmp_path) -> None:
         evaluate(config)
     with pytest.raises(UleError, match="two folders, train and test"):
         evaluate(replace(config, dataset=str(tmp_path / "scenes" / "train")))
+    with pytest.raises(NoSuchPath, match=r"no folder .*sceens; name that of the photos"):
+        evaluate(replace(config, dataset=str(tmp_path / "sceens")))
 
 
 def test_a_test_set_that_was_trained_on_is_noted(monkeypatch) -> None:

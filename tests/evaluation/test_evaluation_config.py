@@ -8,7 +8,7 @@ import pytest
 from ulecli.errors import UsageError
 from ulecli.evaluation import EvaluateConfig, parse_mix
 from ulecli.evaluation.checks import doubts
-from ulecli.exploiters import PRESETS, ExploitResult
+from ulecli.exploiters import PRESETS, ExploitResult, for_net
 from ulecli.exploiters.attacks import Pgd
 from ulecli.poisons import Upload
 
@@ -64,13 +64,15 @@ def test_the_protocol_follows_size_countermeasure_and_net() -> None:
     assert paper.measure("at").attack == Pgd(8, steps=10, step=2.0, spread=2.0)
     assert replace(PLAIN, preset="paper").measure("at").attack.steps == 7
     assert PLAIN.protocol(standard, "fast-conv", 32) == quick.small
-    assert PLAIN.protocol(standard, "vgg11", 32) == replace(quick.small, net="vgg11", settings={})
+    assert PLAIN.protocol(standard, "vgg11", 32) == for_net(quick.small, "vgg11", {})
     assert PLAIN.protocol(standard, "mlp", 32).settings == {"size": 32}
 
 
 def test_the_side_is_the_presets_unless_named() -> None:
     assert [replace(PLAIN, preset=name).side for name in ("quick", "fast", "paper")] == [64, 112, 224]
     assert replace(PLAIN, size=100).side == 100
+    assert replace(PLAIN, defenders=("noise",)).side == 64
+    assert replace(PLAIN, defenders=("noise", "cifar-classwise")).side == 32
 
 
 def test_the_fingerprint_leaves_out_what_may_be_added_later() -> None:

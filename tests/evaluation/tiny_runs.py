@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-import torch
 
 import ulecli.evaluation
 from ulecli.data import Dataset
@@ -28,7 +26,7 @@ SHAPES = Dataset("shapes", shapes(60), shapes(30, seed=1))
 
 
 @pytest.fixture
-def tiny(monkeypatch) -> Iterator[None]:
+def tiny(monkeypatch, one_thread) -> None:
     """All presets are `TINY`, and shapes are `SHAPES`."""
     presets = dict.fromkeys(PRESETS, TINY)
     for module in (ulecli.evaluation, ulecli.evaluation.config):
@@ -39,10 +37,6 @@ def tiny(monkeypatch) -> Iterator[None]:
         "open_dataset",
         lambda name, *rest, **more: SHAPES if name == "shapes" else read(name, *rest, **more),
     )
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Told:

@@ -116,12 +116,13 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
 def judge(path: Path, format: str, rng: np.random.Generator) -> str:
     """Decode and encode one file; tell in a word what came of it."""
     try:
-        picture = codec.decode(path, format, first_frame=bool(rng.integers(2)), max_pixels=MAX_PIXELS)
+        first, bare = (bool(one) for one in rng.integers(2, size=2))
+        picture = codec.decode(path, format, bare=bare, first_frame=first, max_pixels=MAX_PIXELS)
     except PhotoError:
         return "refused"
     except PhotoSkipped:
         return "skipped"
-    assert picture.image.mode in ("RGB", "RGBA", "YCbCr")
+    assert picture.image.mode in ("RGB", "RGBX", "RGBA")
     if picture.image.width * picture.image.height > 1_000_000:
         return "decoded"
     out = path.with_name("out")

@@ -12,13 +12,7 @@ from ulecli.exploiters import PRESETS, find_exploiter, train_exploiter
 from ulecli.nets.fast_conv import Scale, Whiten, fast_conv
 from ulecli.seeding import seeded
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def whiten(channels: int = 3) -> Whiten:
@@ -68,7 +62,7 @@ def test_filters_are_numpys_eigenvectors_and_the_strongest_comes_first() -> None
 def test_what_hardly_varies_is_not_blown_up() -> None:
     flat = torch.full((4, 3, 8, 8), 0.5)
     layer = whiten()
-    layer.fit(flat)
+    layer.fit(flat, regularisation=5e-4)
     assert layer.weight.isfinite().all()
     assert layer.weight.abs().max() <= 1 / 5e-4**0.5 + 1e-3
 
@@ -90,19 +84,31 @@ def test_unfitted_filters_are_orthogonal_and_fixed() -> None:
     assert torch.allclose(half @ half.T, torch.eye(4), atol=1e-5)
     assert torch.equal(layer.weight[4:], -layer.weight[:4])
     assert not layer.weight.requires_grad and layer.bias.requires_grad
-    layer.fit(torch.rand(8, 1, 6, 6, generator=torch.Generator().manual_seed(0)))
+    layer.fit(torch.rand(8, 1, 6, 6, generator=torch.Generator().manual_seed(0)), 5e-4)
     assert not layer.weight.requires_grad
 
 
-def test_training_fits_the_filters_to_what_the_exploiter_stored(monkeypatch) -> None:
-    seen: list[torch.Tensor] = []
-    monkeypatch.setattr(Whiten, "fit", lambda layer, images: seen.append(images.clone()))
+@pytest.mark.parametrize(
+    ("name", "regularisation"),
+    [("standard", 5e-4), ("gray", 5e-4), ("bdr-2", 0.5), ("gray-train-only", 0.5), ("gray+jpeg-10", 0.5)],
+)
+def test_training_fits_the_filters_to_what_the_exploiter_stored(name, regularisation, monkeypatch) -> None:
+    seen: list[tuple[torch.Tensor, float]] = []
+    monkeypatch.setattr(Whiten, "fit", lambda layer, images, added: seen.append((images.clone(), added)))
     train, test = shapes(40), shapes(20, seed=1)
     protocol = replace(PRESETS["quick"].small, epochs=1, settings={"widths": (4,)}, least_steps=2)
-    train_exploiter(train, test, protocol, find_exploiter("bdr-2"), 0)
-    (images,) = seen
-    expected = (find_exploiter("bdr-2").store(train.images) / 255 - 0.47) / 0.25
+    train_exploiter(train, test, protocol, find_exploiter(name), 0)
+    ((images, added),) = seen
+    expected = (find_exploiter(name).store(train.images) / 255 - 0.47) / 0.25
     assert torch.allclose(images, expected)
+    assert added == regularisation
+
+
+@pytest.mark.parametrize("name", ["jpeg-10", "resize-50", "blur-10"])
+def test_sharp_test_images_are_recognised_after_training_on_filtered_ones(name: str) -> None:
+    protocol = replace(PRESETS["quick"].small, epochs=6, settings={"widths": (16, 32)})
+    result = train_exploiter(shapes(1000), shapes(200, seed=1), protocol, find_exploiter(name), 0)
+    assert result.peak > 25  # chance is 10, and what whitening blows up leaves no more
 
 
 def test_first_convolutions_let_their_input_through() -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import nn
@@ -11,6 +9,8 @@ from ulecli.nets import NETS, make_net
 from ulecli.nets.resnet import resnet18
 from ulecli.seeding import seeded
 from ulecli.torchvision_shim import import_torchvision
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 RGB_10 = {"channels": 3, "classes": 10}
 
@@ -45,14 +45,6 @@ PARAMETERS = {
     ("torchvision-resnet50", 1000): 25_557_032,
     ("torchvision-vgg11", 1000): 132_868_840,
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def tiny(name: str, seed: int = 0) -> nn.Module:

@@ -84,12 +84,14 @@ def test_the_second_table_is_the_peak():
 def test_the_line_above_says_under_what_conditions():
     head = render([*runs(), run("strong", epsilon=16, deterministic=False)], "table").splitlines()[0]
     for part in (
-        *("shapes, preset quick, net tiny", "500 training and 100 test images of 4 classes (chance 25.0 %)"),
+        *("shapes, preset quick, net tiny", "500 training and 100 test images, 4 classes (chance 25.0 %)"),
         *("epsilon 8, 16", "seeds 0, 1, 2", "cpu (another run may differ slightly)"),
         *("ulecli 0.1.0", "torch 2.13.0"),
     ):
         assert part in head
     assert "no poison, seed 0; cpu, ulecli" in render([run()], "table")
+    sized = [run(), run("cifar", audit={"shape": (3, 48, 64)}), run("noise", audit={"shape": (3, 48, 64)})]
+    assert "100 test images of 64 x 48, 4 classes" in render(sized, "table")
 
 
 def test_markdown_holds_the_same():

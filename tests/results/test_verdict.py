@@ -46,6 +46,12 @@ def runs(exploiter="standard", *, chance_classes=4, **figures):
             "%): protected against all of them.",
         ),
         (
+            [*runs(clean=85, cifar=80), *runs("gray", clean=85, cifar=81)],
+            "The best of 2 exploiters, gray, recognises 81.0 % of the clean test images after training on "
+            "images with the poison cifar (clean 85.0 %, guessing 25.0 %): not protected against any of "
+            "them.",
+        ),
+        (
             runs(cifar=30, noise=80),
             "The standard exploiter recognises 30.0 % of the clean test images after training on images with "
             "the poison cifar (no clean control, random noise 80.0 %, guessing 25.0 %): "
@@ -128,9 +134,12 @@ def test_one_class_protected_is_judged_by_its_recall():
     ]
     assert sentence(told, ["ring"]) == (
         "The standard exploiter recognises 3.0 % of the clean test images of ring after training on "
-        "protected images (clean 80.0 %, random noise 78.0 %, guessing 25.0 %): protected against standard."
+        "images of which only this class is protected (clean 80.0 %, random noise 78.0 %, guessing 25.0 "
+        "%): protected against standard."
     )  # fmt: skip
-    assert "recognises 47.0 % of the clean test images of disc and ring" in sentence(told, ["disc", "ring"])
+    both = sentence(told, ["disc", "ring"])
+    assert "recognises 47.0 % of the clean test images of disc and ring" in both
+    assert "images of which only these classes are protected" in both
     assert sentence([*told, run("cifar", last=1)], ["ring"]) == sentence(told, ["ring"])  # no recall measured
     assert sentence([run()], ["ring"]) == "There are no results."
 

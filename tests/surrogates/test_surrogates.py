@@ -15,7 +15,7 @@ from ulecli.data import ImageSet
 from ulecli.errors import ModelError, UleError, UsageError
 from ulecli.perturb import open_perturber
 from ulecli.perturb.perturber import LUMA
-from ulecli.perturb.sets import protect_set
+from ulecli.perturb.sets import set_delta
 from ulecli.perturb.settings import PgdSettings
 from ulecli.perturb.weights import load_net
 from ulecli.records import Device
@@ -144,12 +144,10 @@ def test_both_backends_of_a_shelved_surrogate_give_the_same_delta(shelved: Path,
 
 
 def test_a_set_is_protected_within_epsilon(shelved: Path, pictures) -> None:
-    protected = protect_set("tiny", pictures.images, pictures.labels, epsilon=4)
-    change = protected.int() - pictures.images.int()
-    assert change.abs().max() == 4
-    assert (change < 0).any() and (change > 0).any()
-    with pytest.raises(UsageError, match="side 16"):
-        protect_set("tiny", pictures.images[:, :, :8, :8], pictures.labels)
+    settings = PgdSettings.from_card(shelf.load_card("tiny").protocol["pgd"])
+    delta = set_delta(load_net("tiny"), pictures.images, pictures.labels, settings, epsilon=4)
+    assert delta.shape == (64, 1, 16, 16) and delta.dtype == torch.int16
+    assert (delta.min(), delta.max()) == (-4, 4)
 
 
 def test_tampered_weights_are_refused_by_both_backends(shelved: Path) -> None:

@@ -23,10 +23,13 @@ def catalogue() -> str:
     names = defender_names(classwise=False)
     defenders += [(name, RECIPES[name].purpose) for name in names if name != NOISE]
     parts = [
-        _part("exploiters, to be joined with + as in gray+jpeg-10", exploiters),
+        _part(
+            "exploiters, to be joined with + as in gray+jpeg-10; test images stay clean but for gray",
+            exploiters,
+        ),
         _part(f"defenders, each also with {CLASSWISE}", defenders),
-        _part("nets", [(name, "") for name in sorted(NETS)]),
-        _part("data sets, or a FOLDER of one folder for each class", [(name, "") for name in DATASETS]),
+        _part("nets", [(name, net.words) for name, net in NETS.items()]),
+        _part("data sets, or a FOLDER of one folder for each class", DATASETS.items()),
         _part("presets", [(name, preset.purpose) for name, preset in PRESETS.items()]),
     ]
     return "\n\n".join(parts)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ulecli.cli.console import say
 from ulecli.cli.extras import need_torch, torch_device
-from ulecli.errors import UsageError
+from ulecli.errors import UsageError, shown, unknown
 from ulecli.records import Device
 
 if TYPE_CHECKING:
     from ulecli.evaluation import EvaluateConfig, Evaluation
 
 DEFAULT_DEFENDER = "cifar"
+
+
+def _count(words: str, metavar: str = "N") -> Any:
+    """Return an option that is a whole number, or 0 for the default that its words tell."""
+    return typer.Option(show_default=False, metavar=metavar, help=words)
 
 
 def _numbers(text: str, option: str) -> tuple[int, ...]:
@@ -30,9 +36,21 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
-def _gray_train_only(exploiter: str) -> str:
-    parts = [part.strip() for part in exploiter.split("+")]
-    return "+".join("gray-train-only" if part.lower() == "gray" else part for part in parts)
+def _check(option: str, word: str, known: Iterable[str]) -> None:
+    if word not in set(known):
+        raise unknown(option, word, known)
+
+
+def _exploiters(text: str, gray: str) -> tuple[str, ...]:
+    """Return the exploiters that were named, as --gray will have them."""
+    from ulecli.exploiters import exploiter_names
+
+    def changed(name: str) -> str:
+        parts = [part.strip() for part in name.split("+")]
+        return "+".join("gray-train-only" if part.lower() == "gray" else part for part in parts)
+
+    names = exploiter_names() if text == "all" else _words(text)
+    return tuple(dict.fromkeys(map(changed, names))) if gray == "train-only" else names
 
 
 def evaluate(
@@ -44,7 +62,9 @@ def evaluate(
     ] = "",
     poison: Annotated[
         list[Path] | None,
-        typer.Option(metavar="PATH", help="A poison: folder of PNGs, .npy, .npz, .safetensors, .pt."),
+        typer.Option(
+            metavar="PATH", help="A poison: folder of PNGs, .npy, .npz, .safetensors, .pt; repeatable."
+        ),
     ] = None,
     poison_kind: Annotated[
         str, typer.Option(metavar="auto|images|perturbation", help="What the poison's numbers are.")
@@ -68,60 +88,39 @@ def evaluate(
         typer.Option(metavar="DIR", help="Photo mode: what `ulecli protect` wrote of --dataset FOLDER."),
     ] = None,
     upload: Annotated[
-        str, typer.Option(metavar="SIDE:qQ", help="Photo mode: a platform's doing, as 1080:q85.")
+        str,
+        typer.Option(
+            metavar="SIDE:qQ", help="Photo mode: what a platform does to training photos, as 1080:q85."
+        ),
     ] = "none",
     only: Annotated[
         str, typer.Option(metavar="CLASS,...", help="Photo mode: these classes alone are protected.")
     ] = "",
     size: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            show_default=False,
-            metavar="PX",
-            help="Side photos are squeezed to. Default: the preset's.",
-        ),
+        int, _count("Side photos are squeezed to. Default: the defender's, else the preset's.", "PX")
     ] = 0,
     mix: Annotated[
         str, typer.Option(metavar="CLEAN+ADDED", help="Percent of clean and of added images, as 5+30.")
     ] = "",
-    train_images: Annotated[
-        int,
-        typer.Option(min=0, show_default=False, metavar="N", help="Train on N of the images. Default: all."),
-    ] = 0,
+    train_images: Annotated[int, _count("Train on N of the images. Default: all.")] = 0,
     eps: Annotated[int, typer.Option(metavar="LEVELS", help="Bound of defenders and noise, 1 to 32.")] = 8,
     gray: Annotated[
         str, typer.Option(metavar="both|train-only", help="Which images the gray exploiter turns gray.")
     ] = "both",
-    at_steps: Annotated[
-        int,
-        typer.Option(
-            min=0, show_default=False, metavar="K", help="Steps of adversarial training. Default: 7."
-        ),
-    ] = 0,
+    at_steps: Annotated[int, _count("Steps of adversarial training. Default: 7.", "K")] = 0,
     controls: Annotated[
         bool, typer.Option("--controls/--no-controls", help="Also train on clean and on noisy images.")
     ] = True,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep results and figures there.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.AUTO,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            min=0, show_default=False, metavar="N", help="Trainings at a time. Default: by cores and memory."
-        ),
-    ] = 0,
-    threads: Annotated[
-        int,
-        typer.Option(
-            min=0, show_default=False, metavar="N", help="CPU threads of all together. Default: all cores."
-        ),
-    ] = 0,
+    jobs: Annotated[int, _count("Trainings at a time. Default: by cores and memory.")] = 0,
+    threads: Annotated[int, _count("CPU threads of all together. Default: all cores.")] = 0,
     output_format: Annotated[
         str, typer.Option("--format", metavar="table|json|markdown|latex|csv", help="How results are told.")
     ] = "table",
     list_names: Annotated[
-        bool, typer.Option("--list", help="Name exploiters, nets, defenders and presets, and end.")
+        bool, typer.Option("--list", help="Name exploiters, defenders, nets, data sets and presets, and end.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no talk.")] = False,
 ) -> None:
@@ -133,6 +132,18 @@ def evaluate(
       ulecli evaluate --dataset shapes --exploiter standard,gray,jpeg-10
       ulecli evaluate --poison noise.npy --exploiter all --seeds 0,1,2 --out runs/noise
       ulecli evaluate --dataset scenes --protected scenes-protected --upload 1080:q85
+
+    \b
+    Exit codes:
+      0    done
+      1    data, a poison or the memory won't do; the message says why
+      2    an option can't be right
+      4    a path that was named does not exist
+      6    results can't be kept in --out
+      7    the device that was asked for can't be had
+      8    a surrogate is damaged or was changed
+      9    a package is missing; the message installs it
+      130  interrupted (Ctrl-C); finished trainings are kept in --out
     """  # noqa: D301 - the help needs the character itself
     need_torch(*(["matplotlib"] if out else []))  # which draws, at the end
     if list_names:
@@ -141,25 +152,19 @@ def evaluate(
         print(catalogue())
         return
     from ulecli.evaluation import EvaluateConfig, parse_mix
-    from ulecli.exploiters import default_preset, exploiter_names
+    from ulecli.exploiters import default_preset
     from ulecli.poisons import PoisonKind, Upload
-    from ulecli.results import Format, render
+    from ulecli.results import Format
 
-    if output_format not in set(Format):
-        raise UsageError(f"--format is one of {', '.join(Format)}, not {output_format!r}")
+    _check("--format", output_format, Format)
+    _check("--gray", gray, ("both", "train-only"))
+    _check("--poison-kind", poison_kind, PoisonKind)
     where = torch_device(device).type
-    exploiters = exploiter_names() if exploiter == "all" else _words(exploiter)
-    if gray not in ("both", "train-only"):
-        raise UsageError(f"--gray is both or train-only, not {gray!r}")
-    if gray == "train-only":
-        exploiters = tuple(_gray_train_only(name) for name in exploiters)
-    if poison_kind not in set(PoisonKind):
-        raise UsageError(f"--poison-kind is one of {', '.join(PoisonKind)}, not {poison_kind!r}")
     defenders = _words(defender)
     if not (defenders or poison or protected):
         defenders = (DEFAULT_DEFENDER,)
     config = EvaluateConfig(
-        exploiters=tuple(dict.fromkeys(exploiters)),
+        exploiters=_exploiters(exploiter, gray),
         defenders=defenders,
         poisons=tuple(poison or ()),
         poison_kind=PoisonKind(poison_kind),
@@ -184,13 +189,7 @@ def evaluate(
         jobs=jobs,
         threads=threads,
     )
-    done = _watched(config, quiet)
-    for note in done.notes:
-        say(f"note: {note}")
-    print(render(done.records, output_format, recalls_for=config.only, encoding=_encoding()))
-    if out and not quiet:
-        figures = [name for name in ("curves.png", "curves.svg", "gallery.png") if (out / name).exists()]
-        say(f"kept in {out}: {', '.join(['results.jsonl', *figures])}")
+    _tell(_watched(config, quiet), config, output_format, quiet)
 
 
 def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
@@ -206,5 +205,14 @@ def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
             raise
 
 
-def _encoding() -> str:
-    return sys.stdout.encoding or "ascii"
+def _tell(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
+    from ulecli.results import render
+
+    for note in done.notes:
+        say(f"note: {note}")
+    encoding = sys.stdout.encoding or "ascii"
+    print(render(done.records, form, recalls_for=config.only, encoding=encoding))
+    if config.out and not quiet:
+        names = ("results.jsonl", "curves.png", "curves.svg", "gallery.png")
+        made = [name for name in names if (config.out / name).exists()]
+        say(f"kept in {shown(config.out)}: {', '.join(made)}")

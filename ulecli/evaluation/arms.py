@@ -23,7 +23,7 @@ from ulecli import __version__, shelf
 from ulecli.atomic import replacing
 from ulecli.data import Dataset, ImageSet
 from ulecli.defenders import CLASSWISE, NOISE, Progress, defend, defender_names
-from ulecli.errors import UleError, UsageError
+from ulecli.errors import NoSuchPath, UleError, UsageError, shown
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.poisons import audit, only_classes, read_photos, read_poison, read_protected, warnings
 from ulecli.results import CLEAN
@@ -75,22 +75,24 @@ class Arms:
         self, config: EvaluateConfig, data: Dataset, folder: Path, progress: Progress | None = None
     ) -> None:
         self._config, self._folder, self._progress = config, folder, progress
-        self._clean = data.train
+        self._whole = data.train
         if 0 < config.train_images < len(data.train.classes):
             raise UsageError(
                 f"--train-images {config.train_images} leaves classes without an image: there are "
                 f"{len(data.train.classes)} classes"
             )
-        self._picked = picked(data.train, config.train_images)
+        count = self._percent(sum(config.mix)) if config.mix else config.train_images
+        self._picked = picked(data.train, count)
+        self._clean = self._part(data.train)
         folder.mkdir(parents=True, exist_ok=True)
 
     def sets(self) -> Iterator[TrainingSet]:
         """Yield the controls first, then what is to be judged."""
-        config, clean = self._config, self._clean
+        config = self._config
         # Read first: what is wrong with a file is told before a defender goes to work.
         poisons = [self._poison(path, name) for path, name in poison_names(config.poisons).items()]
         if config.controls:
-            yield self._kept(CLEAN, "clean", lambda: clean, judged=False)
+            yield self._kept(CLEAN, "clean", lambda: self._clean, judged=False)
             yield self._defended(NOISE)
         for name in config.defenders:
             if name != NOISE or not config.controls:
@@ -101,8 +103,8 @@ class Arms:
             yield self._kept(name, "photos", self._photos, check=False)
 
     def _poison(self, path: Path, name: str) -> TrainingSet:
-        poison = read_poison(path, self._clean, kind=self._config.poison_kind)
-        made = self._kept(name, poison.images.digest, lambda: poison.images)
+        poison = read_poison(path, self._whole, kind=self._config.poison_kind)
+        made = self._kept(name, poison.images.digest, lambda: self._part(poison.images))
         found = {**(made.audit or {}), "source": str(path), "kind": poison.reading}
         return replace(made, audit=found, warnings=(*poison.notes, *made.warnings))
 
@@ -112,7 +114,8 @@ class Arms:
         def make() -> ImageSet:
             made = defend(
                 name,
-                self._clean,
+                self._whole,
+                chosen=self._picked,
                 epsilon=config.epsilon,
                 device=config.device,
                 checkpoints=self._folder if config.out else None,
@@ -121,13 +124,13 @@ class Arms:
             return only_classes(made, self._clean, config.only) if config.only else made
 
         identity = f"{identity_of(name)} eps {config.epsilon} on {config.device} only {config.only}"
-        return self._kept(name, identity, make)
+        return self._kept(name, identity, make, check=not config.only)
 
     def _photos(self) -> ImageSet:
         config = self._config
         assert config.protected is not None
         tree = train_tree(Path(config.dataset))
-        protected = read_protected(config.protected, tree, config.upload, config.side, jobs=4)
+        protected = self._part(read_protected(config.protected, tree, config.upload, config.side, jobs=4))
         return only_classes(protected, self._clean, config.only) if config.only else protected
 
     def _kept(
@@ -140,18 +143,17 @@ class Arms:
         check: bool = True,
     ) -> TrainingSet:
         """Return a set from its file, or make it and write the file."""
-        config, clean = self._config, self._clean
-        mark = hashlib.sha256(
-            f"{name} {identity} {clean.digest} {config.mix} {config.train_images} {__version__}".encode()
-        ).hexdigest()[:12]
+        config = self._config
+        data = f"{self._whole.digest} {config.mix} {config.train_images}"
+        mark = hashlib.sha256(f"{name} {identity} {data} {__version__}".encode()).hexdigest()[:12]
         stem = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[-64:]}-{mark}"
         file, labels, notes = (self._folder / f"{stem}{end}" for end in (".npy", ".labels.npy", ".json"))
         if notes.exists() and identity != "photos":
             return self._read(name, file, labels, notes)
         made = make()
         epsilon = config.epsilon if judged else 0
-        seen = audit(made, clean, source=name) if judged else None
-        # Photos may leave the bound, by JPEG, and some may stay as they are; all of them may not.
+        seen = audit(made, self._clean, source=name) if judged else None
+        # Photos may leave the bound, by JPEG, and some stay as they are on purpose; all of them may not.
         found = warnings(seen, epsilon) if seen and (check or not seen.changed_share) else ()
         mixed = self._mixed(made)
         for path, values in ((file, mixed.images), (labels, mixed.labels)):
@@ -172,17 +174,21 @@ class Arms:
         told["warnings"] = tuple(told["warnings"])
         return TrainingSet(name, file, labels, self._clean.classes, **told)
 
+    def _part(self, images: ImageSet) -> ImageSet:
+        """Return the picked images of a whole training set."""
+        return images.subset(self._picked) if len(self._picked) < len(images) else images
+
     def _mixed(self, made: ImageSet) -> ImageSet:
         """Return the picked images, the first of each class clean where a mix is asked for."""
-        config = self._config
-        if config.mix is None:
-            return made.subset(self._picked) if len(self._picked) < len(made) else made
-        kept, added = config.mix
-        first = picked(self._clean, max(1, round(len(self._clean) * kept / 100)))
-        both = picked(self._clean, max(1, round(len(self._clean) * (kept + added) / 100)))
-        clean = torch.isin(both, first)[:, None, None, None]
-        images = torch.where(clean, self._clean.images[both], made.images[both])
-        return ImageSet(images, made.labels[both], made.classes)
+        if self._config.mix is None:
+            return made
+        first = picked(self._whole, self._percent(self._config.mix[0]))
+        stays = torch.isin(self._picked, first)[:, None, None, None]
+        return replace(made, images=torch.where(stays, self._clean.images, made.images))
+
+    def _percent(self, share: int) -> int:
+        """Return how many images a share of the training set is, at least one."""
+        return max(1, round(len(self._whole) * share / 100))
 
 
 def picked(images: ImageSet, count: int) -> Tensor:
@@ -224,16 +230,19 @@ def train_tree(folder: Path) -> Path:
 
 
 def photo_data(config: EvaluateConfig) -> Dataset:
-    """Read the clean photos as an exploiter has them after the same upload as the protected ones.
+    """Read the clean photos: those to train on after the protected ones' upload, the others as they are.
 
     Raises:
+        NoSuchPath: there is no such folder.
         UleError: the folder holds no `train` and `test`.
     """
     folder = Path(config.dataset)
+    if not folder.is_dir():
+        raise NoSuchPath(f"there is no folder {shown(folder)}; name that of the photos that were protected")
     test = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
     if test is None or not (folder / "train").is_dir():
         raise UleError(
-            f"{folder} needs two folders, train and test, each with one folder of photos for each class"
+            f"{shown(folder)} needs two folders, train and test, each with a folder of photos for each class"
         )
     train = read_photos(folder / "train", config.upload, config.side, jobs=4)
     clean = read_photos(test, type(config.upload)(), config.side, jobs=4)

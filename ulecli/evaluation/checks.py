@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+from ulecli.data import DATASETS, Dataset
+from ulecli.defenders import grid_of
+from ulecli.evaluation.config import EvaluateConfig
 from ulecli.exploiters import ExploitResult
+from ulecli.poisons import check_clean, check_test_set
 from ulecli.results import CLEAN
 
 EXPECTED: Mapping[tuple[str, str], float] = {
@@ -21,6 +26,20 @@ _COLLAPSED = 20.0
 
 _LEARNED = 0.2
 """A control must come this share of the way from guessing to 100 %."""
+
+
+def remarks(config: EvaluateConfig, data: Dataset) -> Iterator[str]:
+    """Yield what to know of the data before any training, one line each."""
+    yield from check_test_set(data.test, data.train)
+    if config.dataset in DATASETS:
+        return
+    yield from check_clean(Path(config.dataset))
+    names = [name for name in config.defenders if grid_of(name)]
+    if names and not config.size:
+        yield (
+            f"photos are squeezed to {config.side} x {config.side}, the size that {names[0]} protects; "
+            "--protected judges larger ones that `ulecli protect` wrote"
+        )
 
 
 def doubts(

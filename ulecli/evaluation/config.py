@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ulecli.data import DATASETS
-from ulecli.defenders import check_defender
-from ulecli.errors import UsageError
-from ulecli.exploiters import PRESETS, Countermeasure, Protocol, find_exploiter
-from ulecli.nets import check_net
+from ulecli.defenders import check_defender, check_size, grid_of
+from ulecli.errors import UsageError, unknown
+from ulecli.exploiters import PRESETS, Countermeasure, Protocol, find_exploiter, for_net
+from ulecli.nets import NETS, check_net
 from ulecli.poisons import PoisonKind, Upload
 from ulecli.units import check_epsilon
 from ulecli.views import ViewPolicy
@@ -36,7 +36,8 @@ class EvaluateConfig:
         dataset: "cifar10", "cifar100", "shapes" or a folder of one folder of photos for each class.
         data_root: Where CIFAR lies; None for the usual place.
         download: Whether CIFAR may be downloaded.
-        size: Side in pixels that photos are squeezed to; 0 for the preset's.
+        size: Side in pixels that photos are squeezed to; 0 for the side that the defenders protect, if they
+            do only one, else the preset's.
         protected: Photo mode: the copy of `dataset` that `ulecli protect` wrote.
         upload: Photo mode: what a platform did to the files.
         only: Photo mode: the classes that are protected among clean ones; empty for all.
@@ -90,7 +91,7 @@ class EvaluateConfig:
         for arch in self.archs:
             check_net(arch)
         if self.preset not in PRESETS:
-            raise UsageError(f"there is no preset {self.preset!r}, only {', '.join(PRESETS)}")
+            raise unknown("preset", self.preset, PRESETS)
         if not self.exploiters or not self.seeds:
             raise UsageError("an evaluation needs at least one exploiter and one seed")
         counts = (self.train_images, self.attack_steps, self.size, self.jobs, self.threads)
@@ -103,6 +104,9 @@ class EvaluateConfig:
         if self.resume and self.out is None:
             raise UsageError("--resume needs --out, the folder to take up")
         self._check_photo_mode()
+        if self.dataset not in DATASETS:
+            for defender in self.defenders:
+                check_size(defender, self.side, self.side)
 
     def _check_photo_mode(self) -> None:
         if self.protected is None:
@@ -117,7 +121,8 @@ class EvaluateConfig:
     def side(self) -> int:
         """Side in pixels of the squares that photos are squeezed to."""
         augment = PRESETS[self.preset].photos.augment
-        return self.size or getattr(augment, "sizes", (64,))[0]
+        grid = max(map(grid_of, self.defenders), default=0)
+        return self.size or grid or getattr(augment, "sizes", (64,))[0]
 
     def measure(self, exploiter: str) -> Countermeasure:
         """Return what an exploiter does."""
@@ -132,7 +137,7 @@ class EvaluateConfig:
         if isinstance(chosen.augment, ViewPolicy):
             chosen = replace(chosen, augment=replace(chosen.augment, sizes=(side,)))
         if arch and arch != chosen.net:
-            chosen = replace(chosen, net=arch, settings={"size": side} if arch in ("mlp", "linear") else {})
+            chosen = for_net(chosen, arch, {"size": side} if NETS[arch].sized else {})
         return chosen
 
     def fingerprint(self, data_md5: str) -> dict[str, Any]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 
-from ulecli.errors import UsageError
+from ulecli.errors import unknown
 from ulecli.nets.conv import conv
 from ulecli.nets.dense import linear, mlp
 from ulecli.nets.densenet import densenet121
@@ -18,16 +19,37 @@ from ulecli.nets.resnet import resnet18
 from ulecli.nets.torchvision_nets import ARCHITECTURES, torchvision_net
 from ulecli.nets.vgg import vgg11
 
-NETS: dict[str, Callable[..., nn.Module]] = {
-    "conv": conv,
-    "densenet121": densenet121,
-    "fast-conv": fast_conv,
-    "linear": linear,
-    "mlp": mlp,
-    "resnet18": resnet18,
-    "vgg11": vgg11,
-    **{name: partial(torchvision_net, name) for name in ARCHITECTURES},
-}
+
+@dataclass(frozen=True)
+class Net:
+    """A net of the registry.
+
+    Attributes:
+        make: Builds it; see `make_net`.
+        words: What it is, in a line.
+        sized: Whether its weights are for pictures of one side alone, the setting `size`.
+    """
+
+    make: Callable[..., nn.Module]
+    words: str
+    sized: bool = False
+
+
+NETS: Mapping[str, Net] = MappingProxyType(
+    {
+        "conv": Net(conv, "small VGG-like net, that of the surrogates"),
+        "densenet121": Net(densenet121, "CIFAR form of DenseNet-121 (Huang et al. 2017)"),
+        "fast-conv": Net(fast_conv, "net of presets quick and fast (after Jordan 2024)"),
+        "linear": Net(linear, "logistic regression on all pixels", sized=True),
+        "mlp": Net(mlp, "256 and 128 hidden units on all pixels (Liu et al. 2021, Table 6)", sized=True),
+        "resnet18": Net(resnet18, "CIFAR form of ResNet-18 (He et al. 2016), net of preset paper"),
+        "vgg11": Net(vgg11, "VGG-11 with batch norm (after Simonyan and Zisserman 2015)"),
+        **{
+            name: Net(partial(torchvision_net, name), f"torchvision's {model}, for photos; not pretrained")
+            for name, model in ARCHITECTURES.items()
+        },
+    }
+)
 
 
 def make_net(name: str, **settings: Any) -> nn.Sequential:
@@ -49,7 +71,7 @@ def make_net(name: str, **settings: Any) -> nn.Sequential:
         UsageError: there is no such net.
     """
     check_net(name)
-    net = NETS[name](**settings)
+    net = NETS[name].make(**settings)
     return net if isinstance(net, nn.Sequential) else nn.Sequential(net)
 
 
@@ -60,7 +82,5 @@ def check_net(name: str) -> str:
         UsageError: there is none; the message lists those there are.
     """
     if name not in NETS:
-        near = get_close_matches(name, NETS, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"there is no net {name!r}, only {', '.join(sorted(NETS))}{hint}")
+        raise unknown("net", name, NETS)
     return name

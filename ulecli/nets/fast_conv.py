@@ -23,7 +23,7 @@ class Whiten(nn.Conv2d):
         self._set(half)
 
     @torch.no_grad()
-    def fit(self, images: torch.Tensor, regularisation: float = 5e-4) -> None:
+    def fit(self, images: torch.Tensor, regularisation: float) -> None:
         """Take the filters from the eigenvectors of the patches' second moments, scaled to unit power.
 
         Gray images leave two thirds of them without any power. Those are copies of the others: batch norm
@@ -31,7 +31,8 @@ class Whiten(nn.Conv2d):
 
         Args:
             images: (N, C, H, W), as this layer will see them; a few thousand are plenty.
-            regularisation: Added to the eigenvalues, so that what hardly varies is not blown up.
+            regularisation: Added to the eigenvalues, of which the largest is about 10, so that what hardly
+                varies is not blown up.
         """
         patches = nn.functional.unfold(images.double(), 2).transpose(0, 1).flatten(1)
         values, vectors = torch.linalg.eigh(patches @ patches.T / patches.shape[1])

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ulecli.errors import DeviceUnavailable
-from ulecli.records import Device, Perturber
+from ulecli.perturber import Perturber
+from ulecli.records import Device
 
 if TYPE_CHECKING:
     from ulecli.perturb.perturber import OpenOracle

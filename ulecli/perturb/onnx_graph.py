@@ -3,7 +3,8 @@
 onnxruntime cannot differentiate, so the backward pass of every layer is emitted as ordinary nodes behind the
 forward pass. Each layer has one rule here: it emits its forward nodes and returns what emits its backward.
 Convolutions run backwards as convolutions with transposed and flipped weights, which onnxruntime runs faster
-than ConvTranspose; the flip happens in the graph, where it is folded at load, so the file holds weights once.
+than ConvTranspose wherever there are channels enough to fill its vectors; the flip happens in the graph,
+where it is folded at load, so the file holds weights once.
 
 Inputs: `images` float32 (N, C, H, W), unit scale; `labels` int64 (N,).
 Outputs: `loss` float32 (N,), the cross-entropy; `gradient` float32 (N, C, H, W), of the summed loss.
@@ -26,6 +27,9 @@ from ulecli.errors import ModelError
 from ulecli.nets.layers import DEVIATION, MEAN, GlobalMax, Standardise
 
 OPSET, IR_VERSION = 20, 10
+
+_CHANNELS_OF_A_VECTOR = 8
+"""Channels that onnxruntime's convolution computes at a time, on the narrowest processors it knows."""
 
 Backward = Callable[[str], str]
 """Emits the nodes that carry a gradient, given by its name, one layer back; returns the new name."""
@@ -120,6 +124,8 @@ def _convolution(graph: _Graph, layer: nn.Module, value: str) -> tuple[str, Back
     geometry = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
 
     def back(gradient: str) -> str:
+        if layer.in_channels < _CHANNELS_OF_A_VECTOR:
+            return graph.emit("ConvTranspose", gradient, weights, **geometry)
         minus_one = graph.constant([-1, -1], np.int64)
         far = graph.constant([-4, -4], np.int64)
         swapped = graph.emit("Transpose", weights, perm=[1, 0, 2, 3])

@@ -8,57 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ulecli.errors import UsageError
 from ulecli.perturb.pgd import draw, minimise, views_of
 from ulecli.perturb.settings import PgdSettings
 from ulecli.perturb.torch_oracle import oracle_of
-from ulecli.perturb.weights import load_net
-from ulecli.shelf import load_card
 from ulecli.transforms import gray
 from ulecli.units import LEVELS, check_epsilon, to_unit
 
 BATCH = 500
 """Images perturbed at a time on the CPU, where more no longer makes it faster."""
-
-
-def protect_set(
-    surrogate: str,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    epsilon: int = 8,
-    device: str = "cpu",
-    progress: Callable[[int], None] | None = None,
-) -> Tensor:
-    """Return the images protected by a surrogate from the shelf, as they would be stored.
-
-    Args:
-        surrogate: Its name.
-        images: (N, 3, S, S) uint8, S the surrogate's grid.
-        labels: (N,) int64, the class of each image; of several families the first is used.
-        epsilon: L-infinity bound in levels.
-        device: A torch device.
-        progress: Told the number of images done, after each batch.
-
-    Returns:
-        (N, 3, S, S) uint8, each channel within epsilon of `images`.
-
-    Raises:
-        ModelError: the surrogate is unknown, damaged or changed.
-        UsageError: the images don't have the surrogate's size or the labels its classes, or epsilon is out
-            of range.
-    """
-    card = load_card(surrogate)
-    if images.shape[2:] != (card.protocol["grid"],) * 2:
-        raise UsageError(
-            f"'{surrogate}' protects images of side {card.protocol['grid']}, not {images.shape[2]}"
-        )
-    if not 0 <= int(labels.min()) <= int(labels.max()) < card.net["classes"]:
-        raise UsageError(f"'{surrogate}' tells {card.net['classes']} classes apart; a label is beyond them")
-    settings = PgdSettings.from_card(card.protocol["pgd"])
-    net = load_net(surrogate)
-    delta = set_delta(net, images, labels, settings, epsilon=epsilon, device=device, progress=progress)
-    return (images.to(torch.int16) + delta).clamp(0, LEVELS).to(torch.uint8)
 
 
 def set_delta(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ulecli.poisons.audit import PoisonAudit, audit, warnings
-from ulecli.poisons.checks import check_test_set, same_images
+from ulecli.poisons.checks import check_clean, check_test_set, same_images
 from ulecli.poisons.kinds import PoisonKind
 from ulecli.poisons.photos import aligned, only_classes, read_photos, read_protected
 from ulecli.poisons.reading import Poison, read_poison
@@ -16,6 +16,7 @@ __all__ = [
     "Upload",
     "aligned",
     "audit",
+    "check_clean",
     "check_test_set",
     "only_classes",
     "read_photos",

@@ -1,8 +1,12 @@
-"""Whether the test set is what it should be: clean, and none of the training."""
+"""Whether what is called clean is clean, and the test set none of the training."""
 
 from __future__ import annotations
 
-from ulecli.data import ImageSet
+from pathlib import Path
+
+from ulecli.data import SUFFIXES, ImageSet
+from ulecli.errors import shown
+from ulecli.metadata import is_protected
 
 _SHARED = 0.01
 """A larger share of test images among the training images is no accident of the data set."""
@@ -16,26 +20,30 @@ def same_images(first: ImageSet, second: ImageSet) -> int:
     return sum(image.numpy().tobytes() in known for image in second.images)
 
 
-def check_test_set(test: ImageSet, train: ImageSet, *, official: ImageSet | None = None) -> tuple[str, ...]:
-    """Warn of a test set that was poisoned by mistake, or trained on; one line each, empty if all is well.
+def check_test_set(test: ImageSet, train: ImageSet) -> tuple[str, ...]:
+    """Warn of a test set that is trained on; one line, or none if all is well.
 
     Args:
         test: What accuracy will be measured on.
         train: What an exploiter will train on, poisoned or not.
-        official: The test set as published, where there is one.
     """
-    found = []
     shared = same_images(train, test)
-    if shared > _SHARED * len(test):
-        found.append(f"{shared} of {len(test)} test images are training images: its accuracy says nothing")
-    if official is not None:
-        if official.images.shape != test.images.shape:
-            changed = len(test)
-        else:
-            changed = int((official.images != test.images).flatten(1).any(1).sum())
-        if changed:
-            found.append(
-                f"{changed} of {len(test)} test images are not the official ones; protection counts on clean "
-                "test images alone"
-            )
-    return tuple(found)
+    if shared <= _SHARED * len(test):
+        return ()
+    return (f"{shared} of {len(test)} test images are training images: its accuracy says nothing",)
+
+
+def check_clean(folder: Path) -> tuple[str, ...]:
+    """Warn of photos in a clean data set that bear the mark of `ulecli protect`; one line or none.
+
+    Raises:
+        OSError: A photo can't be read.
+    """
+    photos = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+    marked = sum(map(is_protected, photos))
+    if not marked:
+        return ()
+    return (
+        f"{marked} of {len(photos)} photos in {shown(folder)} are marked as protected, but controls and test "
+        "images must be clean: name the folder of the originals",
+    )

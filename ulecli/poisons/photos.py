@@ -5,13 +5,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path, PurePath
 
 import torch
 
 from ulecli.data import ImageSet, list_pictures, read_pictures
-from ulecli.errors import UleError, UsageError, shown
+from ulecli.errors import UleError, UsageError, shown, unknown
 from ulecli.poisons.files import few
 from ulecli.poisons.uploads import Upload
 
@@ -116,9 +115,7 @@ def only_classes(protected: ImageSet, clean: ImageSet, classes: Sequence[str]) -
         raise UsageError(f"--only names no class; choose from {', '.join(clean.classes)}")
     for name in classes:
         if name not in clean.classes:
-            near = get_close_matches(name, clean.classes, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"there is no class {name!r}, only {', '.join(clean.classes)}{hint}")
+            raise unknown("class", name, clean.classes)
     wanted = torch.tensor([name in classes for name in clean.classes])
     chosen = wanted[clean.labels][:, None, None, None]
     return replace(clean, images=torch.where(chosen, protected.images, clean.images))

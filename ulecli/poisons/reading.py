@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ulecli.data import ImageSet
-from ulecli.errors import NoSuchPath, UleError, shown
+from ulecli.errors import NoSuchPath, UleError, nearest, shown
 from ulecli.poisons.files import Arrays, read_arrays
 from ulecli.poisons.kinds import FAR, Meaning, PoisonKind, chunks, tell
 from ulecli.poisons.numbered import read_numbered
@@ -63,7 +63,11 @@ def read_poison(path: Path, clean: ImageSet, *, kind: PoisonKind = PoisonKind.AU
         UleError: It can't be read, or does not fit the training set: count, shape, dtype, NaN or infinity.
     """
     if not path.exists():
-        raise NoSuchPath(f"there is no poison {shown(path)}; name a file or a folder of numbered PNGs")
+        beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise NoSuchPath(
+            f"there is no poison {shown(path)}; name a file or a folder of numbered PNGs"
+            f"{nearest(path.name, beside)}"
+        )
     height, width = clean.images.shape[2:]
     if path.is_dir():
         found = read_numbered(path, len(clean), (width, height), clean.classes)

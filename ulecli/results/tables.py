@@ -115,10 +115,12 @@ def conditions(runs: Sequence[RunRecord]) -> str:
     versions = dict.fromkeys(f"{name} {number}" for one in runs for name, number in one.versions.items())
     seeds = sorted({one.arm.seed for one in runs})
     exact = all(one.deterministic for one in runs)
+    shapes = dict.fromkeys(tuple(one.audit["shape"]) for one in runs if one.audit and "shape" in one.audit)
+    size = "".join(f" of {width} x {height}" for _, height, width in shapes)
     return (
         f"{shown(first.arm.dataset)}, preset {first.arm.preset}, net {first.arm.arch}: "
-        f"{_series(sorted({one.n_train for one in runs}))} training and {first.n_test} test images "
-        f"of {len(first.classes)} classes (chance {first.chance:.1f} %), {strength}, "
+        f"{_series(sorted({one.n_train for one in runs}))} training and {first.n_test} test images{size}, "
+        f"{len(first.classes)} classes (chance {first.chance:.1f} %), {strength}, "
         f"{'seed' if len(seeds) == 1 else 'seeds'} {_series(seeds)}; "
         f"{', '.join(dict.fromkeys(one.device for one in runs))}"
         f"{'' if exact else ' (another run may differ slightly)'}, {', '.join(versions)}"

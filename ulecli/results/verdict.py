@@ -99,6 +99,8 @@ def _sentence(records: Sequence[RunRecord], recalls_for: Sequence[str]) -> str:
     whose = "the clean test images"
     if recalls_for:
         whose += f" of {_listed([shown(name) for name in recalls_for])}"
+        only = "this class is" if len(recalls_for) == 1 else "these classes are"
+        what = f"images of which only {only} protected"
     words = f"{who} recognises {worst.protected:.1f} % of {whose} after training on {what}"
     return f"{words[0].upper()}{words[1:]} ({_controls(worst)}): {_verdict(scores)}{_doubts(worst)}."
 
@@ -144,7 +146,8 @@ def _verdict(scores: Sequence[Scores]) -> str:
         groups[_LEVELS[one.level(one.protected)] if one.judged else _UNJUDGED].append(one.exploiter)
     told = {level: names for level, names in groups.items() if names}
     if len(told) == 1 and len(scores) > 1:
-        return f"{next(iter(told))} against all of them"
+        (level,) = told
+        return f"{level} against {'any' if level == _LEVELS[2] else 'all'} of them"
     return ", ".join(f"{level} against {_listed(names)}" for level, names in told.items())
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from difflib import get_close_matches
 from typing import Any
 
-from ulecli.errors import UsageError
+from ulecli.errors import UsageError, unknown
 from ulecli.perturb.settings import PgdSettings
 from ulecli.views import ViewPolicy
 
@@ -88,9 +87,7 @@ def find_recipe(name: str) -> Recipe:
         UsageError: there is none; the message lists those there are.
     """
     if name not in RECIPES:
-        near = get_close_matches(name, RECIPES, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"there is no recipe {name!r}, only {', '.join(RECIPES)}{hint}")
+        raise unknown("recipe", name, RECIPES)
     return RECIPES[name]
 
 

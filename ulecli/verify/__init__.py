@@ -137,7 +137,7 @@ def load(path: Path) -> tuple[Image.Image, str]:
         format = sniff(file.read(HEAD))
     if format not in SUFFIXES:
         raise PhotoError(f"{path.name!r} is no photo of a supported format")
-    image = codec.decode(path, format, rgb=True, first_frame=True).image
+    image = codec.decode(path, format, first_frame=True).image
     return image if image.mode == "RGB" else image.convert("RGB"), format
 
 

@@ -1,0 +1,51 @@
+"""What those who perturb photos owe to those who ask for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Perturber(Protocol):
+    """Makes the perturbation of photos at working resolution; safe to call from several threads at once.
+
+    Attributes:
+        grid: Side S of the square working image, in cells.
+        codes: Number K of codes that tell identities apart.
+        families: Number of families of codes, K / families in a row each; the codes of one family are told
+            apart best.
+        device: What does the work, in words.
+        label: Name and first 8 hex digits of the sha256 of the surrogate ("photo 1f3a9c02").
+        sha256: All 64 digits of it.
+    """
+
+    grid: int
+    codes: int
+    families: int
+    device: str
+    label: str
+    sha256: str
+
+    def __call__(
+        self,
+        images: NDArray[np.float32],
+        codes: NDArray[np.int64],
+        aspects: NDArray[np.float32],
+        *,
+        epsilon: int,
+    ) -> NDArray[np.int8]:
+        """Return delta in levels, within -epsilon to epsilon.
+
+        Args:
+            images: (N, 3, S, S) RGB, unit scale: each photo squeezed to the square working image.
+            codes: (N,) the code each photo shall carry, 0 to K-1.
+            aspects: (N,) width / height of each photo before it was squeezed.
+            epsilon: L-infinity bound in levels.
+
+        Returns:
+            (N, 1, S, S) where one luma value is tied across RGB, else (N, 3, S, S).
+        """
+        ...

@@ -2,7 +2,8 @@
 
     ulecli protect scenes/train -o masked --identity-from folder --key-file KEY --mask
     python benchmarks/texture_mask.py control masked -o even
-    python benchmarks/texture_mask.py crops "photo 1.jpg:0.3,0.2" photo2.jpg:0.5,0.9 -o texture.jpg
+    python benchmarks/texture_mask.py crops
+    python benchmarks/texture_mask.py crops "photo 1.jpg:0.3,0.2" photo2.jpg:0.5,0.9 -o crops.png
 
 `control` protects every photo that the ledger of a masked tree names with the same code, and weakens its
 delta everywhere alike to the mean amplitude that the mask left; `ulecli evaluate --protected` measures both.
@@ -29,6 +30,8 @@ from ulecli.perturb import open_perturber
 from ulecli.perturber import Perturber
 from ulecli.records import Device, Photo, Reading
 
+ROOT = Path(__file__).parents[1]
+PLACES = ("Küste über Ærø.jpg:0.25,0.3", "dunes.jpg:0.5,0.4", "mountains.jpg:0.3,0.25")
 KEY = "75" * 32
 GAP = 6
 
@@ -105,12 +108,13 @@ def main() -> None:
     one = verbs.add_parser("control")
     one.add_argument("masked", type=Path)
     two = verbs.add_parser("crops")
-    two.add_argument("photos", nargs="+", metavar="PHOTO:X,Y")
+    one.add_argument("-o", "--output", type=Path, required=True)
+    places = [f"{ROOT}/samples/{place}" for place in PLACES]
+    two.add_argument("photos", nargs="*", metavar="PHOTO:X,Y", default=places)
+    two.add_argument("-o", "--output", type=Path, default=ROOT / "benchmarks" / "texture.jpg")
     two.add_argument("--eps", type=int, default=8)
-    two.add_argument("--size", type=int, default=256, help="side of a crop, in pixels")
-    two.add_argument("--quality", type=int, default=92)
-    for verb in (one, two):
-        verb.add_argument("-o", "--output", type=Path, required=True)
+    two.add_argument("--size", type=int, default=200, help="side of a crop, in pixels")
+    two.add_argument("--quality", type=int, default=88)
     options = parser.parse_args()
     if options.verb == "control":
         control(options.masked, options.output)

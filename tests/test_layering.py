@@ -18,7 +18,7 @@ FLOORS = (
     {"atomic", "errors", "exif", "seeding", "stamps", "torchvision_shim"},
     {"backup", "metadata"},
     {"codec", "data", "database", "nets", "shelf", "units", "views"},
-    {"carry", "perturber", "records", "results", "transforms"},
+    {"carry", "perturber", "records", "results", "texture", "transforms"},
     {"batching", "entries", "exploiters", "identity", "perturb", "poisons", "report", "selecting"},
     {"ledger", "photos", "surrogates", "work"},
     {"books", "defenders", "targets", "verify", "workers"},

@@ -131,6 +131,25 @@ def test_a_perturbation_beyond_the_bound_is_refused(photo_folder, tmp_path):
     assert fingerprint(tmp_path / "out") == {}
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["photo.png", "photo.jpg"])
+def test_a_mask_spares_what_is_smooth_and_nothing_else(tmp_path, name, channels):
+    picture = np.full((256, 256, 3), 128, np.uint8)
+    picture[128:] = np.random.default_rng(0).integers(40, 216, (128, 256, 1))
+    Image.fromarray(picture).save(tmp_path / name, quality=95)
+    change = {}
+    for mask in (False, True):
+        config = ProtectConfig((tmp_path / name,), tmp_path / str(mask), mask=mask)
+        (outcome,) = protect(config, FullSwing(channels)).outcomes
+        change[mask] = abs(pixels(outcome.target) - pixels(tmp_path / name))
+        assert outcome.max_change == 8
+    smooth, texture = slice(0, 120), slice(140, 256)
+    assert change[True][smooth].mean() < 0.6 * change[False][smooth].mean()
+    assert change[True][texture].mean() > 0.9 * change[False][texture].mean()
+    if name == "photo.png":
+        assert change[True][smooth].max() == 3 and change[True].max() == change[False][smooth].max() == 8
+
+
 def test_a_dry_run_writes_nothing(photo_folder, tmp_path, perturber, config_home):
     before = fingerprint(tmp_path)
     report = protect(ProtectConfig((photo_folder,), tmp_path / "out", dry_run=True), perturber)

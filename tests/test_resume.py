@@ -153,6 +153,7 @@ def test_a_library_that_moved_is_known_by_its_content(config, library):
     "settings",
     [
         {"epsilon": 4},
+        {"mask": True},
         {"identity": "another name with another code"},
         {"force": True},
         {"reading": Reading(first_frame=True)},

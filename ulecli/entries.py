@@ -21,7 +21,7 @@ class Entry:
         target: Where its protected copy was written.
         source_stamp: The photo's.
         target_stamp: The copy's.
-        parameters: What decides the pixels, as JSON: epsilon, code, surrogate, how the file is read.
+        parameters: What decides the pixels, as JSON: epsilon, mask, code, surrogate, how the file is read.
         version: Of ulecli.
         outcome: What was told of it (`PhotoOutcome` without the paths).
         finished: When, in seconds since 1970.

@@ -120,6 +120,7 @@ class Placer:
             grid=self._perturber.grid,
             reading=config.reading,
             read_back=task.read_back,
+            masked=config.mask,
             backup=target.backup,
             owner=config.in_place,
         )

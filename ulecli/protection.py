@@ -142,6 +142,7 @@ def _tasks(
     def parameters(code: int) -> str:
         decisive = {
             "epsilon": config.epsilon,
+            "mask": config.mask,
             "code": code,
             "surrogate": perturber.label,
             "surrogate_sha256": perturber.sha256,

@@ -78,6 +78,7 @@ class ProtectConfig:
         sources: Files and folders, as named by the user.
         output: Root of the protected tree; None means the sibling `NAME-protected` of each source.
         epsilon: L-infinity bound on the change of every channel of every pixel, in levels (1 to 32).
+        mask: Change smooth parts of a photo less than epsilon allows.
         identity: Whose photos these are; with the user's key it chooses the code of the perturbation.
         identity_from_folder: Take the identity from the name of each photo's folder instead.
         key_file: The user's key; None means the one in the platform's configuration folder.
@@ -103,6 +104,7 @@ class ProtectConfig:
     sources: tuple[Path, ...]
     output: Path | None = None
     epsilon: int = 8
+    mask: bool = False
     identity: str = "me"
     identity_from_folder: bool = False
     key_file: Path | None = None

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ulecli import carry, codec
+from ulecli import carry, codec, texture
 from ulecli.backup import keep
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.metadata import Mode, carried, is_protected, merged
@@ -39,6 +39,7 @@ class Job:
         grid: Side S of the working image.
         reading: How the file is read.
         read_back: Read the written file and measure it.
+        masked: Change smooth parts of the picture less.
         backup: Where the photo itself shall be kept; None if nowhere.
         owner: Give the written file to the photo's owner.
     """
@@ -49,6 +50,7 @@ class Job:
     grid: int
     reading: Reading
     read_back: bool
+    masked: bool = False
     backup: Path | None = None
     owner: bool = False
 
@@ -108,6 +110,8 @@ def _write(job: Job, perturb: Perturb) -> tuple[dict[str, Any], tuple[str, ...]]
     picture = _decoded(job)
     aspect = picture.image.width / picture.image.height
     delta = perturb(carry.working_image(picture.image, job.grid, picture.pixels), aspect)
+    if job.masked:
+        delta = texture.masked(delta, texture.texture_weights(picture.image))
     job.part.parent.mkdir(parents=True, exist_ok=True)
     with _original(picture.image, job) as original:
         change = carry.add_delta(picture.image, delta, picture.pixels)

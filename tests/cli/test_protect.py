@@ -227,3 +227,14 @@ def test_nothing_heavy_is_imported_for_help():
     )
     heavy = {"torch", "numpy", "PIL", "rich", "onnxruntime", "platformdirs", "safetensors"}
     assert not heavy & set(loaded.stdout.split())
+
+
+def test_a_mask_is_made_on_demand_and_its_absence_too(photo_folder, tmp_path, ulecli):
+    run = ("protect", photo_folder, "-o", tmp_path / "out", "--json", "--verify")
+    told = [
+        json.loads(ulecli(*run, *more).out.splitlines()[-1])
+        for more in ((), ("--mask",), ("--mask",), ("--no-mask",))
+    ]
+    assert [summary["written"] for summary in told] == [4, 4, 0, 4]
+    whole, masked, _, again = (summary.get("psnr_db_mean") for summary in told)
+    assert masked > whole == again

@@ -40,6 +40,9 @@ def protect(
             "--eps", metavar="N", help=f"Largest change of a channel in levels, 1 to {MAX_EPSILON}."
         ),
     ] = 8,
+    mask: Annotated[
+        bool, typer.Option("--mask/--no-mask", help="Change smooth areas, such as sky, less than texture.")
+    ] = False,
     identity: Annotated[
         str, typer.Option(metavar="NAME", help="Whose photos these are; use the same name for later photos.")
     ] = "me",
@@ -154,6 +157,7 @@ def protect(
         sources=tuple(paths or ()),
         output=output,
         epsilon=eps,
+        mask=mask,
         identity=identity,
         identity_from_folder=identity_from is IdentityFrom.FOLDER,
         key_file=key_file,

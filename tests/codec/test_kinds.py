@@ -258,7 +258,7 @@ def test_a_transparent_level_of_few_bits(tmp_path, bits):
     content[8:33] = chunk(b"IHDR", struct.pack(">LLBBBBB", 8, 4, bits, 0, 0, 0, 0))
     (tmp_path / "in").write_bytes(content)
     picture = codec.decode(tmp_path / "in", "PNG")
-    assert np.array_equal(np.asarray(picture.alpha) == 0, levels == 1)
+    assert np.array_equal(np.asarray(picture.image.getchannel("A")) == 0, levels == 1)
 
 
 def claiming(format: str, side: int) -> bytes:

@@ -12,14 +12,13 @@ eight lowest frequencies of the luma: the perturbation lives there, and a finer 
 
 from __future__ import annotations
 
-import argparse
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from statistics import mean, median
 
+from photographs import jpegs_in, parser_for
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from timing import conditions
@@ -40,7 +39,7 @@ def report(source: Path, target: Path) -> None:
     heads = f"{'photo':<28} {'kB':>7} {'kB out':>7} {'ratio':>6} {'step':>6} {'out':>6}"
     print(f"{heads} {'chroma':>7} {'out':>5}  coding")
     ratios = []
-    for path in jpegs(source):
+    for path in jpegs_in(source):
         after = target / path.relative_to(source)
         before, stored = path.stat().st_size, after.stat().st_size
         ratios.append(stored / before)
@@ -51,27 +50,16 @@ def report(source: Path, target: Path) -> None:
     print(f"median ratio of {len(ratios)}: {median(ratios):.2f}; largest {max(ratios):.2f}")
 
 
-def jpegs(source: Path) -> list[Path]:
-    """Return the JPEGs under a folder, sorted."""
-    return [path for path in sorted(source.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg")]
-
-
 def main() -> None:
     """Parse the options, protect, and print."""
-    shared = Path(os.environ.get("ULECLI_SHARED", "../shared"))
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--photos", type=Path, default=shared / "photos", help="default: photos in ULECLI_SHARED or ../shared"
-    )
+    parser = parser_for(__doc__)
     parser.add_argument("--quality", type=int, help="store the photos so first")
     options = parser.parse_args()
     source: Path = options.photos
     with tempfile.TemporaryDirectory() as scratch:
         if options.quality:
             (stored := Path(scratch) / "in").mkdir()
-            for path in jpegs(source):
+            for path in jpegs_in(source):
                 with Image.open(path) as photo:
                     photo.save(stored / path.name, quality=options.quality)
             source = stored

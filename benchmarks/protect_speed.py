@@ -18,7 +18,6 @@ milliseconds for each photo take its place.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
+from photographs import parser_for
 from PIL import Image
 from timing import conditions, seconds
 
@@ -196,13 +196,7 @@ def report(command: Command, source: Path, jobs: list[int], repeats: int) -> Non
 
 def main() -> None:
     """Parse the options; the hidden ones make this process the baseline."""
-    shared = Path(os.environ.get("ULECLI_SHARED", "../shared"))
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--photos", type=Path, default=shared / "photos", help="default: photos in ULECLI_SHARED or ../shared"
-    )
+    parser = parser_for(__doc__)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2, 4], help="photos in work at a time")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cpu", help="where the perturbations are made")

@@ -11,8 +11,6 @@ by that is the line beside Pillow's. Medians over the repeats; milliseconds are 
 
 from __future__ import annotations
 
-import argparse
-import os
 import tempfile
 import time
 from collections import defaultdict
@@ -23,6 +21,7 @@ from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
+from photographs import jpegs_in, parser_for
 from timing import bound, conditions
 
 from ulecli import carry, codec
@@ -131,20 +130,11 @@ def report(photos: list[Path], device: Device, repeats: int) -> None:
 
 def main() -> None:
     """Parse the options."""
-    shared = Path(os.environ.get("ULECLI_SHARED", "../shared"))
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--photos", type=Path, default=shared / "photos", help="default: photos in ULECLI_SHARED or ../shared"
-    )
+    parser = parser_for(__doc__)
     parser.add_argument("--device", type=Device, default=Device.CPU, help="cpu or cuda")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    photos = sorted(path for path in options.photos.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-    if not photos:
-        raise SystemExit(f"there is no JPEG in {options.photos}; name a folder with --photos")
-    report(photos, options.device, options.repeats)
+    report(jpegs_in(options.photos), options.device, options.repeats)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ulecli.cli.running import listed_in, run, usable_cores
+from ulecli.cli.running import listed_in, run
+from ulecli.cores import usable_cores
 from ulecli.errors import UsageError
 from ulecli.records import Device, Metadata, ProtectConfig, Reading, Selection
 from ulecli.units import MAX_EPSILON

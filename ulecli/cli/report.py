@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ulecli.cli.console import say
+from ulecli.cores import usable_cores
 from ulecli.errors import NoSuchPath, TargetError, UsageError, shown
 from ulecli.units import MAX_EPSILON
 
@@ -64,8 +64,7 @@ def report(
 
     found = _run(out, original, run)
     epsilon = eps or found.epsilon or DEFAULT_EPSILON
-    jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    shown_cards = list(cards(chosen(found.outcomes, photos), epsilon, jobs=jobs))
+    shown_cards = list(cards(chosen(found.outcomes, photos), epsilon, jobs=usable_cores()))
     target = output or out.absolute().with_name(out.absolute().name + "-report.html")
     try:
         with replacing(target) as part:

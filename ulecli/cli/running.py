@@ -147,10 +147,3 @@ def listed_in(source: str, *, null: bool) -> tuple[Path, ...]:
     if not paths:
         raise UsageError(f"--files-from {shown(source)} lists no file")
     return paths
-
-
-def usable_cores() -> int:
-    """Count the cores that this process may use, which in a container are fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ulecli.cli.console import put, say
+from ulecli.cores import usable_cores
 from ulecli.errors import ExitCode, KeyFileError, TargetError, UsageError, shown
 from ulecli.records import Metadata
 from ulecli.units import MAX_EPSILON
@@ -86,7 +86,7 @@ def verify(
     pairs = pair_up(original, protected)
     if code is not None:
         pairs = [replace(pair, code=code) for pair in pairs]
-    workers = jobs or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    workers = jobs or usable_cores()
     try:
         all_found = _check(pairs, eps, metadata, reader, workers, json_lines=json_lines, quiet=quiet)
         if figure:

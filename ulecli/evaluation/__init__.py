@@ -25,11 +25,12 @@ import torch
 
 from ulecli import __version__
 from ulecli.atomic import replacing
+from ulecli.cores import usable_cores
 from ulecli.data import DATASETS, Dataset, open_dataset
 from ulecli.errors import NothingToDo, UsageError
 from ulecli.evaluation.arms import Arms, TrainingSet, photo_data
 from ulecli.evaluation.checks import doubts, remarks
-from ulecli.evaluation.config import EvaluateConfig, cores, parse_mix
+from ulecli.evaluation.config import EvaluateConfig, parse_mix
 from ulecli.evaluation.running import Done, Task, fitting_jobs, run
 from ulecli.exploiters import PRESETS, WHITENING
 from ulecli.results import NOISE, Arm, Journal, RunRecord, curves, gallery, run_key
@@ -162,7 +163,7 @@ def _trained(
 ) -> list[RunRecord]:
     """Train what the journal lacks; return the records of the whole plan."""
     todo = [one for one in plan if journal.find(one.key) is None]
-    threads = config.threads or cores()
+    threads = config.threads or usable_cores()
     jobs = 1
     if config.device == "cpu":
         largest = max((one.task.train.read().images.numel() for one in todo), default=0)

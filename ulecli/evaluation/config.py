@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -162,8 +161,3 @@ def parse_mix(text: str) -> tuple[int, int]:
     if not found:
         raise UsageError(f"--mix {text!r}: write CLEAN+ADDED in percent, for instance 5+30")
     return int(found[1]), int(found[2])
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -32,6 +32,7 @@ from ulecli.records import Device
 from ulecli.stamps import file_sha256
 
 CODE, EPSILON, BATCH = 9, 8, 64
+MEMORY = codec.Memory()
 STAGES = ("hash the source", "decode", "shrink", "perturb", "add", "encode", "sync", "hash the result")
 PLAIN = ("Pillow decode", "Pillow encode")
 
@@ -58,7 +59,7 @@ def one_photo(path: Path, perturber: SurrogatePerturber, folder: Path, clock: Cl
     with timed(clock, "hash the source"):
         file_sha256(path)
     with timed(clock, "decode"):
-        picture = codec.decode(path, "JPEG", bare=True)
+        picture = codec.decode(path, "JPEG", memory=MEMORY)
     with timed(clock, "shrink"):
         small = carry.working_image(picture.image, perturber.grid, picture.pixels)[None]
     with timed(clock, "perturb"):

@@ -56,23 +56,36 @@ def test_the_memory_of_a_jpeg_is_an_array(tmp_path, orientation):
     tags[0x0112] = orientation
     scene().save(tmp_path / "in", "JPEG", exif=tags.tobytes())
     expected = codec.decode(tmp_path / "in", "JPEG")
-    picture = codec.decode(tmp_path / "in", "JPEG", bare=True)
+    memory = codec.Memory()
+    memory.room(200, 200)[:] = 99  # of an earlier picture
+    picture = codec.decode(tmp_path / "in", "JPEG", memory=memory)
     assert expected.pixels is None and picture.pixels is not None and picture.image.mode == "RGBX"
     assert np.array_equal(picture.pixels[..., :3], np.asarray(expected.image))
     picture.pixels[3, 5] = 77  # seen by the image and by the encoder, without a copy
     assert picture.image.getpixel((5, 3))[:3] == (77, 77, 77)
-    for one, made in (("bare", picture), ("plain", expected)):
+    for one, made in (("shared", picture), ("plain", expected)):
         made.image.putpixel((5, 3), (77, 77, 77))
         codec.encode(made, made.image, tmp_path / one)
-    assert (tmp_path / "bare").read_bytes() == (tmp_path / "plain").read_bytes()
+    assert (tmp_path / "shared").read_bytes() == (tmp_path / "plain").read_bytes()
+
+
+def test_no_earlier_picture_shines_through(tmp_path):
+    scene().save(tmp_path / "in", "JPEG")
+    content = (tmp_path / "in").read_bytes()
+    scan = content.index(b"\xff\xda")
+    memory = codec.Memory()
+    for cut in (content[:scan] + b"\xff\xd9", content[: scan + 40], content[: len(content) // 2]):
+        (tmp_path / "in").write_bytes(cut)
+        with pytest.raises(PhotoError):
+            codec.decode(tmp_path / "in", "JPEG", memory=memory)
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
 def test_only_a_jpeg_in_colour_has_its_memory_shown(tmp_path, format):
     scene().save(tmp_path / "in", format)
-    assert codec.decode(tmp_path / "in", format, bare=True).pixels is None
+    assert codec.decode(tmp_path / "in", format, memory=codec.Memory()).pixels is None
     scene().convert("L").save(tmp_path / "gray", "JPEG")
-    assert codec.decode(tmp_path / "gray", "JPEG", bare=True).pixels is None
+    assert codec.decode(tmp_path / "gray", "JPEG", memory=codec.Memory()).pixels is None
 
 
 @pytest.mark.parametrize(

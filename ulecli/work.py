@@ -72,7 +72,7 @@ class Made:
     remarks: tuple[str, ...]
 
 
-def make(job: Job, perturb: Perturb) -> Made:
+def make(job: Job, perturb: Perturb, memory: codec.Memory | None = None) -> Made:
     """Protect one photo; the photo is kept when this returns, and the written file whole but not yet synced.
 
     Raises:
@@ -83,7 +83,7 @@ def make(job: Job, perturb: Perturb) -> Made:
     """
     before = _stat(job.photo.path)
     try:
-        return _make(job, before, perturb)
+        return _make(job, before, perturb, memory or codec.Memory())
     except BaseException as error:
         job.part.unlink(missing_ok=True)
         if isinstance(error, PhotoError | OSError):  # then that is the cause, and the rest follows from it
@@ -91,12 +91,12 @@ def make(job: Job, perturb: Perturb) -> Made:
         raise
 
 
-def _make(job: Job, before: os.stat_result, perturb: Perturb) -> Made:
+def _make(job: Job, before: os.stat_result, perturb: Perturb, memory: codec.Memory) -> Made:
     path = job.photo.path
     if is_protected(path):
         raise PhotoSkipped("is marked as protected already, and nothing is protected twice")
     sha256 = file_sha256(path)
-    told, remarks = _write(job, perturb)
+    told, remarks = _write(job, perturb, memory)
     _dress(job, before)
     if job.backup:
         kept = keep(path, job.backup, sha256)
@@ -106,8 +106,14 @@ def _make(job: Job, before: os.stat_result, perturb: Perturb) -> Made:
     return Made(source, file_sha256(job.part), told, remarks)
 
 
-def _write(job: Job, perturb: Perturb) -> tuple[dict[str, Any], tuple[str, ...]]:
-    picture = _decoded(job)
+def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[dict[str, Any], tuple[str, ...]]:
+    picture = codec.decode(
+        job.photo.path,
+        job.photo.format,
+        memory=memory,
+        first_frame=job.reading.first_frame,
+        max_pixels=job.reading.max_pixels or codec.MAX_PIXELS,
+    )
     aspect = picture.image.width / picture.image.height
     delta = perturb(carry.working_image(picture.image, job.grid, picture.pixels), aspect)
     if job.masked:
@@ -145,16 +151,6 @@ def _original(image: Image.Image, job: Job) -> Iterator[Image.Image | BinaryIO |
     else:
         with carry.set_aside(image, job.part.parent) as aside:
             yield aside
-
-
-def _decoded(job: Job) -> codec.Picture:
-    return codec.decode(
-        job.photo.path,
-        job.photo.format,
-        bare=True,
-        first_frame=job.reading.first_frame,
-        max_pixels=job.reading.max_pixels or codec.MAX_PIXELS,
-    )
 
 
 def _with_metadata(picture: codec.Picture, job: Job) -> codec.Picture:

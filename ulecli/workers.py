@@ -157,7 +157,10 @@ def serve() -> None:
     warnings.simplefilter("ignore")
     asks, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    from ulecli.codec import Memory
     from ulecli.work import make
+
+    memory = Memory()
 
     def perturb(*question: Any) -> Any:
         _send(answers, ("delta", *question))
@@ -169,7 +172,7 @@ def serve() -> None:
         except EOFError:
             return
         try:
-            answer: tuple[str, object] = ("made", make(job, perturb))
+            answer: tuple[str, object] = ("made", make(job, perturb, memory))
         except EOFError:  # the main process is gone
             return
         except Exception as error:

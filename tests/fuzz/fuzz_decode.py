@@ -32,6 +32,7 @@ MAX_PIXELS = 20_000_000
 SECONDS = 20.0
 MEGABYTES = 1024
 HEADERS = 2048
+MEMORY = codec.Memory()
 
 
 def made() -> dict[str, bytes]:
@@ -116,8 +117,8 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
 def judge(path: Path, format: str, rng: np.random.Generator) -> str:
     """Decode and encode one file; tell in a word what came of it."""
     try:
-        first, bare = (bool(one) for one in rng.integers(2, size=2))
-        picture = codec.decode(path, format, bare=bare, first_frame=first, max_pixels=MAX_PIXELS)
+        first = bool(rng.integers(2))
+        picture = codec.decode(path, format, memory=MEMORY, first_frame=first, max_pixels=MAX_PIXELS)
     except PhotoError:
         return "refused"
     except PhotoSkipped:
@@ -125,6 +126,10 @@ def judge(path: Path, format: str, rng: np.random.Generator) -> str:
     assert picture.image.mode in ("RGB", "RGBX", "RGBA")
     if picture.image.width * picture.image.height > 1_000_000:
         return "decoded"
+    if picture.pixels is not None:
+        alone = codec.decode(path, format, first_frame=first, max_pixels=MAX_PIXELS).image
+        if not np.array_equal(picture.pixels[..., :3], np.asarray(alone)):
+            return "ANOTHER PICTURE SHINES THROUGH"
     out = path.with_name("out")
     out.unlink(missing_ok=True)
     try:

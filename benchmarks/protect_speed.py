@@ -8,7 +8,7 @@
 Both sides run as whole processes, bound to as many cores as they have photos in work at a time, and store
 with the same settings: those that ulecli chooses for each source, with its EXIF and colour profile. The
 baseline decodes to RGB as Pillow does by itself, does not sync to the disk and reads nothing back; `ulecli
-protect` syncs every photo and reads one in 16 back. A few photos are taken several times, so that what
+protect` syncs every photo and reads one in 32 back. A few photos are taken several times, so that what
 happens once weighs little. The time to start, worker processes included, is that of a run over tiny
 pictures, one for each job, and is subtracted from each side. Repeats alternate between the sides, and
 medians are told. With --stand-in no surrogate is needed: matrix products that cost one core so many

@@ -126,7 +126,7 @@ def protect(
         bool, typer.Option("--dry-run", "-n", help="Tell what would be done; write nothing.")
     ] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every written photo back and measure it, not one in 16.")
+        bool, typer.Option("--verify", help="Read every written photo back and measure it, not one in 32.")
     ] = False,
 ) -> None:
     """Protect photos from being learnt from.

@@ -47,7 +47,7 @@ class Task:
 
 
 class Placer:
-    """Does the tasks of a run with a worker process for each of its threads."""
+    """Does the tasks of a run with `config.jobs` worker processes, which more threads than that may share."""
 
     def __init__(self, config: ProtectConfig, perturber: Perturber, books: Books) -> None:
         self._config, self._perturber, self._books = config, perturber, books

@@ -68,6 +68,8 @@ class Worker:
             raise
         finally:
             watch.cancel()
+            if self._timeout:
+                watch.join()  # it may be at its last line
             if self._late:  # perhaps only just: then what was killed must not get the next photo
                 self.kill()
 

@@ -11,6 +11,7 @@ from PIL import ImageFile
 
 from ulecli.codec.headers import kept_place
 from ulecli.errors import PhotoError
+from ulecli.mapping import mapped
 
 _ENOUGH = 4096
 """Bytes, to tell filling from content."""
@@ -24,6 +25,9 @@ _MORE_ITEMS = b"Item:Semantic"
 
 _VIDEO = b"ftyp"
 """Begins an MP4. Phones put one behind the photo that is its cover."""
+
+
+Content = mmap.mmap | bytes
 
 
 def left_out(stored: ImageFile.ImageFile, file: BinaryIO, format: str) -> Iterator[str]:
@@ -60,14 +64,14 @@ def _behind(file: BinaryIO, format: str) -> str:
     end_of = {"JPEG": _end_of_jpeg, "PNG": _end_of_png, "WEBP": _end_of_webp}.get(format)
     if end_of is None:
         return ""
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with mapped(file) as data:
         end = end_of(data)
         if not data[end : end + _ENOUGH].strip(b"\0\r\n"):
             return ""
         return "video" if data.find(_VIDEO, end) >= 0 else "something"
 
 
-def _end_of_jpeg(data: mmap.mmap) -> int:
+def _end_of_jpeg(data: Content) -> int:
     """Return where a JPEG ends: where the file does, for most, which is known without reading all of it."""
     if data[-_ENOUGH:].rstrip(b"\0").endswith(_END_OF_JPEG):
         return len(data)
@@ -81,7 +85,7 @@ def _end_of_jpeg(data: mmap.mmap) -> int:
     return end + 2
 
 
-def _end_of_png(data: mmap.mmap) -> int:
+def _end_of_png(data: Content) -> int:
     place, kind = 8, b""
     while kind != b"IEND" and place + 12 <= len(data):
         kind = data[place + 4 : place + 8]
@@ -89,7 +93,7 @@ def _end_of_png(data: mmap.mmap) -> int:
     return place
 
 
-def _end_of_webp(data: mmap.mmap) -> int:
+def _end_of_webp(data: Content) -> int:
     return 8 + int.from_bytes(data[4:8], "little")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import mmap
 from typing import Any, BinaryIO
 
 from PIL.TiffImagePlugin import COMPRESSION_INFO
 
 from ulecli.exif.tiff import BadExif, byte_order, entries_of, numbers
+from ulecli.mapping import mapped
 
 # Tags of TIFF.
 _BITS, _COMPRESSION, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT, _SUBSAMPLING = 258, 259, 262, 284, 339, 530
@@ -23,7 +23,7 @@ _SORTS = {2: "signed ", 3: "float ", 5: "complex ", 6: "complex "}
 def is_raw(file: BinaryIO) -> bool:
     """Tell whether any directory of a TIFF says that the file is a camera's raw one."""
     try:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        with mapped(file) as content:
             endian = byte_order(content)
             return any(
                 entry.tag == _DNG_VERSION

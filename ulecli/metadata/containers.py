@@ -7,7 +7,6 @@ the rest, so that marks and leaks are found in the file itself and not in what s
 from __future__ import annotations
 
 import io
-import mmap
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ulecli.exif.tiff import BadExif, entries_of
+from ulecli.mapping import mapped
 from ulecli.metadata.bmff import read_bmff
 
 JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -180,7 +180,7 @@ def _webp(file: BinaryIO, whole: bool) -> Iterator[Block]:
 
 
 def _tiff(file: BinaryIO, whole: bool) -> Iterator[Block]:
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with mapped(file) as content:
         try:
             entries = entries_of(content)
         except BadExif:

@@ -40,7 +40,7 @@ FORMATS = {".jpeg": "JPEG", ".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 LARGE = (4000, 3000)
 """Size of the large photo: 12 megapixels."""
 
-LEAST, LARGE_COPIES = 48, 16
+LEAST, LARGE_COPIES = 96, 32
 """Files of a run at least."""
 
 Command = Callable[[Path, Path, int], list[str]]

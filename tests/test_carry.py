@@ -11,6 +11,7 @@ from PIL import Image
 
 from ulecli.carry import (
     _add,
+    _moves,
     add_delta,
     difference,
     set_aside,
@@ -25,8 +26,9 @@ def naive(pixels: np.ndarray, shifts: np.ndarray) -> np.ndarray:
 def test_the_sum_in_uint8_is_the_sum_clipped():
     pixels, shifts = np.meshgrid(np.arange(256), np.arange(-127, 128), indexing="ij")
     total = np.repeat(pixels.astype(np.uint8)[..., None], 4, axis=2)
-    _add(total, np.repeat((shifts + 128).astype(np.uint8)[..., None], 4, axis=2), 1)
-    assert np.array_equal(total, np.repeat(naive(pixels, shifts)[..., None], 4, axis=2))
+    _add(total, _moves([(shifts + 128).astype(np.uint8)]), 1)
+    assert np.array_equal(total[..., :3], np.repeat(naive(pixels, shifts)[..., None], 3, axis=2))
+    assert np.array_equal(total[..., 3], pixels), "the fourth byte was touched"
 
 
 pictures = st.tuples(st.integers(1, 70), st.integers(1, 70)).flatmap(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ _BAND_BYTES = 512 * 1024
 _BAND_PIXELS = 256 * 1024
 _CELL_ROWS = 16
 """Rows of the picture that a cell of the working image is the mean of, at least, where there are as many."""
-_FIELD_ROWS = 512
+_FIELD_ROWS = 384
 _STEPS_PER_CELL = 4
 """Rows that a delta and the height of each of its cells are interpolated in, at least; every such row is then
 used for several of the picture's, which no eye tells at a change of a few levels."""
@@ -103,24 +103,22 @@ def add_delta(
     fields = [_stretch(plane, width, math.ceil(height / repeat)) for plane in delta]
     steps = max(1, _BAND_BYTES // (4 * width * repeat))
     for first in range(0, len(fields[0]), steps):
-        shifts = _interleaved([field[first : first + steps] for field in fields])
+        moves = _moves([field[first : first + steps] for field in fields])
         top, end = first * repeat, min(height, (first + steps) * repeat)
         if pixels is not None:
-            _add(pixels[top:end], shifts, repeat)
+            _add(pixels[top:end], moves, repeat)
         else:
-            _add_to_copy(image, (0, top, width, end), shifts, repeat)
+            _add_to_copy(image, (0, top, width, end), moves, repeat)
     return _reach(fields, repeat, height)
 
 
-def _add_to_copy(
-    image: Image.Image, box: tuple[int, int, int, int], shifts: NDArray[np.uint8], repeat: int
-) -> None:
+def _add_to_copy(image: Image.Image, box: tuple[int, int, int, int], moves: _Moves, repeat: int) -> None:
     """Add to a part of a picture whose memory is out of reach."""
     band = image.crop(box)
     part = np.array(band if band.mode == "RGBA" else band.convert("RGBX"))
     hidden = part[..., 3] == 0 if band.mode == "RGBA" else None
     before = part[hidden]
-    _add(part, shifts, repeat)
+    _add(part, moves, repeat)
     if hidden is not None:
         part[hidden] = before
     mode = "RGBX" if hidden is None else "RGBA"
@@ -189,28 +187,54 @@ def _stretch(plane: NDArray[np.int8], width: int, height: int) -> NDArray[np.uin
     return np.asarray(levels.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _interleaved(planes: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Return (R, W, 4) of one plane (R, W) for R, G and B, or of three; the fourth byte is `_ZERO`."""
+@dataclass(frozen=True)
+class _Moves:
+    """How far R rows of a picture shall be moved.
+
+    Each array is (R, 4 W), flat, so that numpy's inner loop runs over a whole row and not over 4 bytes.
+
+    Attributes:
+        lowest: What a pixel is at least before it is moved down without wrapping round.
+        highest: What a pixel is at most before it is moved up.
+        change: The move, modulo 256.
+    """
+
+    lowest: NDArray[np.uint8]
+    highest: NDArray[np.uint8]
+    change: NDArray[np.uint8]
+
+
+def _moves(planes: list[NDArray[np.uint8]]) -> _Moves:
+    """Prepare what `_add` needs from one plane (R, W) for R, G and B, or from three; a fourth byte stays."""
+    return _Moves(
+        lowest=_interleaved([_ZERO - np.minimum(plane, _ZERO) for plane in planes], 0),
+        highest=_interleaved([(LEVELS - _ZERO) ^ np.maximum(plane, _ZERO) for plane in planes], LEVELS),
+        change=_interleaved([plane ^ _ZERO for plane in planes], 0),
+    )
+
+
+def _interleaved(planes: list[NDArray[Any]], fourth: int) -> NDArray[np.uint8]:
+    """Return (R, 4 W): each pixel's three values side by side, then the fourth."""
+    rows, width = planes[0].shape
     if len(planes) == 1:  # one multiplication for all bytes is several times faster than a copy of each
-        tied = planes[0].astype("<u4") * np.uint32(0x010101) | np.uint32(_ZERO << 24)
-        return tied.astype("<u4", copy=False).view(np.uint8).reshape(*planes[0].shape, 4)
-    return np.stack([*planes, np.full_like(planes[0], _ZERO)], axis=-1)
+        tied = planes[0].astype("<u4")
+        tied *= 0x010101
+        tied |= fourth << 24
+        return tied.view(np.uint8).reshape(rows, 4 * width)
+    return np.stack([*planes, np.full_like(planes[0], fourth)], axis=-1).reshape(rows, 4 * width)
 
 
-def _add(pixels: NDArray[np.uint8], shifts: NDArray[np.uint8], repeat: int) -> None:
-    """Set pixels to clip(pixels + shifts - 128, 0, 255), without leaving uint8.
+def _add(pixels: NDArray[np.uint8], moves: _Moves, repeat: int) -> None:
+    """Set pixels to what they are after their move, clipped to 0 to 255, without leaving uint8.
 
     Where the sum would saturate the pixel is first moved to where it just does not; then adding modulo 256
     can't wrap round.
 
     Args:
         pixels: (H, W, 4); modified.
-        shifts: (R, W, 4), each row for `repeat` rows of the pixels, the last perhaps for fewer.
+        moves: For R rows, each for `repeat` rows of the pixels, the last perhaps for fewer.
         repeat: At least 1.
     """
-    lowest = _ZERO - np.minimum(shifts, _ZERO)  # what a negative delta takes away
-    highest = (LEVELS - _ZERO) - np.maximum(shifts, _ZERO)  # 255 less what a positive delta adds, modulo 256
-    change = shifts ^ _ZERO  # the same as shifts - 128, modulo 256
     whole = len(pixels) // repeat
     for rows, of in (
         (slice(0, whole * repeat), slice(0, whole)),
@@ -219,12 +243,10 @@ def _add(pixels: NDArray[np.uint8], shifts: NDArray[np.uint8], repeat: int) -> N
         part = pixels[rows]
         if not part.size:
             continue
-        # Flat rows: numpy's inner loop then runs over a whole row, not over 4 bytes.
         part = part.reshape(len(part) // repeat or 1, -1, part.shape[1] * 4)
-        low, high, step = (values[of].reshape(len(part), 1, -1) for values in (lowest, highest, change))
-        np.maximum(part, low, out=part)
-        np.minimum(part, high, out=part)
-        part += step
+        np.maximum(part, moves.lowest[of, None], out=part)
+        np.minimum(part, moves.highest[of, None], out=part)
+        part += moves.change[of, None]
 
 
 def _reach(fields: list[NDArray[np.uint8]], repeat: int, height: int) -> Difference:

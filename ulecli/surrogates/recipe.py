@@ -157,8 +157,8 @@ RECIPES: dict[str, Recipe] = {
         grid=64,
         source=ViewPolicy(sizes=(64,), area=(0.25, 1.0)),
         training=PgdSettings(steps=5, momentum=0.75, random_start=True, augment=_UPLOAD),
-        # Measured on photos with three seeds each: a travel of 5 epsilon protects 6 points less than 1.5, JPEG
-        # in these views adds nothing, and a second view for each step too little for twice the time.
+        # Measured on photos, with three seeds each: a travel of 5 epsilon protects 5 points less than 1.5,
+        # JPEG in these views adds nothing, and a second view for each step too little for twice the time.
         protection=PgdSettings(
             steps=20, travel=1.5, momentum=0.75, saturate=True, augment=replace(_UPLOAD, jpeg=0.0)
         ),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 import zlib
 
 import numpy as np
@@ -78,6 +79,18 @@ def test_no_earlier_picture_shines_through(tmp_path):
         (tmp_path / "in").write_bytes(cut)
         with pytest.raises(PhotoError):
             codec.decode(tmp_path / "in", "JPEG", memory=memory)
+
+
+def test_memory_is_kept_for_the_next_picture_unless_that_needs_far_less():
+    memory = codec.Memory()
+    large = memory.room(400, 400)
+    assert np.shares_memory(memory.room(300, 200), large)
+    kept = weakref.ref(large.base)
+    del large
+    memory.room(100, 100)
+    assert kept() is not None
+    memory.room(99, 100)
+    assert kept() is None
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])

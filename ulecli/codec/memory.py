@@ -18,16 +18,26 @@ _MIRRORED, _UPSIDE_DOWN = {2, 3, 6, 7}, {3, 4, 7, 8}
 _MOST_KEPT = 128 << 20
 """Bytes: a picture of 32 megapixels."""
 
+_MOST_TIMES = 16
+"""How many times more than a picture needs is kept while it is in work: among many small pictures one large
+one shall not hold its memory to the end."""
+
 
 class Memory:
     """Room for the pixels of one picture at a time: whatever had them before is overwritten."""
 
     def __init__(self) -> None:
-        """Hold nothing yet; what fits a picture of up to 32 megapixels is kept, twice once one was turned."""
+        """Hold nothing yet.
+
+        What fits a picture of up to 32 megapixels is kept, twice once one was turned, until one comes that
+        needs far less.
+        """
         self._kept: dict[str, NDArray[np.uint8]] = {}
 
     def room(self, width: int, height: int) -> NDArray[np.uint8]:
         """Return an array (H, W, 4) of no certain content."""
+        most = _MOST_TIMES * height * width * 4
+        self._kept = {name: kept for name, kept in self._kept.items() if len(kept) <= most}
         return self._get("stored", height, width)
 
     def upright(self, pixels: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:

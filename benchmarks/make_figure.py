@@ -16,10 +16,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from photographs import fixed_key
 from PIL import Image, ImageOps
-
-KEY = "75" * 32
-"""Fixed, so that the picture can be made again; a person's own key is random."""
 
 
 def read_options() -> argparse.Namespace:
@@ -40,10 +38,8 @@ def protect(photo: Path, folder: Path, epsilon: int) -> Path:
     source = folder / "source.png"
     with Image.open(photo) as picture:
         ImageOps.exif_transpose(picture).convert("RGB").save(source)
-    (folder / "key").write_text(KEY + "\n", encoding="ascii")
-    (folder / "key").chmod(0o600)
     command = [sys.executable, "-m", "ulecli", "protect", str(source), "-o", str(folder / "out")]
-    options = ["--eps", str(epsilon), "--key-file", str(folder / "key"), "--quiet"]
+    options = ["--eps", str(epsilon), "--key-file", str(fixed_key(folder)), "--quiet"]
     subprocess.run([*command, *options], check=True)
     return folder / "out" / "source.png"
 

@@ -19,6 +19,14 @@ def parser_for(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def fixed_key(folder: Path) -> Path:
+    """Write a key that is always the same, so that a figure can be made again; a person's own is random."""
+    key = folder / "key"
+    key.write_text("75" * 32 + "\n", encoding="ascii")
+    key.chmod(0o600)
+    return key
+
+
 def jpegs_in(source: Path) -> list[Path]:
     """Return the JPEGs under a folder, sorted.
 

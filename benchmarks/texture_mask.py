@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from photographs import fixed_key
 from PIL import Image
 
 from ulecli import carry, codec, texture, work
@@ -32,7 +33,6 @@ from ulecli.records import Device, Photo, Reading
 
 ROOT = Path(__file__).parents[1]
 PLACES = ("Küste über Ærø.jpg:0.25,0.3", "dunes.jpg:0.5,0.4", "mountains.jpg:0.3,0.25")
-KEY = "75" * 32
 GAP = 6
 
 
@@ -78,11 +78,10 @@ def crops(photos: list[str], out: Path, epsilon: int, size: int, quality: int) -
     figure = Image.new("RGB", (5 * size + 4 * GAP, len(photos) * (size + GAP) - GAP), "white")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        (folder / "key").write_text(KEY + "\n", encoding="ascii")
-        (folder / "key").chmod(0o600)
+        key = fixed_key(folder)
         for row, (name, _, place) in enumerate(one.rpartition(":") for one in photos):
             source = Path(name)
-            command = [sys.executable, "-m", "ulecli", "protect", str(source), "--key-file", f"{folder}/key"]
+            command = [sys.executable, "-m", "ulecli", "protect", str(source), "--key-file", str(key)]
             for kind, (eps, option) in kinds.items():
                 options = ["--eps", str(eps), option, "--quiet", "-o", str(folder / kind)]
                 subprocess.run([*command, *options], check=True)

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ulecli.cores import usable_cores
+
 
 def seconds(command: Sequence[str], *, cores: int) -> float:
     """Run a command on the first `cores` of the cores that are ours and return its wall-clock time.
@@ -47,8 +49,11 @@ def bound(cores: int) -> Iterator[None]:
 
 def conditions(*packages: str) -> str:
     """Name the processor, the system and the versions that a figure depends on, in one line."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    parts = [f"{_processor()}, {cores} cores", platform.system(), f"Python {platform.python_version()}"]
+    parts = [
+        f"{_processor()}, {usable_cores()} cores",
+        platform.system(),
+        f"Python {platform.python_version()}",
+    ]
     for package in packages:
         try:
             parts.append(f"{package} {version(package)}")

@@ -7,9 +7,11 @@ import mmap
 from collections.abc import Iterator
 from typing import BinaryIO
 
+Content = mmap.mmap | bytes
+
 
 @contextlib.contextmanager
-def mapped(file: BinaryIO) -> Iterator[mmap.mmap | bytes]:
+def mapped(file: BinaryIO) -> Iterator[Content]:
     """Lend the content of a file, which may be longer than the memory; its position does not count.
 
     Some network disks can't map files; there it is read.

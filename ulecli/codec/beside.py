@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import mmap
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -11,7 +10,7 @@ from PIL import ImageFile
 
 from ulecli.codec.headers import kept_place
 from ulecli.errors import PhotoError
-from ulecli.mapping import mapped
+from ulecli.mapping import Content, mapped
 
 _ENOUGH = 4096
 """Bytes, to tell filling from content."""
@@ -25,9 +24,6 @@ _MORE_ITEMS = b"Item:Semantic"
 
 _VIDEO = b"ftyp"
 """Begins an MP4. Phones put one behind the photo that is its cover."""
-
-
-Content = mmap.mmap | bytes
 
 
 def left_out(stored: ImageFile.ImageFile, file: BinaryIO, format: str) -> Iterator[str]:

@@ -12,12 +12,11 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from ulecli import exif
 from ulecli.exif.tags import ORIENTATION, STRUCTURE
-from ulecli.exif.tiff import POINTERS
+from ulecli.exif.tiff import POINTERS, SIZES
 from ulecli.metadata.xmp import orientation as xmp_orientation
 
 _XMP_TAG, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD, _MAKER_NOTE = 700, 34665, 34853, 40965, 37500
 _DIRECTORIES = {_EXIF_IFD, _GPS_IFD, _INTEROP_IFD}
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 """Bytes that a value of each type takes (TIFF 6.0, section 2)."""
 
 _LOST = {_MAKER_NOTE, _INTEROP_IFD}
@@ -145,7 +144,7 @@ def _move(tiff: bytearray, directory: int, base: int) -> dict[int, int]:
         if tag in _DIRECTORIES:
             below[tag] = offset
             _move(tiff, offset, base)
-        elif _SIZES.get(kind, 1) * number <= _INLINE:
+        elif SIZES.get(kind, 1) * number <= _INLINE:
             continue
         struct.pack_into("<L", tiff, place + 8, offset + base)
     return below

@@ -15,7 +15,9 @@ ENTRY = 12
 POINTERS = {0x8769: "Exif", 0x8825: "GPS", 0xA005: "Interop", 0x014A: "Sub"}
 """Tags whose value is where another directory starts."""
 
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+"""Bytes of a number, by TIFF's number of its type."""
+
 _MAX_DIRECTORIES = 32
 _MAX_VALUE = 16 << 20
 """Bytes; of a longer value, such as the layers that Photoshop keeps in a TIFF, no more is copied."""
@@ -101,7 +103,7 @@ def _walk(tiff: Data, endian: str, follow: bool) -> Iterator[Entry]:
 
 def _entry(tiff: Data, endian: str, directory: str, place: int) -> Entry:
     tag, kind, count = struct.unpack_from(endian + "HHL", tiff, place)
-    length = _SIZES.get(kind, 0) * count
+    length = SIZES.get(kind, 0) * count
     at = place + 8 if length <= 4 else int(struct.unpack_from(endian + "L", tiff, place + 8)[0])
     value = bytes(tiff[at : at + min(length, _MAX_VALUE)]) if at + length <= len(tiff) else b""
     return Entry(directory, tag, kind, count, value, place, at)
@@ -110,7 +112,7 @@ def _entry(tiff: Data, endian: str, directory: str, place: int) -> Entry:
 def numbers(entry: Entry, endian: str) -> list[int]:
     """Return the whole numbers that a tag holds; none if it holds something else."""
     letter = {1: "B", 6: "B", 7: "B", SHORT: "H", LONG: "L", 9: "L", 13: "L"}.get(entry.kind)
-    if letter is None or len(entry.value) != _SIZES[entry.kind] * entry.count:
+    if letter is None or len(entry.value) != SIZES[entry.kind] * entry.count:
         return []
     return list(struct.unpack(f"{endian}{entry.count}{letter}", entry.value))
 

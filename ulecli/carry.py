@@ -27,10 +27,11 @@ _BAND_BYTES = 512 * 1024
 _BAND_PIXELS = 256 * 1024
 _CELL_ROWS = 16
 """Rows of the picture that a cell of the working image is the mean of, at least, where there are as many."""
-_FIELD_ROWS = 384
+_FIELD_ROWS = 640
 _STEPS_PER_CELL = 4
 """Rows that a delta and the height of each of its cells are interpolated in, at least; every such row is then
-used for several of the picture's, which no eye tells at a change of a few levels."""
+used for several of the picture's. From one to the next a delta of the default surrogate at epsilon 8 moves by
+no more than 1.6 levels; with 384 rows, where it is 2.7, fine lines showed on snow at full size."""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ulecli.cli.console import say
-from ulecli.cores import usable_cores
 from ulecli.errors import NoSuchPath, TargetError, UsageError, shown
+from ulecli.system.cores import usable_cores
 from ulecli.units import MAX_EPSILON
 
 if TYPE_CHECKING:
-    from ulecli.gallery.runs import Run
+    from ulecli.report.runs import Run
 
 DEFAULT_EPSILON = 8
 
@@ -57,10 +57,10 @@ def report(
     """  # noqa: D301 - the help needs the character itself
     from datetime import datetime
 
-    from ulecli.atomic import replacing
-    from ulecli.gallery.cards import cards, chosen
-    from ulecli.gallery.page import page
-    from ulecli.records import Status
+    from ulecli.protection.outcome import Status
+    from ulecli.report.cards import cards, chosen
+    from ulecli.report.page import page
+    from ulecli.system.atomic import replacing
 
     found = _run(out, original, run)
     epsilon = eps or found.epsilon or DEFAULT_EPSILON
@@ -76,7 +76,7 @@ def report(
 
 
 def _run(out: Path, original: Path | None, run: Path | None) -> Run:
-    from ulecli.gallery.runs import check_not_empty, from_json, from_ledger, from_pairs
+    from ulecli.report.runs import check_not_empty, from_json, from_ledger, from_pairs
 
     if original and run:
         raise UsageError("--original and --run are two ways to tell what was done; leave one out")

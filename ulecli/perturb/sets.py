@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ulecli.perturb.pgd import draw, minimise, views_of
 from ulecli.perturb.settings import PgdSettings
-from ulecli.perturb.torch_oracle import oracle_of
-from ulecli.transforms import gray
+from ulecli.perturb.torch_gradients import oracle_of
+from ulecli.transforms.gray import gray
 from ulecli.units import LEVELS, check_epsilon, to_unit
 
 BATCH = 500

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import scene
+
+from ulecli.errors import PhotoError, PhotoSkipped
+from ulecli.formats.options import Reading
+from ulecli.protection.outcome import Photo
+from ulecli.protection.photo import Job, make
+from ulecli.protection.worker import Worker
+from ulecli.system.fingerprint import file_sha256, still
+
+
+def job(path: Path, **settings) -> Job:
+    photo = Photo(path, path, "PNG")
+    part = path.with_name(f".ulecli-{path.name}.part")
+    return Job(photo, part, epsilon=8, grid=16, reading=Reading(**settings), read_back=True)
+
+
+def flat(image: np.ndarray, aspect: float) -> np.ndarray:
+    return np.full((1, 16, 16), 8 if aspect > 1 else -8, np.int8)
+
+
+@pytest.fixture
+def worker():
+    with_limit = Worker(timeout=60)
+    yield with_limit
+    with_limit.close()
+    assert with_limit.pid is None
+
+
+def test_a_worker_does_what_the_function_does(worker, tmp_path):
+    for name, size in (("wide.png", (40, 20)), ("high.png", (20, 40))):
+        scene(*size).save(tmp_path / name)
+        there = worker.make(job(tmp_path / name), flat)
+        written = job(tmp_path / name).part.read_bytes()
+        job(tmp_path / name).part.unlink()
+        here = make(job(tmp_path / name), flat)
+        assert (there, written) == (here, job(tmp_path / name).part.read_bytes())
+        assert there.sha256 == file_sha256(job(tmp_path / name).part)
+        assert still(tmp_path / name, there.source)
+        assert (there.told["width"], there.told["height"]) == size and there.told["max_change_on_disk"] == 8
+
+
+def test_faults_come_back_by_their_kind_and_the_worker_goes_on(worker, tmp_path):
+    scene(8, 8).save(tmp_path / "x.png")
+    (tmp_path / "bad.png").write_bytes((tmp_path / "x.png").read_bytes()[:60])
+    scene(8, 8).save(tmp_path / "film.png", save_all=True, append_images=[scene(8, 8, 1)])
+    for name, kind, settings in (
+        ("bad.png", PhotoError, {}),
+        ("gone.png", PhotoError, {}),
+        ("film.png", PhotoSkipped, {}),
+        ("x.png", PhotoError, {"max_pixels": 63}),
+    ):
+        with pytest.raises(kind):
+            worker.make(job(tmp_path / name, **settings), flat)
+        assert not job(tmp_path / name).part.exists()
+    pid = worker.pid
+    worker.make(job(tmp_path / "x.png"), flat)
+    worker.make(job(tmp_path / "film.png", first_frame=True), flat)
+    assert worker.pid == pid
+
+
+def test_what_goes_wrong_in_the_perturber_is_its_own_error(worker, tmp_path):
+    scene(8, 8).save(tmp_path / "x.png")
+
+    def fail(image, aspect):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        worker.make(job(tmp_path / "x.png"), fail)
+    assert worker.pid is None
+    worker.make(job(tmp_path / "x.png"), flat)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="groups of processes are POSIX")
+def test_an_interrupt_from_the_terminal_does_not_reach_a_worker(worker, tmp_path):
+    scene(8, 8).save(tmp_path / "x.png")
+    worker.make(job(tmp_path / "x.png"), flat)
+    assert os.getpgid(worker.pid) != os.getpgid(0)

@@ -21,7 +21,8 @@ FLOORS = (
     {"surrogates"},
     {"protection", "evaluation"},
     {"verification", "report"},
-    {"cli", "__main__"},
+    {"cli"},
+    {"__main__"},
 )
 """Packages by floor, the lowest first; the modules of one package may use each other, but not in a circle."""
 

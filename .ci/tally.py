@@ -14,7 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 AGREED = {
-    r"no shared material at ": "real photos are not part of the repository; whoever has them names their folder",
+    r"no shared material at ": "real photos are not part of the repository",
     r"no CIFAR-10 in ": "nor is CIFAR-10",
     r"^(Skipped: )?(exiftool|strace) is not installed$": "installed by .ci/run where the machine lets it",
     r"the superuser may read everything": "containers run as the superuser; another user's run covers it",

@@ -21,7 +21,7 @@ FLOORS = (
     {"surrogates"},
     {"protection", "evaluation"},
     {"verification", "report"},
-    {"cli"},
+    {"api", "cli"},
     {"__main__"},
 )
 """Packages by floor, the lowest first. Modules of one package may use each other, and so may those of the

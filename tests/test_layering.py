@@ -15,7 +15,7 @@ import ulecli
 PACKAGE = Path(ulecli.__file__).parent
 
 FLOORS = (
-    {"atomic", "cores", "errors", "exif", "mapping", "seeding", "stamps", "torchvision_shim"},
+    {"atomic", "cores", "errors", "formats", "mapping", "seeding", "stamps", "torchvision_shim"},
     {"backup", "metadata"},
     {"codec", "data", "database", "nets", "shelf", "units", "views"},
     {"carry", "perturber", "records", "results", "texture", "transforms"},

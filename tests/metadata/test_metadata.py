@@ -15,7 +15,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from ulecli import __version__, codec, metadata
 from ulecli.codec import Picture
-from ulecli.metadata import Mark, Mode, containers, xmp
+from ulecli.formats.metadata import xmp
+from ulecli.metadata import Mark, Mode, containers
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif", "AVIF": "avif", "HEIC": "heic"}

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 Data = bytes | bytearray | mmap.mmap
 
-_STREAM = re.compile(rb"(?s).\xd8\xff[\xc0-\xcf\xdb\xdd\xe0-\xef\xfe]")
-"""The beginning of a JPEG; some makers alter the first byte of a preview."""
+_STREAM = re.compile(rb"(?s).\xd8\xff{1,64}[\xc0-\xcf\xdb\xdd\xe0-\xef\xfe]")
+"""The beginning of a JPEG. Some makers alter the first byte of a preview; fill bytes may precede a marker."""
 
 
 def streams(data: Data) -> Iterator[tuple[int, int]]:
@@ -27,6 +27,9 @@ def _end_of_stream(data: Data, place: int) -> int:
     """Follow the segments of a JPEG from its first; return where it ends, 0 if it is none."""
     segments = 0
     while place + 4 <= len(data) and data[place] == 0xFF:
+        if data[place + 1] == 0xFF:  # a fill byte
+            place += 1
+            continue
         marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
         segments += 1
         if marker == 0xDA:

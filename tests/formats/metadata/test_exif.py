@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ulecli import exif
+from ulecli.formats.metadata import embedded, exif, tiff_directories
 
 
 def block(orientation: int = 6, thumbnail: bytes = b"", endian: str = "<") -> bytes:
@@ -167,9 +167,9 @@ def test_a_stream_is_told_from_bytes_that_look_like_one():
     scene().save(whole, "JPEG")
     data = b"\xff\xd8\xff\xe0 no" + bytes(40) + whole.getvalue() + b"after"
     first = data.index(whole.getvalue())
-    assert list(exif.streams(data)) == [(first, first + len(whole.getvalue()))]
+    assert list(embedded.streams(data)) == [(first, first + len(whole.getvalue()))]
     altered = b"\x00" + whole.getvalue()[1:]  # as some makers store previews
-    assert list(exif.streams(altered)) == [(0, len(altered))]
+    assert list(embedded.streams(altered)) == [(0, len(altered))]
 
 
 @given(st.binary(max_size=200))
@@ -200,6 +200,6 @@ def test_pillow_writes_what_was_patched(tmp_path):
 def test_a_value_that_is_very_long_is_not_copied_whole():
     count = 17 << 20
     start = struct.pack("<HHHLL", 1, 65000, 1, count, 26) + bytes(4)
-    (entry,) = exif.tiff.entries_of(b"II*\0\x08\0\0\0" + start + b"\1" * count)
+    (entry,) = tiff_directories.entries_of(b"II*\0\x08\0\0\0" + start + b"\1" * count)
     assert entry.count == count and len(entry.value) == 16 << 20
-    assert exif.tiff.numbers(entry, "<") == []
+    assert tiff_directories.numbers(entry, "<") == []

@@ -1,0 +1,1 @@
+"""Photo formats: one file for each format, and the metadata that all of them share."""

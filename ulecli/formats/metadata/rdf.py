@@ -1,0 +1,253 @@
+"""The XML of an XMP packet (ISO 16684-1): read by namespace whatever tool wrote it, and written again.
+
+A packet states properties of the picture in RDF. One statement has many spellings: any prefix for a
+namespace, an attribute or an element, plain or in a structure, UTF-8, UTF-16 or UTF-32. Whoever wants to know
+what a packet says asks for the properties here and never looks at its text.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, tostring
+
+RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+META = "{adobe:ns:meta/}"
+XML = "{http://www.w3.org/XML/1998/namespace}"
+DESCRIPTION, ABOUT = RDF + "Description", RDF + "about"
+
+_PREFIXES = {RDF[1:-1]: "rdf", META[1:-1]: "x", XML[1:-1]: "xml"}
+_WRAPPER = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>', '<?xpacket end="w"?>'
+_WRAPPING = re.compile(r"xpacket (?:(?:begin|id|end|bytes|encoding)=(?:'[\w\ufeff-]*'|\"[\w\ufeff-]*\")\s*)*")
+_DECLARATION = re.compile(r"<\?xml\s[^>]{0,200}\?>")
+
+_MAX_BYTES = 16 << 20
+_MAX_LENGTH = 2 << 20
+"""Characters without pictures in the form of text; real packets stay far below."""
+
+_MAX_NODES = 50_000
+"""Elements, attributes and declared namespaces."""
+
+_MAX_DEPTH = 64
+
+_PICTURE = 1024
+"""So long a run of characters of base64 is a picture in the form of text; prose has commas."""
+
+_RUN = re.compile(rf"(?<![A-Za-z0-9+/=\s])[A-Za-z0-9+/=\s]{{{_PICTURE},}}+")
+_REFERENCE = re.compile(r"&#[xX]?[0-9A-Fa-f]{1,8};")
+
+_ENCODINGS = (
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe\0\0", "utf-32-le"),
+    (b"\0\0\xfe\xff", "utf-32-be"),
+    (b"<\0\0\0", "utf-32-le"),
+    (b"\0\0\0<", "utf-32-be"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+    (b"<\0", "utf-16-le"),
+    (b"\0<", "utf-16-be"),
+)
+"""How a packet begins in each encoding, with a byte order mark or without."""
+
+
+class BadXmp(ValueError):
+    """The packet is no XML, or too large or too deep to be one of a photo."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A packet that was read.
+
+    Attributes:
+        root: Tags and attributes by namespace, `{uri}name`.
+        prefixes: Of every namespace that is declared anywhere, by its URI.
+        asides: Comments and instructions that are no part of the tree, but for the packet's wrapper.
+    """
+
+    root: Element
+    prefixes: dict[str, str]
+    asides: list[str]
+
+
+def read(packet: bytes) -> Document:
+    """Read a packet of any encoding; pictures in the form of text are left out.
+
+    Raises:
+        BadXmp: It can't be read, declares entities, or is too large or too deep.
+    """
+    from defusedxml.common import DefusedXmlException
+    from defusedxml.ElementTree import DefusedXMLParser
+
+    text = without_pictures(_decoded(packet))
+    if len(text) > _MAX_LENGTH:
+        raise BadXmp("the XMP is too long")
+    builder = _Builder()
+    try:
+        parser = DefusedXMLParser(target=builder, forbid_dtd=True)
+        parser.feed(_DECLARATION.sub("", text, count=1))
+        root: Element = parser.close()
+    except BadXmp:
+        raise
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        raise BadXmp(f"the XMP can't be read: {error}") from error
+    for element in root.iter():  # those with line ends in the form of references, too
+        element.text = without_pictures(element.text or "")
+        element.attrib.update({name: without_pictures(value) for name, value in element.items()})
+    return Document(root, builder.prefixes, builder.asides)
+
+
+def write(document: Document) -> bytes:
+    """Return a document as a packet: UTF-8, in its wrapper, the namespaces it uses declared at its root."""
+    root = copy.deepcopy(document.root)
+    prefixes = _unique_prefixes(root, document.prefixes)
+
+    def short(name: str) -> str:
+        uri, local = split(name)
+        return f"{prefixes[uri]}:{local}" if uri else local
+
+    for element in root.iter():
+        element.tag = short(element.tag)
+        for name, value in list(element.attrib.items()):
+            del element.attrib[name]
+            element.set(short(name), value)
+    for uri, prefix in prefixes.items():
+        if prefix != "xml":
+            root.set(f"xmlns:{prefix}", uri)
+    begin, end = _WRAPPER
+    return (begin + tostring(root, encoding="unicode") + end).encode("utf-8")
+
+
+def split(name: str) -> tuple[str, str]:
+    """Return the namespace, "" for none, and the local part of `{uri}name`."""
+    uri, found, local = name.removeprefix("{").rpartition("}")
+    return (uri, local) if found else ("", name)
+
+
+def nodes(document: Document) -> Iterator[Element]:
+    """Yield the descriptions of the picture itself, without those of what it was made from."""
+    for block in document.root.iter(RDF + "RDF"):
+        yield from block
+
+
+def properties(node: Element) -> Iterator[tuple[str, str]]:
+    """Yield what a description states, name and text: its attributes and its elements alike."""
+    for name, value in node.attrib.items():
+        if not name.startswith((RDF, XML)):
+            yield name, value.strip()
+    for child in node:
+        yield child.tag, _text(child)
+
+
+def simple_value(element: Element) -> str | None:
+    """Return the text of an element that holds nothing else; None if it does."""
+    resource = element.get(RDF + "resource")
+    if len(element) or len(element.attrib) > (resource is not None):
+        return None
+    text = (element.text or "").strip()
+    return text if resource is None else None if text else resource
+
+
+def without_pictures(text: str) -> str:
+    """Return a text without the pictures in it that are written in base64."""
+    if len(text) < _PICTURE:
+        return text
+    return _RUN.sub(lambda run: "" if _is_picture(run[0]) else run[0], text)
+
+
+def holds_picture(text: str) -> bool:
+    """Tell whether a text, XML or not, may hold a picture that is written in base64."""
+    return any(_is_picture(run[0]) for run in _RUN.finditer(_REFERENCE.sub("\n", text)))
+
+
+def _is_picture(run: str) -> bool:
+    return sum(map(len, run.split())) >= _PICTURE  # and not filling
+
+
+def _text(element: Element) -> str:
+    """Return the first text of an element, however deep: in a list, a structure, or a qualified value."""
+    for part in element.iter():
+        for name in (RDF + "value", RDF + "resource"):
+            if part.get(name):
+                return part.attrib[name].strip()
+        if part.text and part.text.strip():
+            return part.text.strip()
+    return ""
+
+
+def _decoded(packet: bytes) -> str:
+    if len(packet) > _MAX_BYTES:
+        raise BadXmp("the XMP is too long")
+    encoding = next((name for start, name in _ENCODINGS if packet.startswith(start)), "utf-8")
+    unit = {"utf-16": 2, "utf-32": 4}.get(encoding[:6], 1)
+    try:
+        # Some writers end the packet with a zero, which is half a character in UTF-16.
+        return packet[: len(packet) - len(packet) % unit].decode(encoding).strip("\ufeff\0 \t\r\n")
+    except UnicodeDecodeError as error:
+        raise BadXmp(f"the XMP is not {encoding.upper()}") from error
+
+
+def _unique_prefixes(root: Element, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return a prefix of its own for each namespace that a tree uses: the one it had, where possible."""
+    used = dict.fromkeys(
+        uri for element in root.iter() for name in (element.tag, *element.attrib) if (uri := split(name)[0])
+    )
+    found = {uri: prefix for uri, prefix in _PREFIXES.items() if uri in used}
+    taken = set(_PREFIXES.values())
+    for uri in used:
+        if uri in found:
+            continue
+        prefix, number = wanted.get(uri, ""), 0
+        while not prefix or prefix in taken or prefix.lower().startswith("xml"):
+            number += 1
+            prefix = f"ns{number}"
+        found[uri] = prefix
+        taken.add(prefix)
+    return found
+
+
+class _Builder:
+    """Builds a tree and counts, so that huge or deep XML is refused as soon as it shows."""
+
+    def __init__(self) -> None:
+        self.prefixes: dict[str, str] = {}
+        self.asides: list[str] = []
+        self._tree = TreeBuilder()
+        self._depth = self._nodes = 0
+
+    def start_ns(self, prefix: str, uri: str) -> None:
+        self._count(1)
+        if not self.prefixes.get(uri):
+            self.prefixes[uri] = prefix
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        self._count(1 + len(attributes))
+        if self._depth > _MAX_DEPTH:
+            raise BadXmp("the XMP is too deep")
+        self._tree.start(tag, attributes)
+
+    def end(self, tag: str) -> None:
+        self._depth -= 1
+        self._tree.end(tag)
+
+    def data(self, text: str) -> None:
+        self._tree.data(text)
+
+    def comment(self, text: str) -> None:
+        self._count(1)
+        self.asides.append(text)
+
+    def pi(self, text: str, *more: str) -> None:
+        self._count(1)
+        if not _WRAPPING.fullmatch(" ".join((text, *more))):
+            self.asides.append(text)
+
+    def close(self) -> Element:
+        return self._tree.close()
+
+    def _count(self, nodes: int) -> None:
+        self._nodes += nodes
+        if self._nodes > _MAX_NODES:
+            raise BadXmp("the XMP has too many parts")

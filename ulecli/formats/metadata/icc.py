@@ -1,8 +1,8 @@
 """Colour profiles (ICC.1:2022) without what is no colour: names of owners, hosts and devices, serial numbers.
 
 A profile that a calibration program or an operating system made of a screen names the screen, its serial
-number and often the owner of the machine, in its description or in tags of its own. `private` writes a profile
-anew, of nothing but what colour engines compute with, so that every pixel converts as before.
+number and often the owner of the machine, in its description or in tags of its own. `private` writes a
+profile anew, of nothing but what colour engines compute with, so that every pixel converts as before.
 """
 
 from __future__ import annotations
@@ -103,9 +103,7 @@ def leaks(profile: bytes) -> list[str]:
     for tag, content in read.tags.items():
         if tag in _TEXTS:
             known = _KNOWN.get(tag, DEVICE)
-            harmless = all(known.fullmatch(text) for text in _texts_of(content)) or content == _text(
-                read, tag
-            )
+            harmless = all(not text or known.fullmatch(text) for text in _texts_of(content))
         else:
             harmless = tag in colours or tag in _SILENT
         if not harmless:
@@ -165,7 +163,7 @@ def _text(read: _Profile, tag: bytes) -> bytes:
     space = read.header[16:20]
     text = next(_texts_of(read.tags.get(tag, b"")), "")
     if not text or not _KNOWN.get(tag, DEVICE).fullmatch(text):
-        text = _NEUTRAL.get(space, "Colour") if tag == b"desc" else _NO_COPYRIGHT
+        text = _NEUTRAL.get(space, "RGB") if tag == b"desc" else _NO_COPYRIGHT
     if read.new:
         units = text.encode("utf-16-be")
         return b"mluc" + bytes(4) + struct.pack(">LL2s2sLL", 1, 12, b"en", b"US", len(units), 28) + units

@@ -1,13 +1,13 @@
 """What of a photo's metadata goes into its protected copy, as the encoder takes it.
 
 - `private` writes a new EXIF block of date, camera and exposure (`exif_tags.KEPT`), a new XMP packet of the
-  facts about no person that viewers and platforms need (`facts`: the geometry of a panorama, whether a picture
-  was generated, whether it may be trained on), and the colour profile without the names in it (`icc`).
+  facts about no person that viewers and platforms need (`facts`: the geometry of a panorama, whether it was
+  generated, whether it may be trained on), and the colour profile without the names in it (`icc`).
 - `keep` keeps all but what shows the picture unprotected or is wrong once it is upright.
 - `strip` keeps the colour profile without the names in it.
 
-In every mode the file is marked as protected wherever its format has room. What turning the pixels makes wrong
-is made right, as the orientation and size in EXIF, or left out, as the geometry of a panorama in XMP.
+In every mode the file is marked as protected wherever its format has room. What turning the pixels makes
+wrong is made right, as the orientation and size in EXIF, or left out, as the geometry of a panorama in XMP.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def merged(settings: dict[str, Any], kept: Carried) -> dict[str, Any]:
     """Return the arguments of `Image.save` that store the pixels together with those that `carried` chose.
 
     Args:
-        settings: Those that store the pixels. Whether a colour profile goes with them is for the codec to know.
+        settings: Those that store the pixels, with the colour profile if one goes with them.
         kept: By `carried`.
     """
     both = {**settings, **kept.settings}

@@ -13,11 +13,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, tostring
 
+from ulecli.formats.metadata.embedded import without_base64
+
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 META = "{adobe:ns:meta/}"
 XML = "{http://www.w3.org/XML/1998/namespace}"
-DESCRIPTION, ABOUT = RDF + "Description", RDF + "about"
+BLOCK, DESCRIPTION, ABOUT = RDF + "RDF", RDF + "Description", RDF + "about"
 
+_VALUES = (RDF + "value", RDF + "resource")
+_SILENT = {(XML + "lang", "x-default"), (RDF + "parseType", "Resource")}
 _PREFIXES = {RDF[1:-1]: "rdf", META[1:-1]: "x", XML[1:-1]: "xml"}
 _WRAPPER = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>', '<?xpacket end="w"?>'
 _WRAPPING = re.compile(r"xpacket (?:(?:begin|id|end|bytes|encoding)=(?:'[\w\ufeff-]*'|\"[\w\ufeff-]*\")\s*)*")
@@ -31,12 +35,6 @@ _MAX_NODES = 50_000
 """Elements, attributes and declared namespaces."""
 
 _MAX_DEPTH = 64
-
-_PICTURE = 1024
-"""So long a run of characters of base64 is a picture in the form of text; prose has commas."""
-
-_RUN = re.compile(rf"(?<![A-Za-z0-9+/=\s])[A-Za-z0-9+/=\s]{{{_PICTURE},}}+")
-_REFERENCE = re.compile(r"&#[xX]?[0-9A-Fa-f]{1,8};")
 
 _ENCODINGS = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -80,8 +78,8 @@ def read(packet: bytes) -> Document:
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import DefusedXMLParser
 
-    text = without_pictures(_decoded(packet))
-    if len(text) > _MAX_LENGTH:
+    text = without_base64(_decoded(packet))
+    if len(text) > _MAX_LENGTH or text.count("=") > _MAX_NODES or text.count("<") > 2 * _MAX_NODES:
         raise BadXmp("the XMP is too long")
     builder = _Builder()
     try:
@@ -93,8 +91,8 @@ def read(packet: bytes) -> Document:
     except (ParseError, DefusedXmlException, ValueError) as error:
         raise BadXmp(f"the XMP can't be read: {error}") from error
     for element in root.iter():  # those with line ends in the form of references, too
-        element.text = without_pictures(element.text or "")
-        element.attrib.update({name: without_pictures(value) for name, value in element.items()})
+        element.text = without_base64(element.text or "")
+        element.attrib.update({name: without_base64(value) for name, value in element.items()})
     return Document(root, builder.prefixes, builder.asides)
 
 
@@ -125,9 +123,16 @@ def split(name: str) -> tuple[str, str]:
     return (uri, local) if found else ("", name)
 
 
+def blocks(document: Document) -> list[Element]:
+    """Return the elements `rdf:RDF`, outside of which a packet says nothing; in real packets it is one."""
+    if document.root.tag == BLOCK:
+        return [document.root]
+    return document.root.findall(BLOCK) or list(document.root.iter(BLOCK))[:1]
+
+
 def nodes(document: Document) -> Iterator[Element]:
     """Yield the descriptions of the picture itself, without those of what it was made from."""
-    for block in document.root.iter(RDF + "RDF"):
+    for block in blocks(document):
         yield from block
 
 
@@ -141,34 +146,28 @@ def properties(node: Element) -> Iterator[tuple[str, str]]:
 
 
 def simple_value(element: Element) -> str | None:
-    """Return the text of an element that holds nothing else; None if it does."""
-    resource = element.get(RDF + "resource")
-    if len(element) or len(element.attrib) > (resource is not None):
-        return None
-    text = (element.text or "").strip()
-    return text if resource is None else None if text else resource
+    """Return the only text of an element, plain or in RDF's lists and structures; None if it says more."""
+    found = []
+    for part in element.iter():
+        if part is not element and not part.tag.startswith(RDF):
+            return None
+        for name, value in part.items():
+            if name in _VALUES:
+                found.append(value.strip())
+            elif (name, value) not in _SILENT:
+                return None
+        found += [text for text in ((part.text or "").strip(), *_tails(part)) if text]
+    return found[0] if len(found) == 1 else None
 
 
-def without_pictures(text: str) -> str:
-    """Return a text without the pictures in it that are written in base64."""
-    if len(text) < _PICTURE:
-        return text
-    return _RUN.sub(lambda run: "" if _is_picture(run[0]) else run[0], text)
-
-
-def holds_picture(text: str) -> bool:
-    """Tell whether a text, XML or not, may hold a picture that is written in base64."""
-    return any(_is_picture(run[0]) for run in _RUN.finditer(_REFERENCE.sub("\n", text)))
-
-
-def _is_picture(run: str) -> bool:
-    return sum(map(len, run.split())) >= _PICTURE  # and not filling
+def _tails(element: Element) -> Iterator[str]:
+    return ((child.tail or "").strip() for child in element)
 
 
 def _text(element: Element) -> str:
     """Return the first text of an element, however deep: in a list, a structure, or a qualified value."""
     for part in element.iter():
-        for name in (RDF + "value", RDF + "resource"):
+        for name in _VALUES:
             if part.get(name):
                 return part.attrib[name].strip()
         if part.text and part.text.strip():

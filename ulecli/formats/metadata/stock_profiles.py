@@ -20,7 +20,7 @@ DESCRIPTION = re.compile(
 """Of colour spaces that are published, as their makers, operating systems and programs call them."""
 
 COPYRIGHT = re.compile(
-    r"(?:Copyright|\(c\)|\u00a9|[ ,.-]|(?:19|20)[0-9]{2}|Inc|Ltd|Corporation|Corp|Company|Incorporated"
+    r"(?:Copyright|\(c\)|\u00a9|[ ,.-]|(?:19|20)[0-9]{2}|Incorporated|Inc|Ltd|Corporation|Corp|Company"
     r"|Systems|all rights reserved|Hewlett-Packard|Apple|Computer|Adobe|Microsoft|Google|Nikon|Canon|Sony"
     r"|Eastman|Kodak|Facebook|ICC|International Color Consortium|No copyright|use freely|none|CC0"
     r"|Public Domain|FREE|to use)++",

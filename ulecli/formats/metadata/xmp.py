@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from xml.etree.ElementTree import Element
 
 from ulecli.formats.metadata import facts, mark, rdf
+from ulecli.formats.metadata.embedded import holds_base64
 from ulecli.formats.metadata.mark import Mark
-from ulecli.formats.metadata.rdf import ABOUT, DESCRIPTION, META, RDF, XML, BadXmp
+from ulecli.formats.metadata.rdf import ABOUT, BLOCK, DESCRIPTION, META, RDF, XML, BadXmp
+from ulecli.formats.metadata.statements import TEXT, said
 
 __all__ = [
     "Mark",
@@ -40,6 +42,8 @@ _PREFIXES = {
     _TIFF[1:-1]: "tiff",
     _CAMERA[1:-1]: "GCamera",
     mark.NAMESPACE: "ulecli",
+    RDF[1:-1]: "rdf",
+    XML[1:-1]: "xml",
     **facts.PREFIXES,
 }
 """What well-known namespaces are called, since a tool may call them anything."""
@@ -69,13 +73,7 @@ _REGIONS = {
 }
 """Where faces are in the picture, which turning makes wrong."""
 
-_TOOLKIT = re.compile(
-    r"(?:Image::ExifTool|Adobe XMP Core|XMP Core)(?: [0-9][\w.-]{0,24}){0,2}(?:, [0-9/: -]{0,40})?\s*"
-)
-"""The library that wrote the packet, which is nothing about a person."""
-
 _PREFIX = re.compile(r"(?!ns\d+$)[A-Za-z_][\w.-]{0,40}", re.ASCII)
-_TEXT = "text"
 
 
 def packet(mark: Mark, extra: Mapping[str, str] | None = None) -> bytes:
@@ -86,7 +84,7 @@ def packet(mark: Mark, extra: Mapping[str, str] | None = None) -> bytes:
         extra: Facts to state beside it, as `harmless_facts` returns them.
     """
     root = Element(META + "xmpmeta")
-    block = Element(RDF + "RDF")
+    block = Element(BLOCK)
     root.append(block)
     if extra:
         block.append(Element(DESCRIPTION, {ABOUT: "", **extra}))
@@ -103,7 +101,7 @@ def mark_of(packet: bytes) -> Mark | None:
         document = rdf.read(packet)
     except BadXmp:
         return mark.trace(packet)
-    return mark.trace(packet) if next(document.root.iter(RDF + "RDF"), None) is None else mark.find(document)
+    return mark.find(document) if rdf.blocks(document) else mark.trace(packet)
 
 
 def orientation(packet: bytes) -> int:
@@ -148,28 +146,28 @@ def marked(packet: bytes, mark: Mark, *, turned: bool = False) -> bytes | None:
         document = rdf.read(packet)
     except BadXmp:
         return None
-    block = next(document.root.iter(RDF + "RDF"), None)
-    if block is None:
+    blocks = rdf.blocks(document)
+    if not blocks:
         return None
     for element in list(document.root.iter()):
         for name in [name for name in element.attrib if _is_stale(name, turned)]:
             del element.attrib[name]
         for child in [child for child in element if _is_stale(child.tag, turned)]:
             element.remove(child)
-    for node in list(block):
+    for parent, node in [(block, node) for block in blocks for node in block]:
         if _ORIENTATION in node.attrib:
             node.set(_ORIENTATION, "1")
         for child in node.findall(_ORIENTATION):
             child.clear()
             child.text = "1"
         if not len(node) and node.attrib.keys() <= {ABOUT}:
-            block.remove(node)
-    return _with_mark(document, block, mark)
+            parent.remove(node)
+    return _with_mark(document, blocks[0], mark)
 
 
 def holds_picture(text: bytes) -> bool:
     """Tell whether a text may hold a picture in the form of text."""
-    return rdf.holds_picture(text.replace(b"\0", b"").decode("latin-1"))
+    return holds_base64(text)
 
 
 def namespaces(packet: bytes) -> list[str]:
@@ -185,10 +183,10 @@ def namespaces(packet: bytes) -> list[str]:
         document = rdf.read(packet)
     except BadXmp:
         return ["unreadable"]
-    if next(document.root.iter(RDF + "RDF"), None) is None:
+    if not rdf.blocks(document):
         return ["unreadable"]
     quiet = {name[1:-1] for name in (RDF, META, XML)} | {mark.NAMESPACE, *facts.PREFIXES}
-    uris = {*_said(document.root), *(document.prefixes.keys() - quiet)}
+    uris = {*said(document.root), *(document.prefixes.keys() - quiet)}
     return sorted({_prefix(document, uri) for uri in uris} | ({"comment"} if document.asides else set()))
 
 
@@ -204,59 +202,9 @@ def _is_stale(name: str, turned: bool) -> bool:
     return turned and (facts.is_geometry(name) or name in _REGIONS)
 
 
-def _said(element: Element) -> Iterator[str]:
-    """Yield the namespace of whatever a packet says that is neither of the mark nor a harmless fact."""
-    if element.tag == RDF + "RDF":
-        yield from (_namespace(name) for name in element.attrib)
-        for node in element:
-            yield from _said_by(node)
-    elif element.tag.startswith(META):
-        for name, value in element.items():
-            if name != META + "xmptk" or not _TOOLKIT.fullmatch(value):
-                yield _namespace(name)
-        for child in element:
-            yield from _said(child)
-    else:
-        yield from _whole(element)
-        return
-    yield from _loose_text(element)
-
-
-def _said_by(node: Element) -> Iterator[str]:
-    """The same of one description; its name, which many tools leave empty, may identify the file."""
-    if node.tag != DESCRIPTION and not mark.is_of_mark(node.tag):
-        yield _namespace(node.tag)
-    for name, value in node.items():
-        if not _is_harmless(name, value) and (name, value) != (ABOUT, ""):
-            yield _namespace(name)
-    for child in node:
-        if not _is_harmless(child.tag, rdf.simple_value(child)):
-            yield from _whole(child)
-    yield from _loose_text(node)
-
-
-def _whole(element: Element) -> Iterator[str]:
-    yield _namespace(element.tag)
-    names = (name for part in element.iter() for name in (part.tag, *part.attrib))
-    yield from (_namespace(name) for name in names if not name.startswith((RDF, XML)))
-
-
-def _loose_text(element: Element) -> Iterator[str]:
-    if any((text or "").strip() for text in (element.text, *(child.tail for child in element))):
-        yield _TEXT
-
-
-def _is_harmless(name: str, value: str | None) -> bool:
-    return mark.belongs(name, value) or facts.is_fact(name, value)
-
-
-def _namespace(name: str) -> str:
-    return rdf.split(name)[0] or _TEXT
-
-
 def _prefix(document: rdf.Document, uri: str) -> str:
     """Return what to call a namespace: its prefix, or its URI where the prefix says nothing."""
-    if uri == _TEXT:
+    if uri == TEXT:
         return uri
     prefix = _PREFIXES.get(uri) or document.prefixes.get(uri, "")
     return prefix if _PREFIX.fullmatch(prefix) else ascii(uri)[1:-1][:80]

@@ -95,6 +95,24 @@ def test_leaks_name_what_a_profile_says():
     assert icc.leaks(SRGB) == []
 
 
+def test_a_profile_that_everyone_has_is_not_one_with_something_in_it():
+    tags = tags_of(SRGB) | {b"desc": multi("sRGB"), b"cprt": multi("CC0")}
+    stock = laid_out(SRGB[:4] + bytes(4) + SRGB[8:80] + bytes(48), tags)
+    assert icc.private(stock) == stock and icc.leaks(stock) == []
+    for changed in (
+        laid_out(stock, {**tags, b"desc": multi("sRGB", NAME)}),
+        laid_out(stock, {**tags, b"lumi": WHITE + b"Anna"}),
+        laid_out(stock, {**tags, b"pre0": table() + b"Anna"}),
+        laid_out(stock, {**tags, b"wtpt": WHITE + b"Anna"}),
+        laid_out(stock[:4] + b"lcms" + stock[8:], tags),
+        stock[:48] + b"Anna" + stock[52:],
+        stock[:120] + b"Anna" + stock[124:],
+        stock + b"Anna",
+    ):
+        after = icc.private(changed)
+        assert b"Anna" not in after and NAME.encode("utf-16-be") not in after and after[4:8] == bytes(4)
+
+
 def test_what_engines_do_not_read_does_not_hide_in_a_tag():
     tags = tags_of(SRGB)
     tags[b"wtpt"] = WHITE + b"Anna"
@@ -136,7 +154,9 @@ def test_the_profiles_of_real_photos(shared):
         with Image.open(shared / "nasty" / name) as photo:
             profile = photo.info["icc_profile"]
         after = icc.private(profile)
-        assert icc.leaks(profile) == icc.leaks(after) == []
+        assert after == profile and icc.leaks(profile) == []
+        after = icc.private(profile + b"Anna")
+        assert b"Anna" not in after and len(after) <= len(profile) and icc.leaks(after) == []
         before, now = (ImageCms.ImageCmsProfile(io.BytesIO(content)) for content in (profile, after))
         assert ImageCms.getProfileDescription(before) == ImageCms.getProfileDescription(now)
         assert all(converted(after, intent) == converted(profile, intent) for intent in range(4))

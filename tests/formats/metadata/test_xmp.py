@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import base64
+import gc
 import io
 import json
 import tracemalloc
+import weakref
 from xml.etree import ElementTree
 
 import pytest
@@ -259,6 +261,25 @@ def test_attacks_are_refused_before_they_cost_memory(attack):
         tracemalloc.stop()
         assert found in (None, ["unreadable"], 0, Mark("", 0))
         assert peak < 40 * 2**20 + 3 * len(packet)
+
+
+@pytest.mark.parametrize("packet", [b"", b"<a>", b"<a/><b/>", b"\xff", *list(ATTACKS.values())[:4]])
+def test_a_packet_that_is_refused_keeps_nothing_of_its_reader_alive(packet):
+    class Photo:
+        pass
+
+    def read() -> weakref.ref[Photo]:
+        photo = Photo()
+        for reader in (xmp.mark_of, xmp.namespaces, xmp.orientation, xmp.harmless_facts):
+            reader(packet)
+        assert xmp.marked(packet, MARK) is None
+        return weakref.ref(photo)
+
+    gc.disable()
+    try:
+        assert read()() is None
+    finally:
+        gc.enable()
 
 
 def test_what_a_packet_says():

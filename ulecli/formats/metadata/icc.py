@@ -11,7 +11,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ulecli.formats.metadata.stock_profiles import COPYRIGHT, DESCRIPTION, DEVICE, SIGNATURE
+from ulecli.formats.metadata import icc_texts
+from ulecli.formats.metadata.stock_profiles import COPYRIGHT, DESCRIPTION, DEVICE, MADE_HERE, SIGNATURE
 
 _HEADER, _ENTRY = 128, 12
 _MAX_BYTES = 16 << 20
@@ -33,8 +34,11 @@ _TYPES = {
 _PARAMETERS = (1, 3, 4, 5, 7)
 """Numbers of a parametric curve, by its kind."""
 
-_SILENT = {b"gamt", b"pre0", b"pre1", b"pre2", b"tech", b"meas", b"view", b"lumi"}
-"""Tags that no conversion needs and that say nothing about a person; they are left out without a word."""
+_SILENT = {b"tech": 12, b"meas": 36, b"view": 36, b"lumi": 20}
+"""Tags that no conversion needs and that say nothing about a person, and their lengths."""
+
+_PRINTING = {b"gamt", b"pre0", b"pre1", b"pre2"}
+"""Tables for proofs on paper."""
 
 _TEXTS = {b"desc", b"cprt", b"dmnd", b"dmdd", b"vued"}
 _NAMES = {
@@ -64,27 +68,31 @@ class BadProfile(ValueError):
 
 @dataclass(frozen=True)
 class _Profile:
-    """A profile that was read; tags that lie outside of it are taken for absent, as colour engines do."""
+    """A profile that was read; tags that lie outside of it are taken for absent, as colour engines do.
+
+    Attributes:
+        header: Its first 128 bytes.
+        tags: By name.
+        unused: Bytes between and behind the tags, beyond what aligns them.
+    """
 
     header: bytes
     tags: dict[bytes, bytes]
-
-    @property
-    def new(self) -> bool:
-        """Of version 4 or later, in which texts have another type."""
-        return self.header[8] >= 4
+    unused: int
 
 
 def private(profile: bytes) -> bytes:
     """Return the profile with nothing in it but what decides colours; pixels convert as with the whole one.
 
-    Description and copyright are neutral, unless they are those of a profile that everyone has; maker, model,
-    creator, date and identity in the header are blank.
+    Maker, model, creator, date and identity in the header are blank; description and copyright are neutral,
+    unless they are those of a profile that everyone has. One that everyone has in all parts stays as it is.
 
     Raises:
         BadProfile: It is damaged, or of a kind that no picture has.
     """
     read = _read(profile)
+    if _is_stock(read):
+        return profile
     tags = {b"desc": _text(read, b"desc"), b"cprt": _text(read, b"cprt"), **dict(_colours(read))}
     return _written(_plain_header(read.header), tags)
 
@@ -95,25 +103,40 @@ def leaks(profile: bytes) -> list[str]:
     One that is damaged is named as such: "that can't be followed".
     """
     try:
-        read = _read(profile)
+        return _leaks(_read(profile))
     except BadProfile:
         return ["that can't be followed"]
+
+
+def _leaks(read: _Profile) -> list[str]:
     colours = dict(_colours(read))
     found = []
     for tag, content in read.tags.items():
         if tag in _TEXTS:
             known = _KNOWN.get(tag, DEVICE)
-            harmless = all(not text or known.fullmatch(text) for text in _texts_of(content))
+            harmless = all(not text or known.fullmatch(text) for text in icc_texts.texts_of(content))
         else:
-            harmless = tag in colours or tag in _SILENT
+            harmless = tag in colours or tag in _PRINTING or len(content) == _SILENT.get(tag)
         if not harmless:
             found.append(_NAMES.get(tag) or f"tag {tag.decode('latin-1')!a}")
-    signatures = (read.header[place : place + 4] for place in (48, 52, 80))
+    signatures = (read.header[place : place + 4] for place in (4, 40, 48, 52, 80))
     if not all(SIGNATURE.fullmatch(signature) for signature in signatures):
         found.append("device in its header")
     if read.header[100:].strip(b"\0"):
         found.append("end of its header")
     return found
+
+
+def _is_stock(read: _Profile) -> bool:
+    """Tell whether a profile is one that everyone has, in all of its parts."""
+    parts = {**dict(_colours(read)), **{tag: read.tags.get(tag, b"") for tag in _TEXTS | _SILENT.keys()}}
+    exact = all(
+        len(content) == len(parts.get(tag, b"")) == _SILENT.get(tag, len(content))
+        for tag, content in read.tags.items()
+    )
+    named = any(icc_texts.texts_of(read.tags.get(b"desc", b"")))
+    made_here = read.header[4:8] in MADE_HERE or read.header[80:84] in MADE_HERE
+    return named and exact and not read.unused and not made_here and not _leaks(read)
 
 
 def _read(profile: bytes) -> _Profile:
@@ -123,11 +146,14 @@ def _read(profile: bytes) -> _Profile:
     if count > _MAX_TAGS or _HEADER + 4 + count * _ENTRY > len(profile):
         raise BadProfile("the colour profile ends too early")
     tags: dict[bytes, bytes] = {}
+    used = {(0, _HEADER + 4 + count * _ENTRY)}
     for number in range(count):
         tag, start, length = struct.unpack_from(">4sLL", profile, _HEADER + 4 + number * _ENTRY)
         if start + length <= len(profile) and length >= 8:
             tags.setdefault(tag, profile[start : start + length])
-    read = _Profile(profile[:_HEADER], tags)
+            used.add((start, length + -length % 4))
+    unused = max(0, len(profile) - sum(length for _, length in used))
+    read = _Profile(profile[:_HEADER], tags, unused)
     if profile[12:16] not in _CLASSES or profile[20:24] not in (b"XYZ ", b"Lab "):
         raise BadProfile("the colour profile is of a kind that no picture has")
     found = dict(_colours(read)).keys()
@@ -161,42 +187,10 @@ def _length(kind: bytes, content: bytes) -> int:
 def _text(read: _Profile, tag: bytes) -> bytes:
     """Return a description or copyright written anew: as it is if everyone has it, else a neutral one."""
     space = read.header[16:20]
-    text = next(_texts_of(read.tags.get(tag, b"")), "")
+    text = next(icc_texts.texts_of(read.tags.get(tag, b"")), "")
     if not text or not _KNOWN.get(tag, DEVICE).fullmatch(text):
         text = _NEUTRAL.get(space, "RGB") if tag == b"desc" else _NO_COPYRIGHT
-    if read.new:
-        units = text.encode("utf-16-be")
-        return b"mluc" + bytes(4) + struct.pack(">LL2s2sLL", 1, 12, b"en", b"US", len(units), 28) + units
-    plain = text.encode("ascii", "replace") + b"\0"
-    if tag == b"cprt":
-        return b"text" + bytes(4) + plain
-    return b"desc" + bytes(4) + struct.pack(">L", len(plain)) + plain + bytes(4 + 4 + 2 + 1 + 67)
-
-
-def _texts_of(content: bytes) -> Iterator[str]:
-    """Yield the texts of a tag, in all languages that it has them in."""
-    kind = content[:4]
-    if kind == b"text":
-        yield content[8:].rstrip(b"\0").decode("latin-1").strip()
-    elif kind == b"desc" and len(content) >= 12:
-        length = int.from_bytes(content[8:12], "big")
-        yield content[12 : 12 + length].rstrip(b"\0").decode("latin-1").strip()
-        units = int.from_bytes(content[16 + length : 20 + length], "big")
-        if (
-            unicode := content[20 + length : 20 + length + 2 * units]
-            .decode("utf-16-be", "replace")
-            .strip("\0 ")
-        ):
-            yield unicode
-        if macintosh := content[23 + length + 2 * units :].strip(b"\0"):
-            yield macintosh.decode("latin-1").strip()
-    elif kind == b"mluc" and len(content) >= 16:
-        for number in range(min(int.from_bytes(content[8:12], "big"), _MAX_TAGS)):
-            place = 16 + 12 * number
-            length, start = struct.unpack_from(">LL", content.ljust(place + 12, b"\0"), place + 4)
-            yield content[start : start + length].decode("utf-16-be", "replace").strip("\0 ")
-    elif content:
-        yield content.decode("latin-1")
+    return icc_texts.written(text, tag, new=read.header[8] >= 4)
 
 
 def _plain_header(header: bytes) -> bytes:

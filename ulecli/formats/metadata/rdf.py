@@ -11,9 +11,11 @@ import copy
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from traceback import clear_frames
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, tostring
 
 from ulecli.formats.metadata.embedded import without_base64
+from ulecli.formats.metadata.packet_text import decoded
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 META = "{adobe:ns:meta/}"
@@ -35,19 +37,6 @@ _MAX_NODES = 50_000
 """Elements, attributes and declared namespaces."""
 
 _MAX_DEPTH = 64
-
-_ENCODINGS = (
-    (b"\xef\xbb\xbf", "utf-8"),
-    (b"\xff\xfe\0\0", "utf-32-le"),
-    (b"\0\0\xfe\xff", "utf-32-be"),
-    (b"<\0\0\0", "utf-32-le"),
-    (b"\0\0\0<", "utf-32-be"),
-    (b"\xff\xfe", "utf-16-le"),
-    (b"\xfe\xff", "utf-16-be"),
-    (b"<\0", "utf-16-le"),
-    (b"\0<", "utf-16-be"),
-)
-"""How a packet begins in each encoding, with a byte order mark or without."""
 
 
 class BadXmp(ValueError):
@@ -78,7 +67,12 @@ def read(packet: bytes) -> Document:
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import DefusedXMLParser
 
-    text = without_base64(_decoded(packet))
+    if len(packet) > _MAX_BYTES:
+        raise BadXmp("the XMP is too long")
+    try:
+        text = without_base64(decoded(packet))
+    except UnicodeDecodeError as error:
+        raise BadXmp(f"the XMP can't be read: {error.reason}") from None
     if len(text) > _MAX_LENGTH or text.count("=") > _MAX_NODES or text.count("<") > 2 * _MAX_NODES:
         raise BadXmp("the XMP is too long")
     builder = _Builder()
@@ -86,9 +80,8 @@ def read(packet: bytes) -> Document:
         parser = DefusedXMLParser(target=builder, forbid_dtd=True)
         parser.feed(_DECLARATION.sub("", text, count=1))
         root: Element = parser.close()
-    except BadXmp:
-        raise
     except (ParseError, DefusedXmlException, ValueError) as error:
+        _forget_frames(error)
         raise BadXmp(f"the XMP can't be read: {error}") from error
     for element in root.iter():  # those with line ends in the form of references, too
         element.text = without_base64(element.text or "")
@@ -175,16 +168,15 @@ def _text(element: Element) -> str:
     return ""
 
 
-def _decoded(packet: bytes) -> str:
-    if len(packet) > _MAX_BYTES:
-        raise BadXmp("the XMP is too long")
-    encoding = next((name for start, name in _ENCODINGS if packet.startswith(start)), "utf-8")
-    unit = {"utf-16": 2, "utf-32": 4}.get(encoding[:6], 1)
-    try:
-        # Some writers end the packet with a zero, which is half a character in UTF-16.
-        return packet[: len(packet) - len(packet) % unit].decode(encoding).strip("\ufeff\0 \t\r\n")
-    except UnicodeDecodeError as error:
-        raise BadXmp(f"the XMP is not {encoding.upper()}") from error
+def _forget_frames(error: BaseException | None) -> None:
+    """Let go of the frames that an error came through.
+
+    The parser's errors refer to themselves, and so would keep whatever the callers hold, photos among it,
+    until the next collection of garbage.
+    """
+    while error:
+        clear_frames(error.__traceback__)
+        error.__traceback__, error = None, error.__context__
 
 
 def _unique_prefixes(root: Element, wanted: Mapping[str, str]) -> dict[str, str]:

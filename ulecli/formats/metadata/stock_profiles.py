@@ -35,6 +35,10 @@ DEVICE = re.compile(
 """What the profile of sRGB that most files have says of its maker, its device and how to view it."""
 
 SIGNATURE = re.compile(
-    rb"\0{4}|    |none|Lino|HP  |IEC |sRGB|ADBE|appl|APPL|MSFT|KODA|ROMM|lcms|argl|GOOG|NKON|CANO|SONY|ICC "
+    rb"\0{4}|    |none|Lino|HP  |IEC |sRGB|ADBE|appl|APPL|MSFT|SGI |SUNW|KODA|KCMS|ROMM|lcms|argl|GOOG"
+    rb"|NKON|CANO|SONY|ICC "
 )
 """Of makers, models and creators in the header."""
+
+MADE_HERE = (b"lcms", b"argl")
+"""Engines that make profiles where a photo is edited, with the time of it."""

@@ -190,9 +190,10 @@ def _pictures(entries: Iterable[Entry], endian: str) -> Iterator[tuple[int, int]
         found: dict[int, list[int]] = {}
         for entry in entries:
             if entry.directory == directory and entry.tag in layout:
-                if entry.count > MAX_NUMBERS:
+                pieces = found.setdefault(entry.tag, [])
+                if len(pieces) + entry.count > MAX_NUMBERS:
                     raise BadExif("an EXIF thumbnail is in too many pieces")
-                found.setdefault(entry.tag, []).extend(numbers(entry, endian))
+                pieces += numbers(entry, endian)
         for offsets, lengths in PICTURES:
             for start, length in zip(found.get(offsets, ()), found.get(lengths, ()), strict=False):
                 yield start, start + length

@@ -5,9 +5,9 @@ import struct
 
 import numpy as np
 import pytest
+from helpers.icc_profiles import NAME, SRGB, WHITE, laid_out, multi, old, plain, screen, tags_of
 from hypothesis import given
 from hypothesis import strategies as st
-from icc_profiles import NAME, SRGB, WHITE, laid_out, multi, old, plain, screen, tags_of
 from PIL import Image, ImageCms
 
 from ulecli.formats.metadata import icc

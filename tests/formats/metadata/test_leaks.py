@@ -5,11 +5,11 @@ import io
 
 import pytest
 from conftest import scene
+from helpers.icc_profiles import SRGB, screen
+from helpers.xmp_packets import about
 from hypothesis import given
 from hypothesis import strategies as st
-from icc_profiles import SRGB, screen
 from PIL import Image
-from xmp_packets import about
 
 from ulecli.formats.metadata import xmp
 from ulecli.formats.metadata.leaks import leaks_of, shows_more

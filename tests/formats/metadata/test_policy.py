@@ -5,10 +5,10 @@ import io
 
 import pytest
 from conftest import scene
-from icc_profiles import SRGB, laid_out, multi, screen, tags_of
+from helpers.icc_profiles import SRGB, laid_out, multi, screen, tags_of
+from helpers.xmp_packets import about
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from xmp_packets import about
 
 from ulecli import __version__
 from ulecli.formats.metadata import exif, icc, xmp

@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 
 import pytest
 from conftest import scene
+from helpers.xmp_packets import ATTACKS, ELEMENTS, ENCODINGS, OURS, SPELLINGS, about, exiftool, rdf
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from xmp_packets import ATTACKS, ELEMENTS, ENCODINGS, OURS, SPELLINGS, about, exiftool, rdf
 
 from ulecli.formats.metadata import xmp
 from ulecli.formats.metadata.xmp import Mark

@@ -16,7 +16,7 @@ PACKAGE = Path(ulecli.__file__).parent
 
 FLOORS = (
     {"atomic", "cores", "errors", "exif", "mapping", "seeding", "stamps", "torchvision_shim"},
-    {"backup", "metadata"},
+    {"backup", "metadata", "system"},
     {"codec", "data", "database", "nets", "shelf", "units", "views"},
     {"carry", "perturber", "records", "results", "texture", "transforms"},
     {"batching", "entries", "exploiters", "identity", "perturb", "poisons", "report", "selecting"},

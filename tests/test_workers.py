@@ -10,8 +10,10 @@ from conftest import scene
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.records import Photo, Reading
 from ulecli.stamps import file_sha256, still
+from ulecli.system.isolated import IsolatedWorker
+from ulecli.system.sandbox import Limits
 from ulecli.work import Job, make
-from ulecli.workers import Worker
+from ulecli.workers import ENTRY, make_in
 
 
 def job(path: Path, **settings) -> Job:
@@ -25,8 +27,8 @@ def flat(image: np.ndarray, aspect: float) -> np.ndarray:
 
 
 @pytest.fixture
-def worker():
-    with_limit = Worker(timeout=60)
+def worker(tmp_path):
+    with_limit = IsolatedWorker(ENTRY, limits=Limits(writable=(tmp_path,)), timeout=60)
     yield with_limit
     with_limit.close()
     assert with_limit.pid is None
@@ -35,14 +37,15 @@ def worker():
 def test_a_worker_does_what_the_function_does(worker, tmp_path):
     for name, size in (("wide.png", (40, 20)), ("high.png", (20, 40))):
         scene(*size).save(tmp_path / name)
-        there = worker.make(job(tmp_path / name), flat)
+        there = make_in(worker, job(tmp_path / name), flat)
         written = job(tmp_path / name).part.read_bytes()
         job(tmp_path / name).part.unlink()
         here = make(job(tmp_path / name), flat)
         assert (there, written) == (here, job(tmp_path / name).part.read_bytes())
         assert there.sha256 == file_sha256(job(tmp_path / name).part)
         assert still(tmp_path / name, there.source)
-        assert (there.told["width"], there.told["height"]) == size and there.told["max_change_on_disk"] == 8
+        assert (there.measured.width, there.measured.height) == size
+        assert there.measured.max_change_on_disk == 8
 
 
 def test_faults_come_back_by_their_kind_and_the_worker_goes_on(worker, tmp_path):
@@ -56,11 +59,11 @@ def test_faults_come_back_by_their_kind_and_the_worker_goes_on(worker, tmp_path)
         ("x.png", PhotoError, {"max_pixels": 63}),
     ):
         with pytest.raises(kind):
-            worker.make(job(tmp_path / name, **settings), flat)
+            make_in(worker, job(tmp_path / name, **settings), flat)
         assert not job(tmp_path / name).part.exists()
     pid = worker.pid
-    worker.make(job(tmp_path / "x.png"), flat)
-    worker.make(job(tmp_path / "film.png", first_frame=True), flat)
+    make_in(worker, job(tmp_path / "x.png"), flat)
+    make_in(worker, job(tmp_path / "film.png", first_frame=True), flat)
     assert worker.pid == pid
 
 
@@ -71,13 +74,13 @@ def test_what_goes_wrong_in_the_perturber_is_its_own_error(worker, tmp_path):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        worker.make(job(tmp_path / "x.png"), fail)
+        make_in(worker, job(tmp_path / "x.png"), fail)
     assert worker.pid is None
-    worker.make(job(tmp_path / "x.png"), flat)
+    make_in(worker, job(tmp_path / "x.png"), flat)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="groups of processes are POSIX")
 def test_an_interrupt_from_the_terminal_does_not_reach_a_worker(worker, tmp_path):
     scene(8, 8).save(tmp_path / "x.png")
-    worker.make(job(tmp_path / "x.png"), flat)
+    make_in(worker, job(tmp_path / "x.png"), flat)
     assert os.getpgid(worker.pid) != os.getpgid(0)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import scene
+from conftest import FullSwing, scene
+from isolated_entries import ANSWERS, QUESTIONS, RAW
 
 from ulecli.errors import PhotoError, PhotoSkipped
-from ulecli.records import Photo, Reading
+from ulecli.protection import protect
+from ulecli.records import Photo, ProtectConfig, Reading, Status
 from ulecli.stamps import file_sha256, still
 from ulecli.system.isolated import IsolatedWorker
 from ulecli.system.sandbox import Limits
@@ -84,3 +86,22 @@ def test_an_interrupt_from_the_terminal_does_not_reach_a_worker(worker, tmp_path
     scene(8, 8).save(tmp_path / "x.png")
     make_in(worker, job(tmp_path / "x.png"), flat)
     assert os.getpgid(worker.pid) != os.getpgid(0)
+
+
+def test_a_worker_that_a_file_has_taken_over_fails_that_file_alone(tmp_path, config_home, monkeypatch):
+    """Whatever it sends: pickles, frames beyond any size, wrong types and fields, levels that are none."""
+    monkeypatch.setattr("ulecli.placing.ENTRY", "isolated_entries:evil_photos")
+    count = len(RAW) + len(QUESTIONS) + len(ANSWERS)
+    names = [*(f"{number:02}.png" for number in range(count)), "good.png", "better.png"]
+    (tmp_path / "in").mkdir()
+    for seed, name in enumerate(names):
+        scene(24, 16, seed).save(tmp_path / "in" / name)
+    config = ProtectConfig((tmp_path / "in",), tmp_path / "out", jobs=2, timeout=30)
+    report = protect(config, FullSwing())
+    written = {one.source.name for one in report.outcomes if one.status is Status.WRITTEN}
+    assert written == {"good.png", "better.png"} and report.count(Status.FAILED) == count
+    for one in report.outcomes:
+        assert one.status is Status.WRITTEN or "sent what it must not" in one.reason
+    assert "ULECLI_TEST_PICKLE" not in os.environ
+    files = {path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith(".ulecli.")}
+    assert files == {"good.png", "better.png"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -24,8 +24,11 @@ PLAIN = st.recursive(
     | st.floats(allow_nan=False)
     | WORDS
     | st.binary()
-    | st.sampled_from(DTYPES).flatmap(lambda name: arrays.arrays(name, arrays.array_shapes(max_dims=4))),
+    | st.sampled_from(DTYPES).flatmap(
+        lambda name: arrays.arrays(name, arrays.array_shapes(max_dims=4, max_side=3))
+    ),
     lambda inner: st.lists(inner) | st.dictionaries(WORDS.filter(bool), inner),
+    max_leaves=6,
 )
 
 
@@ -44,6 +47,7 @@ def same(one: object, other: object) -> bool:
     return type(one) is type(other) and one == other
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.dictionaries(WORDS.filter(bool), PLAIN), max_size=3))
 def test_messages_come_as_they_went(messages):
     pipe = io.BytesIO()

@@ -71,6 +71,8 @@ def report(
             part.write_text(page(found, shown_cards, datetime.now().astimezone()), encoding="utf-8")
     except OSError as error:
         raise TargetError(f"can't write {shown(target)}: {error.strerror}; choose another with -o") from error
+    if found.in_progress:
+        say("a run is in progress: the page shows what is done so far")
     failed = len(found.of(Status.FAILED))
     say(f"wrote {shown(target)}: {len(found.of(Status.WRITTEN))} protected, {failed} failed")
 

@@ -80,10 +80,13 @@ def verify(
       ulecli verify photos photos-protected --key-file key --json > checked.jsonl
     """  # noqa: D301 - the help needs the character itself
     from ulecli.verify import CueReader, pair_up
+    from ulecli.verify.pairs import run_in_progress
 
     reader = CueReader(surrogate) if cue else None
     code = _code(key_file, identity, reader)
     pairs = pair_up(original, protected)
+    if run_in_progress(protected):
+        say("a run is in progress: photos that it has not come to have no protected copy yet")
     if code is not None:
         pairs = [replace(pair, code=code) for pair in pairs]
     workers = jobs or usable_cores()

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ulecli import metadata
+from ulecli.database import run_in_progress
 from ulecli.entries import Entry, outcome_of
 from ulecli.errors import NothingToDo, UsageError, shown
-from ulecli.ledger import NAME, opened
+from ulecli.ledger import NAME, reading
 from ulecli.records import PhotoOutcome, Status
 from ulecli.verify import Pair, pair_up
+from ulecli.verify import pairs as pairing
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,14 @@ class Run:
         outcomes: One for each photo, sorted by source.
         epsilon: The bound in levels; None if it is not known or not the same for all.
         surrogate: Name and first digits of the sha256; empty if it is not known.
+        in_progress: A run was writing into the output when this was read; there may be more by now.
     """
 
     name: str
     outcomes: tuple[PhotoOutcome, ...]
     epsilon: int | None = None
     surrogate: str = ""
+    in_progress: bool = False
 
     def of(self, status: Status) -> list[PhotoOutcome]:
         """Return the photos that ended so."""
@@ -48,7 +52,7 @@ def from_ledger(output: Path) -> Run:
 
     Raises:
         UsageError: There is no ledger.
-        LedgerError: It is damaged, of a newer ulecli, or in use by another run.
+        LedgerError: It is damaged, or of a newer ulecli.
     """
     path = output if output.is_file() else output / NAME
     if not path.is_file():
@@ -56,7 +60,8 @@ def from_ledger(output: Path) -> Run:
             f"there is no ledger in {shown(output)}; name the originals with --original, or what "
             "protect --json told with --run"
         )
-    with opened(path, settle=False) as ledger:
+    in_progress = run_in_progress(path)
+    with reading(path) as ledger, ledger.snapshot():
         entries, troubles = ledger.entries(), ledger.troubles()
     parameters = [_parameters(entry) for entry in entries]
     return Run(
@@ -64,6 +69,7 @@ def from_ledger(output: Path) -> Run:
         _sorted([outcome_of(entry) for entry in entries] + troubles),
         _same([it.get("epsilon") for it in parameters]),
         _same([it.get("surrogate") for it in parameters]) or "",
+        in_progress,
     )
 
 
@@ -98,7 +104,9 @@ def from_pairs(original: Path, protected: Path) -> Run:
     pairs = pair_up(original, protected)
     marks = [metadata.mark_in(pair.protected) if pair.protected else None for pair in pairs]
     epsilon = _same([mark.epsilon for mark in marks if mark])
-    return Run(protected.absolute().name, _sorted([_of_pair(pair) for pair in pairs]), epsilon)
+    outcomes = _sorted([_of_pair(pair) for pair in pairs])
+    in_progress = pairing.run_in_progress(protected)
+    return Run(protected.absolute().name, outcomes, epsilon, in_progress=in_progress)
 
 
 def check_not_empty(run: Run) -> None:

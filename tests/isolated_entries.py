@@ -77,6 +77,23 @@ ANSWERS: dict[str, Message] = {
 }
 """What `protect` must refuse as a question and as an answer."""
 
+BAD_MEASURES: dict[str, Message] = {
+    "a field less": {"drop": "leaks"},
+    "no number": {"psnr_db": float("nan")},
+    "less than nothing": {"psnr_db": -1.0},
+    "beyond the levels": {"max_change": 256},
+    "too alike": {"ssim": 2.0},
+    "nothing measured": {"max_change": None},
+    "no format": {"format": "EXE"},
+    "three sides": {"size": [1, 2, 3]},
+    "no side": {"size": [0, 2]},
+    "a mark of no bound": {"mark_epsilon": 99},
+    "what nobody asked for": {"seen": IMAGE, "variants": ["file"]},
+    "pictures nobody asked for": {"drawn": [IMAGE]},
+    "leaks that are bytes": {"leaks": [b"x"]},
+}
+"""What `verify` must refuse: in place of a right answer's fields."""
+
 
 def raw(content: bytes) -> None:
     """Write to the pipe of the answers, past all that is there for it."""
@@ -173,5 +190,24 @@ def confined() -> Handler:
         except OSError as error:
             return {"error": error.errno}
         return {"error": 0}
+
+    return handle
+
+
+def evil_pairs() -> Handler:
+    """Return what measures pairs, and for some dies, hangs or lies."""
+    from ulecli.verify.measuring import handler
+
+    good = handler()
+
+    def handle(request: Message, ask: Ask) -> Message:
+        name = Path(request["protected"]).stem
+        if name == "die":
+            os.abort()
+        if name == "hang":
+            time.sleep(60)
+        changes = BAD_MEASURES.get(name, {})
+        found = {**good(request, ask), **changes}
+        return {key: value for key, value in found.items() if key not in ("drop", changes.get("drop"))}
 
     return handle

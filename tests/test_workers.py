@@ -13,7 +13,7 @@ from ulecli.protection import protect
 from ulecli.records import Photo, ProtectConfig, Reading, Status
 from ulecli.stamps import file_sha256, still
 from ulecli.system.isolated import IsolatedWorker
-from ulecli.system.sandbox import Limits
+from ulecli.system.limits import Limits
 from ulecli.work import Job, make
 from ulecli.workers import ENTRY, make_in
 

@@ -21,7 +21,8 @@ from ulecli.perturber import Perturber
 from ulecli.records import PhotoOutcome, ProtectConfig, Status
 from ulecli.resume import Todo, judge
 from ulecli.stamps import stamp
-from ulecli.system.isolated import DEFAULT_LIMITS, Pool, reason_of
+from ulecli.system.isolated import Pool, reason_of
+from ulecli.system.limits import Limits
 from ulecli.targets import Target, free_name
 from ulecli.work import Job, Made
 from ulecli.workers import ENTRY, make_in
@@ -61,7 +62,7 @@ class Placer:
             folders: Those that exist and below which the workers may write.
         """
         self._config, self._perturber, self._books = config, perturber, books
-        limits = replace(DEFAULT_LIMITS, writable=tuple(folders))
+        limits = Limits(writable=tuple(folders))
         self._pool = Pool(ENTRY, config.jobs, limits=limits, timeout=config.timeout)
 
     def __enter__(self) -> Self:

@@ -10,8 +10,8 @@ from isolated_entries import RAW
 
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.system.isolated import IsolatedWorker, Pool
+from ulecli.system.limits import Limits
 from ulecli.system.plain_data import BadMessage, Message
-from ulecli.system.sandbox import Limits
 
 ODD = "isolated_entries:odd"
 

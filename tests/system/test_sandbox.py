@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from ulecli.system.isolated import IsolatedWorker
-from ulecli.system.sandbox import CALLS, FILES, MEMORY, Limits
+from ulecli.system.limits import Limits
+from ulecli.system.sandbox import CALLS, FILES, MEMORY
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limits are Linux's")
 

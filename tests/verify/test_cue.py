@@ -11,7 +11,8 @@ from PIL import Image
 from ulecli import carry
 from ulecli.perturb import open_perturber
 from ulecli.records import Device
-from ulecli.verify.cue import CueReader, variants
+from ulecli.verify.cue import CueReader
+from ulecli.verify.views import variants
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 

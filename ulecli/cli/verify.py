@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,10 +13,13 @@ from ulecli.cli.console import put, say
 from ulecli.cores import usable_cores
 from ulecli.errors import ExitCode, KeyFileError, TargetError, UsageError, shown
 from ulecli.records import Metadata
+from ulecli.system.limits import DEFAULT_TIMEOUT
 from ulecli.units import MAX_EPSILON
 
 if TYPE_CHECKING:
-    from ulecli.verify import Checked, CueReader, Pair
+    from PIL.Image import Image
+
+    from ulecli.verify import Checked, CueReader
 
 FIGURE_ROWS = 6
 
@@ -50,6 +53,9 @@ def verify(
     jobs: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Pairs in work at a time. Default: one per core.")
     ] = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="S", min=0, help="Seconds that one pair may take; 0 for any.")
+    ] = DEFAULT_TIMEOUT,
     json_lines: Annotated[
         bool, typer.Option("--json", help="One JSON object per pair and a summary, as lines on stdout.")
     ] = False,
@@ -79,7 +85,8 @@ def verify(
       ulecli verify ~/Pictures/2024 ~/Pictures/2024-protected
       ulecli verify photos photos-protected --key-file key --json > checked.jsonl
     """  # noqa: D301 - the help needs the character itself
-    from ulecli.verify import CueReader, pair_up
+    from ulecli.verify import CueReader, Demands, check_all, drawn, pair_up
+    from ulecli.verify.figure import SIDE
     from ulecli.verify.pairs import run_in_progress
 
     reader = CueReader(surrogate) if cue else None
@@ -91,9 +98,10 @@ def verify(
         pairs = [replace(pair, code=code) for pair in pairs]
     workers = jobs or usable_cores()
     try:
-        all_found = _check(pairs, eps, metadata, reader, workers, json_lines=json_lines, quiet=quiet)
+        checking = check_all(pairs, Demands(eps, metadata), reader, jobs=workers, timeout=timeout)
+        all_found = _report(checking, json_lines=json_lines, quiet=quiet)
         if figure:
-            _draw(all_found[:FIGURE_ROWS], figure)
+            _draw(drawn(all_found[:FIGURE_ROWS], SIDE, jobs=workers, timeout=timeout), figure)
     except KeyboardInterrupt:
         say("ulecli: interrupted")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
@@ -116,22 +124,14 @@ def _code(key_file: Path | None, identity: str, reader: CueReader | None) -> int
     return code_of(identity, key.secret, reader.codes, reader.families)
 
 
-def _check(
-    pairs: Sequence[Pair],
-    eps: int | None,
-    mode: Metadata,
-    reader: CueReader | None,
-    jobs: int,
-    *,
-    json_lines: bool,
-    quiet: bool,
-) -> list[Checked]:
-    from ulecli.verify import Demands, check_all, telling
+def _report(checking: Iterable[Checked], *, json_lines: bool, quiet: bool) -> list[Checked]:
+    """Print what is found as it comes, and return it."""
+    from ulecli.verify import telling
 
     all_found = []
     if not json_lines and not quiet:
         print(telling.HEADING)
-    for found in check_all(pairs, Demands(eps, mode), reader, jobs=jobs):
+    for found in checking:
         all_found.append(found)
         if json_lines:
             put(telling.pair_record(found))
@@ -144,16 +144,10 @@ def _check(
     return all_found
 
 
-def _draw(all_found: Sequence[Checked], path: Path) -> None:
+def _draw(rows: Sequence[tuple[Image, Image, int]], path: Path) -> None:
     from ulecli.atomic import replacing
-    from ulecli.verify import load
     from ulecli.verify.figure import side_by_side
 
-    rows = [
-        (load(found.pair.original)[0], load(found.pair.protected)[0], found.epsilon)
-        for found in all_found
-        if found.pair.protected and found.max_change is not None
-    ]
     if not rows:
         raise TargetError(f"there is nothing to draw into {shown(path)}: no pair could be compared")
     try:

@@ -26,20 +26,15 @@ from queue import LifoQueue
 from typing import Self, TypeVar
 
 from ulecli.errors import PhotoError, PhotoSkipped, UleError
+from ulecli.system.limits import Limits
 from ulecli.system.plain_data import MAX_CONTENT, BadMessage, Message, plain, receive, restored, send
-from ulecli.system.sandbox import Limits, confine
+from ulecli.system.sandbox import confine
 
 Ask = Callable[[Message], Message]
 """Sends a question to the other process and returns its answer."""
 
 Handler = Callable[[Message, Ask], Message]
 """Answers a request; what it raises is told to who has sent it, and the process goes on."""
-
-DEFAULT_TIMEOUT = 300.0
-"""Seconds for one file."""
-
-DEFAULT_LIMITS = Limits(memory=16 << 30)
-"""More memory than the largest picture needs, and less than takes a large machine down."""
 
 _START = "import sys; sys.path[:] = {!r}; from ulecli.system.isolated import serve; serve()"
 _STARTED, _QUESTION, _ANSWER, _SKIPPED, _FAILED = "started", "question", "answer", "skipped", "failed"
@@ -67,7 +62,7 @@ class IsolatedWorker:
         in_force: Names of the limits that bind the process; None before it has told.
     """
 
-    def __init__(self, entry: str, *, limits: Limits = DEFAULT_LIMITS, timeout: float = 0) -> None:
+    def __init__(self, entry: str, *, limits: Limits | None = None, timeout: float = 0) -> None:
         """Make a worker.
 
         Args:
@@ -76,7 +71,7 @@ class IsolatedWorker:
             timeout: Seconds that one request may take; 0 for any.
         """
         self.in_force: tuple[str, ...] | None = None
-        self._entry, self._limits, self._timeout = entry, limits, timeout
+        self._entry, self._limits, self._timeout = entry, limits or Limits(), timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._late = self._greeted = False
 
@@ -225,7 +220,7 @@ def _hang_up(process: subprocess.Popen[bytes]) -> None:
 class Pool:
     """Some workers of one kind, which more threads than that may share. Leaving it ends them."""
 
-    def __init__(self, entry: str, jobs: int, *, limits: Limits = DEFAULT_LIMITS, timeout: float = 0) -> None:
+    def __init__(self, entry: str, jobs: int, *, limits: Limits | None = None, timeout: float = 0) -> None:
         """Make `jobs` workers; see `IsolatedWorker`."""
         self._given_up = False
         self._workers = [IsolatedWorker(entry, limits=limits, timeout=timeout) for _ in range(jobs)]

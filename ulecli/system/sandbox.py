@@ -14,8 +14,9 @@ import platform
 import struct
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+from ulecli.system.limits import Limits
 
 MEMORY, FILES, CALLS = "memory", "files", "calls"
 """Names of what may be in force."""
@@ -53,21 +54,6 @@ _ALLOW, _FAIL_WITH, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _EPERM = 1
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER_AT, _MACHINE_AT = 0, 4
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a process may do.
-
-    Attributes:
-        memory: Bytes of memory that it may write to, and never more than the machine has; 0 for any.
-        writable: Folders below which it may make, write and remove files, where they exist.
-        confined: Set the other limits at all.
-    """
-
-    memory: int = 0
-    writable: tuple[Path, ...] = ()
-    confined: bool = True
 
 
 def confine(limits: Limits) -> tuple[str, ...]:

@@ -10,12 +10,11 @@ from typing import Any
 from ulecli.errors import ExitCode, shown
 from ulecli.report import path_fields
 from ulecli.verify import WEAK, Checked
-from ulecli.verify.cue import QUALITY, SIDES, Cue
+from ulecli.verify.cue import Cue
+from ulecli.verify.views import VARIANTS
 
 SCHEMA = 1
 """Version of the JSON objects; it grows when a field changes its meaning or goes."""
-
-VARIANTS = ("file", f"q{QUALITY}", *(str(side) for side in SIDES))
 
 HEADING = (
     f"{'max':>4} {'PSNR':>6} {'SSIM':>6}  {'code':>4} {' '.join(f'{name:>5}' for name in VARIANTS)}  leaks"

@@ -211,3 +211,25 @@ def evil_pairs() -> Handler:
         return {key: value for key, value in found.items() if key not in ("drop", changes.get("drop"))}
 
     return handle
+
+
+def evil_cards() -> Handler:
+    """Return what draws photos, and for some dies, hangs or lies."""
+    from ulecli.gallery.cards import handler
+
+    good = handler()
+    lies: dict[str, Message] = {
+        "no picture": {"protected": b"<script>"},
+        "words": {"change": "data:"},
+        "nan": {"psnr_db": float("nan")},
+    }
+
+    def handle(request: Message, ask: Ask) -> Message:
+        name = Path(request["target"]).stem
+        if name == "die":
+            os.abort()
+        if name == "hang":
+            time.sleep(60)
+        return {**good(request, ask), **lies.get(name, {})}
+
+    return handle

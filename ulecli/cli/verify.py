@@ -54,7 +54,7 @@ def verify(
         int | None, typer.Option(metavar="N", min=1, help="Pairs in work at a time. Default: one per core.")
     ] = None,
     timeout: Annotated[
-        float, typer.Option(metavar="S", min=0, help="Seconds that one pair may take; 0 for any.")
+        float, typer.Option(metavar="SECONDS", min=0, help="How long one pair may take; 0 for ever.")
     ] = DEFAULT_TIMEOUT,
     json_lines: Annotated[
         bool, typer.Option("--json", help="One JSON object per pair and a summary, as lines on stdout.")

@@ -14,9 +14,13 @@ from typing import Any
 from ulecli import metadata
 from ulecli.database import run_in_progress
 from ulecli.entries import Entry, outcome_of
-from ulecli.errors import NothingToDo, UsageError, shown
+from ulecli.errors import NothingToDo, PhotoError, PhotoSkipped, UsageError, shown
 from ulecli.ledger import NAME, reading
 from ulecli.records import PhotoOutcome, Status
+from ulecli.system.isolated import Ask, Handler, IsolatedWorker, Pool
+from ulecli.system.limits import DEFAULT_TIMEOUT
+from ulecli.system.plain_data import BadMessage, Message
+from ulecli.units import MAX_EPSILON
 from ulecli.verify import Pair, pair_up
 from ulecli.verify import pairs as pairing
 
@@ -93,8 +97,14 @@ def from_json(path: Path) -> Run:
     return Run(path.name, _sorted(outcomes), summary.get("epsilon"), str(summary.get("surrogate", "")))
 
 
-def from_pairs(original: Path, protected: Path) -> Run:
+def from_pairs(original: Path, protected: Path, *, jobs: int = 1, timeout: float = DEFAULT_TIMEOUT) -> Run:
     """Find out from the files alone what became of each photo in a folder; nothing is measured.
+
+    Args:
+        original: The folder of the originals, or a photo.
+        protected: The folder of the protected ones, or a photo.
+        jobs: Files that are looked into at the same time, in processes of their own.
+        timeout: Seconds that one file may take; 0 for any.
 
     Raises:
         NoSuchPath: One of them does not exist.
@@ -102,11 +112,37 @@ def from_pairs(original: Path, protected: Path) -> Run:
         UsageError: One is a file and the other a folder.
     """
     pairs = pair_up(original, protected)
-    marks = [metadata.mark_in(pair.protected) if pair.protected else None for pair in pairs]
-    epsilon = _same([mark.epsilon for mark in marks if mark])
+    written = [pair.protected for pair in pairs if pair.protected]
+    marks = Pool("ulecli.gallery.runs:mark_handler", jobs, timeout=timeout).map(_epsilon_in, written)
+    epsilon = _same([epsilon for epsilon in marks if epsilon])
     outcomes = _sorted([_of_pair(pair) for pair in pairs])
     in_progress = pairing.run_in_progress(protected)
     return Run(protected.absolute().name, outcomes, epsilon, in_progress=in_progress)
+
+
+def mark_handler() -> Handler:
+    """Return what looks for the mark of a file for each request, in the process of a worker."""
+
+    def handle(request: Message, ask: Ask) -> Message:
+        mark = metadata.mark_in(Path(request["path"]))
+        return {"epsilon": mark.epsilon if mark else 0}
+
+    return handle
+
+
+def _epsilon_in(worker: IsolatedWorker, path: Path) -> int:
+    """Return the bound that the mark of a file names, in levels; 0 if it bears none or can't be read."""
+
+    def checked(content: Message) -> int:
+        epsilon = content.get("epsilon")
+        if type(epsilon) is not int or not 0 <= epsilon <= MAX_EPSILON:
+            raise BadMessage("names no bound")
+        return epsilon
+
+    try:
+        return worker.call({"path": os.fspath(path)}, checked)
+    except (PhotoError, PhotoSkipped):
+        return 0
 
 
 def check_not_empty(run: Run) -> None:

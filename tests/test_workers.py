@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import FullSwing, scene
 from isolated_entries import ANSWERS, QUESTIONS, RAW
+from PIL import Image
 
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.protection import protect
@@ -105,3 +107,36 @@ def test_a_worker_that_a_file_has_taken_over_fails_that_file_alone(tmp_path, con
     assert "ULECLI_TEST_PICKLE" not in os.environ
     files = {path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith(".ulecli.")}
     assert files == {"good.png", "better.png"}
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "HEIF"])
+def test_every_format_needs_no_more_than_a_worker_may_do(tmp_path, format):
+    if format == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    scene(96, 64).save(tmp_path / "x", format)
+    limits = Limits(memory=2 << 30, writable=(tmp_path,))
+    worker = IsolatedWorker(ENTRY, limits=limits, timeout=60)
+    photo = Photo(tmp_path / "x", tmp_path / "x", "HEIC" if format == "HEIF" else format)
+    made = make_in(worker, Job(photo, tmp_path / "part", 8, 16, Reading(), read_back=True), flat)
+    worker.close()
+    assert made.measured.max_change_on_disk >= 1 and made.sha256 == file_sha256(tmp_path / "part")
+    assert worker.in_force or not sys.platform.startswith("linux")
+
+
+def test_a_large_photo_is_set_aside_where_a_worker_may_write(tmp_path):
+    Image.linear_gradient("L").resize((6200, 5000)).convert("RGB").save(tmp_path / "x.png", compress_level=1)
+    worker = IsolatedWorker(ENTRY, limits=Limits(writable=(tmp_path,)), timeout=120)
+    made = make_in(worker, job(tmp_path / "x.png"), flat)
+    worker.close()
+    assert made.measured.max_change_on_disk == 8
+
+
+def test_a_folder_of_the_output_that_is_a_link_is_written_to(tmp_path, config_home):
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    for name in ("a.png", "sub/b.png"):
+        scene(24, 16).save(tmp_path / "in" / name)
+    (tmp_path / "away").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").symlink_to(tmp_path / "away")
+    report = protect(ProtectConfig((tmp_path / "in",), tmp_path / "out"), FullSwing())
+    assert report.count(Status.WRITTEN) == 2 and (tmp_path / "away" / "b.png").is_file()

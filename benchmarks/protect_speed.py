@@ -33,8 +33,9 @@ from photographs import parser_for
 from PIL import Image
 from timing import conditions, seconds
 
-from ulecli import codec, protection
-from ulecli.records import ProtectConfig
+from ulecli import codec
+from ulecli.protection.config import ProtectConfig
+from ulecli.protection.run import protect
 
 FORMATS = {".jpeg": "JPEG", ".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 LARGE = (4000, 3000)
@@ -131,7 +132,7 @@ def protect_in_process(source: Path, target: Path, jobs: int, milliseconds: floa
     """Be `ulecli protect` with a stand-in for the surrogate."""
     key = target.parent / "key"
     config = ProtectConfig((source,), target, jobs=jobs, key_file=key)
-    report = protection.protect(config, StandIn(milliseconds))
+    report = protect(config, StandIn(milliseconds))
     if report.exit_code:
         raise SystemExit("a photo could not be protected")
 

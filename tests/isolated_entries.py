@@ -134,7 +134,7 @@ def odd() -> Handler:
 
 def evil_photos() -> Handler:
     """Return what protects photos, and for some does what a process does that they have taken over."""
-    from ulecli.workers import photo_handler
+    from ulecli.protection.worker import photo_handler
 
     good = photo_handler()
     names = [*RAW, *QUESTIONS, *ANSWERS]
@@ -196,7 +196,7 @@ def confined() -> Handler:
 
 def evil_pairs() -> Handler:
     """Return what measures pairs, and for some dies, hangs or lies."""
-    from ulecli.verify.measuring import handler
+    from ulecli.verification.measuring import handler
 
     good = handler()
 
@@ -215,7 +215,7 @@ def evil_pairs() -> Handler:
 
 def evil_cards() -> Handler:
     """Return what draws photos, and for some dies, hangs or lies."""
-    from ulecli.gallery.cards import handler
+    from ulecli.report.cards import handler
 
     good = handler()
     lies: dict[str, Message] = {

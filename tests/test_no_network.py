@@ -107,9 +107,9 @@ def test_no_command_opens_a_socket(home, tmp_path):
 import sys, time
 from pathlib import Path
 import ulecli
-from ulecli.perturb import open_perturber
-from ulecli.protection import protect
-from ulecli.records import ProtectConfig
+from ulecli.surrogates.opening import open_perturber
+from ulecli.protection.run import protect
+from ulecli.protection.config import ProtectConfig
 config = ProtectConfig((Path({str(tmp_path / "in")!r}),), Path({str(tmp_path / "api")!r}))
 assert not any(one.reason for one in protect(config, open_perturber("photo")).outcomes)
 time.sleep({LONGER_THAN_TEN_SECONDS})

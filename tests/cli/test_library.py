@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, scene
 
-from ulecli.report import SCHEMA
+from ulecli.protection.summary import SCHEMA
 
 FIELDS = {
     *(
@@ -148,7 +148,7 @@ class Slow(FullSwing):
         time.sleep(0.3)
         return super().__call__(*arguments, **settings)
 
-sys.modules["ulecli.perturb"] = SimpleNamespace(open_perturber=lambda *names, **settings: Slow())
+sys.modules["ulecli.surrogates.opening"] = SimpleNamespace(open_perturber=lambda *names, **settings: Slow())
 from ulecli.cli import main
 main(sys.argv[1:])
 """

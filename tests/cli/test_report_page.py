@@ -9,8 +9,9 @@ import pytest
 from conftest import ROOT, FullSwing
 from PIL import Image
 
-from ulecli.protection import protect
-from ulecli.records import ProtectConfig, Status
+from ulecli.protection.config import ProtectConfig
+from ulecli.protection.outcome import Status
+from ulecli.protection.run import protect
 
 
 def test_the_page_of_a_run(ulecli, photo_folder):

@@ -11,8 +11,8 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from ulecli import codec
-from ulecli.carry import difference
 from ulecli.errors import PhotoError
+from ulecli.imaging.difference import difference
 from ulecli.metadata import Mode, carried
 
 VIDEO = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0\0\x40\x08mdat" + bytes(range(256)) * 64

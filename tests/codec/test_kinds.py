@@ -13,8 +13,8 @@ from conftest import scene
 from PIL import Image
 
 from ulecli import codec
-from ulecli.carry import add_delta
 from ulecli.errors import PhotoError, PhotoSkipped
+from ulecli.imaging.delta import add_delta
 
 WIDE = np.linspace(0, 65535, 40 * 30).reshape(30, 40).astype(np.uint16)
 

@@ -19,8 +19,9 @@ SCRIPT = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from ulecli.records import Photo, Reading
-from ulecli.work import Job, make
+from ulecli.formats.options import Reading
+from ulecli.protection.outcome import Photo
+from ulecli.protection.photo import Job, make
 source, target, format = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 delta = np.random.default_rng(0).integers(-8, 9, (1, 64, 64)).astype(np.int8)
 job = Job(Photo(source, source, format), target, 8, 64, Reading(), read_back=True)

@@ -82,7 +82,7 @@ def test_without_limits_nothing_is_refused(place, what):
     folder = place / "free"
     folder.mkdir()
     (folder / "there").touch()
-    worker = IsolatedWorker("isolated_entries:confined", limits=Limits(confined=False), timeout=30)
+    worker = IsolatedWorker("isolated_entries:confined", limits=Limits(memory=0, confined=False), timeout=30)
     try:
         assert error_of(worker, what, folder) == 0 and worker.in_force == ()
     finally:

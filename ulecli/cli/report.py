@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ulecli.cli.console import say
-from ulecli.cores import usable_cores
 from ulecli.errors import NoSuchPath, TargetError, UsageError, shown
+from ulecli.system.cores import usable_cores
 from ulecli.system.limits import DEFAULT_TIMEOUT
-from ulecli.units import MAX_EPSILON
+from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON
 
 if TYPE_CHECKING:
-    from ulecli.gallery.runs import Run
-    from ulecli.records import PhotoOutcome
-
-DEFAULT_EPSILON = 8
+    from ulecli.protection.outcome import PhotoOutcome
+    from ulecli.report.runs import Run
 
 
 def report(
@@ -62,10 +60,10 @@ def report(
     """  # noqa: D301 - the help needs the character itself
     from datetime import datetime
 
-    from ulecli.atomic import replacing
-    from ulecli.gallery.cards import cards, chosen
-    from ulecli.gallery.page import page
-    from ulecli.records import Status
+    from ulecli.protection.outcome import Status
+    from ulecli.report.cards import cards, chosen
+    from ulecli.report.page import page
+    from ulecli.system.atomic import replacing
 
     failures: list[str] = []
 
@@ -92,7 +90,7 @@ def report(
 
 
 def _run(out: Path, original: Path | None, run: Path | None, *, jobs: int, timeout: float) -> Run:
-    from ulecli.gallery.runs import check_not_empty, from_json, from_ledger, from_pairs
+    from ulecli.report.runs import check_not_empty, from_json, from_ledger, from_pairs
 
     if original and run:
         raise UsageError("--original and --run are two ways to tell what was done; leave one out")

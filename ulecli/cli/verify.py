@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ulecli.cli.console import put, say
-from ulecli.cores import usable_cores
 from ulecli.errors import ExitCode, KeyFileError, TargetError, UsageError, shown
-from ulecli.records import Metadata
+from ulecli.formats.options import MetadataMode
+from ulecli.system.cores import usable_cores
 from ulecli.system.limits import DEFAULT_TIMEOUT
 from ulecli.units import MAX_EPSILON
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ulecli.verify import Checked, CueReader
+    from ulecli.verification.measure import Checked, CueReader
 
 FIGURE_ROWS = 6
 
@@ -38,8 +38,8 @@ def verify(
         ),
     ] = None,
     metadata: Annotated[
-        Metadata, typer.Option(help="With which mode they were protected.")
-    ] = Metadata.PRIVATE,
+        MetadataMode, typer.Option(help="With which mode they were protected.")
+    ] = MetadataMode.PRIVATE,
     key_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Your key: demand the code that it gives --identity.")
     ] = None,
@@ -85,9 +85,10 @@ def verify(
       ulecli verify ~/Pictures/2024 ~/Pictures/2024-protected
       ulecli verify photos photos-protected --key-file key --json > checked.jsonl
     """  # noqa: D301 - the help needs the character itself
-    from ulecli.verify import CueReader, Demands, check_all, drawn, pair_up
-    from ulecli.verify.figure import SIDE
-    from ulecli.verify.pairs import run_in_progress
+    from ulecli.imaging.figure import SIDE
+    from ulecli.protection.pairs import pair_up, run_in_progress
+    from ulecli.surrogates.recognition import CueReader
+    from ulecli.verification.measure import Demands, check_all, drawn
 
     reader = CueReader(surrogate) if cue else None
     code = _code(key_file, identity, reader)
@@ -105,7 +106,7 @@ def verify(
     except KeyboardInterrupt:
         say("ulecli: interrupted")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    from ulecli.verify.telling import exit_code
+    from ulecli.verification.findings import exit_code
 
     raise typer.Exit(exit_code(all_found))
 
@@ -114,7 +115,7 @@ def _code(key_file: Path | None, identity: str, reader: CueReader | None) -> int
     """Return the code that an identity has under a key."""
     if key_file is None:
         return None
-    from ulecli.identity import code_of, load_key
+    from ulecli.protection.identity import code_of, load_key
 
     if reader is None:
         raise UsageError("--key-file is for the cue, and --no-cue says not to read it; leave one out")
@@ -126,27 +127,27 @@ def _code(key_file: Path | None, identity: str, reader: CueReader | None) -> int
 
 def _report(checking: Iterable[Checked], *, json_lines: bool, quiet: bool) -> list[Checked]:
     """Print what is found as it comes, and return it."""
-    from ulecli.verify import telling
+    from ulecli.verification import findings
 
     all_found = []
     if not json_lines and not quiet:
-        print(telling.HEADING)
+        print(findings.HEADING)
     for found in checking:
         all_found.append(found)
         if json_lines:
-            put(telling.pair_record(found))
+            put(findings.pair_record(found))
         elif found.problems or not quiet:
-            print(telling.line(found), flush=True)
+            print(findings.line(found), flush=True)
     if json_lines:
-        put(telling.summary_record(all_found))
+        put(findings.summary_record(all_found))
     if not quiet:
-        say(telling.summary_text(all_found))
+        say(findings.summary_text(all_found))
     return all_found
 
 
 def _draw(rows: Sequence[tuple[Image, Image, int]], path: Path) -> None:
-    from ulecli.atomic import replacing
-    from ulecli.verify.figure import side_by_side
+    from ulecli.imaging.figure import side_by_side
+    from ulecli.system.atomic import replacing
 
     if not rows:
         raise TargetError(f"there is nothing to draw into {shown(path)}: no pair could be compared")

@@ -10,7 +10,7 @@ from PIL import ImageFile
 
 from ulecli.codec.headers import kept_place
 from ulecli.errors import PhotoError
-from ulecli.mapping import Content, mapped
+from ulecli.system.mapped_file import Content, mapped
 
 _ENOUGH = 4096
 """Bytes, to tell filling from content."""

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 from PIL.TiffImagePlugin import COMPRESSION_INFO
 
 from ulecli.exif.tiff import BadExif, byte_order, entries_of, numbers
-from ulecli.mapping import mapped
+from ulecli.system.mapped_file import mapped
 
 # Tags of TIFF.
 _BITS, _COMPRESSION, _PHOTOMETRIC, _PLANAR, _SAMPLE_FORMAT, _SUBSAMPLING = 258, 259, 262, 284, 339, 530

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ulecli.exif.tiff import BadExif, entries_of
-from ulecli.mapping import mapped
 from ulecli.metadata.bmff import read_bmff
+from ulecli.system.mapped_file import mapped
 
 JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _JPEG_LONG_XMP = b"http://ns.adobe.com/xmp/extension/\0"

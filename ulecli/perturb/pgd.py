@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulecli.perturb.settings import PgdSettings
-from ulecli.views import Floats, View, ViewPolicy
+from ulecli.transforms.views import Floats, View, ViewPolicy
 
 Array = Any
 """A float array (N, C, S, S) of the oracle's own kind: numpy.ndarray or torch.Tensor."""

@@ -1,1 +1,1 @@
-"""What the operating system is asked for: processes, their limits, and what goes between them."""
+"""What the operating system is asked for: files that are whole or absent, locks, processes, devices."""

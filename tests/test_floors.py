@@ -16,7 +16,7 @@ PACKAGE = Path(ulecli.__file__).parent
 
 FLOORS = (
     {"errors", "units", "system"},
-    {"formats", "imaging", "nets", "transforms", "codec", "exif", "metadata"},
+    {"formats", "imaging", "nets", "transforms", "codec", "metadata"},
     {"data", "perturb"},
     {"surrogates"},
     {"protection", "evaluation"},

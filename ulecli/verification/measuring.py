@@ -56,7 +56,7 @@ class Measures:
         size: Width and height of the upright protected picture, in pixels.
         original_size: Those of the original.
         lossless: The format holds every level as it was.
-        mark_epsilon: The bound that its mark names, in levels; None if it bears no mark.
+        mark_epsilon: The bound that its mark names, in levels, 0 if it names none; None if it bears no mark.
         leaks: What the file tells beyond what the metadata mode `private` writes.
         max_change: Largest change of any channel of RGB, in levels; None if the sizes differ, as below.
         psnr_db: Peak signal-to-noise ratio in dB; infinite for equal pictures.
@@ -167,7 +167,7 @@ def _checked(content: Message, request: Request) -> Measures:
     found = restored(Measures, content)
     sizes = (found.size, found.original_size)
     sided = all(len(size) == 2 and 0 < min(size) <= max(size) <= _MAX_SIDE for size in sizes)
-    if not sided or found.format not in SUFFIXES or not 1 <= (found.mark_epsilon or 1) <= MAX_EPSILON:
+    if not sided or found.format not in SUFFIXES or not 0 <= (found.mark_epsilon or 0) <= MAX_EPSILON:
         raise BadMessage("tells of a file what can't be")
     compared = [found.max_change, found.psnr_db, found.ssim]
     if found.size != found.original_size:

@@ -30,7 +30,7 @@ from ulecli.formats.options import Reading
 from ulecli.imaging import texture
 from ulecli.imaging.delta import working_image
 from ulecli.perturb.perturber import Perturber
-from ulecli.protection.ledger import NAME, opened
+from ulecli.protection.ledger import NAME, reading
 from ulecli.protection.outcome import Photo
 from ulecli.protection.photo import Job, make
 from ulecli.surrogates.opening import open_perturber
@@ -63,7 +63,7 @@ def weaken(source: Path, target: Path, code: int, epsilon: int, perturber: Pertu
 def control(masked: Path, out: Path) -> None:
     """Make the control of every JPEG of a tree."""
     perturber = open_perturber("photo", device=Device.CPU)
-    with opened(masked / NAME, settle=False) as ledger:
+    with reading(masked / NAME) as ledger:
         entries = ledger.entries()
     root = masked.resolve()
     for entry in entries:

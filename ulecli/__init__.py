@@ -11,6 +11,7 @@ Each name is imported when it is first used, so that `import ulecli` costs next 
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from ulecli.verification.measure import Checked as Checked
 
 __version__ = "0.1.0"
+
+# onnxruntime from 1.29 on keeps a number for this machine and sends reports to its maker, unless this is set
+# before it is imported: so import ulecli first. Processes that are started inherit it.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _HOMES = {
     "Checked": "ulecli.verification.measure",

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import random
 import resource
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,7 +86,7 @@ def workers() -> list[int]:
         int(pid)
         for task in Path("/proc/self/task").iterdir()
         for pid in (task / "children").read_text().split()
-        if b"ulecli.protection.worker" in Path("/proc", pid, "cmdline").read_bytes()
+        if b"ulecli.system.isolated" in Path("/proc", pid, "cmdline").read_bytes()
     ]
 
 
@@ -192,18 +190,6 @@ def test_a_source_that_vanishes_before_its_turn(config, library):
     report = protect(config, Acting((library / "11.png").unlink))
     assert "vanished" in by_name(report.outcomes)["11.png"].reason
     assert report.count(Status.WRITTEN) == COUNT - 1
-
-
-@pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
-    """A file system with 2 MB of room."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
-    if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("needs the right to mount")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_full_disk(config, small_disk):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +15,9 @@ import pytest
 
 from ulecli.errors import LedgerError, TargetError
 from ulecli.protection.entry import Entry, outcome_of, told
-from ulecli.protection.ledger import NAME, SCHEMA, opened
+from ulecli.protection.ledger import NAME, SCHEMA, opened, reading
 from ulecli.protection.outcome import PhotoOutcome, Status
+from ulecli.system.database import run_in_progress
 from ulecli.system.fingerprint import Stamp, file_sha256, stamp, still
 
 ODD = [b"plain.jpg", b"new\nline.jpg", b"-dash.jpg", b"\xff\xfe.jpg", "Ærø 東京 🌈.jpg".encode()]
@@ -117,19 +120,136 @@ def test_codes_are_kept_for_one_scheme(tmp_path):
         assert ledger.codes("key/70/7") == names and ledger.codes("other/70/7") == {}
 
 
-def test_one_run_at_a_time_and_a_killed_one_lets_go(tmp_path):
-    script = (
-        f"import sys, time; sys.path[:] = {sys.path!r}\n"
-        "from pathlib import Path; from ulecli.ledger import opened\n"
-        f"with opened(Path({str(tmp_path / NAME)!r})) as ledger: print('held', flush=True); time.sleep(60)"
-    )
+HOLDER = """
+import sys, time
+sys.path[:] = {path!r}
+from pathlib import Path
+from test_ledger import entry
+from ulecli.protection.ledger import opened
+with opened(Path({ledger!r})) as ledger:
+    for number in range(3):
+        ledger.finish(entry(Path({ledger!r}).parent, f"{{number}}.jpg"))
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@contextlib.contextmanager
+def a_run(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Hold a ledger in another process, which has noted three photos, and kill it."""
+    script = HOLDER.format(path=[str(Path(__file__).parent), *sys.path], ledger=str(path))
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout and holder.stdout.readline() == "held\n"
+        yield holder
+        holder.kill()
+
+
+def test_one_run_at_a_time_and_a_killed_one_lets_go(tmp_path):
+    with a_run(tmp_path / NAME), pytest.raises(LedgerError, match="another run"), opened(tmp_path / NAME):
+        pass
+    with opened(tmp_path / NAME) as ledger:
+        assert len(ledger.entries()) == 3
+
+
+def test_whoever_reads_does_not_wait_for_a_run_and_sees_what_is_done(tmp_path):
+    with a_run(tmp_path / NAME):
+        for _ in range(2):
+            with reading(tmp_path / NAME) as ledger, ledger.snapshot():
+                assert len(ledger.entries()) == 3 and ledger.troubles() == []
+            assert run_in_progress(tmp_path / NAME)
+    assert not run_in_progress(tmp_path / NAME)
+
+
+def test_a_run_does_not_wait_for_whoever_reads(tmp_path):
+    with opened(tmp_path / NAME) as run:
+        run.finish(entry(tmp_path, "0.jpg"))
+        with reading(tmp_path / NAME) as ledger, ledger.snapshot():
+            assert len(ledger.entries()) == 1
+            began = time.perf_counter()
+            for number in range(1, 50):
+                run.finish(entry(tmp_path, f"{number}.jpg"))
+            assert time.perf_counter() - began < 5
+            assert len(ledger.entries()) == 1  # as it was at the beginning
+        with reading(tmp_path / NAME) as ledger:
+            assert len(ledger.entries()) == 50
+
+
+def finished(path: Path) -> None:
+    with opened(path) as ledger:
+        for number in range(3):
+            ledger.finish(entry(path.parent, f"{number}.jpg"))
+
+
+def killed(path: Path) -> None:
+    with a_run(path):
+        pass
+    assert path.with_name(f"{NAME}-wal").stat().st_size and path.with_name(f"{NAME}-lock").exists()
+
+
+def of_an_older_version(path: Path) -> None:
+    finished(path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    assert path.read_bytes()[18:20] == b"\2\2"
+
+
+@pytest.mark.parametrize("make", [finished, killed, of_an_older_version])
+def test_reading_makes_and_changes_no_file(tmp_path, make):
+    make(tmp_path / NAME)
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}
+    with reading(tmp_path / NAME) as ledger:
+        assert len(ledger.entries()) == 3
+        assert {
+            path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()
+        } == before
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("make", [finished, killed, of_an_older_version])
+def test_a_ledger_in_a_read_only_folder_is_read(small_disk, make):
+    make(small_disk / NAME)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with reading(small_disk / NAME) as ledger:
+        assert len(ledger.entries()) == 3
+    assert not run_in_progress(small_disk / NAME)
+
+
+def test_after_a_run_there_is_one_file_that_only_the_user_can_read(tmp_path):
+    before = os.umask(0)
+    try:
+        with opened(tmp_path / NAME) as ledger:
+            ledger.finish(entry(tmp_path, "x.jpg"))
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    names = [NAME, f"{NAME}-lock", f"{NAME}-shm", f"{NAME}-wal"]
+    assert sorted(modes) == names and (os.name != "posix" or set(modes.values()) == {0o600})
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert (tmp_path / NAME).read_bytes()[18:20] == b"\1\1"
+
+
+@pytest.mark.parametrize("there", ["a folder", "a link"])
+def test_where_the_log_can_not_be_shared_a_journal_does(tmp_path, there):
+    """As on file systems without shared memory; reading and one run at a time work there too."""
+    if there == "a folder":
+        (tmp_path / f"{NAME}-shm").mkdir()
+    else:
+        (tmp_path / f"{NAME}-shm").symlink_to(tmp_path / "gone" / "away")
+    with opened(tmp_path / NAME) as run:
+        run.finish(entry(tmp_path, "x.jpg"))
+        assert not (tmp_path / f"{NAME}-wal").exists()
+        with reading(tmp_path / NAME) as ledger:
+            assert len(ledger.entries()) == 1
         with pytest.raises(LedgerError, match="another run"), opened(tmp_path / NAME):
             pass
-        holder.kill()
-    with opened(tmp_path / NAME) as ledger:
-        assert ledger.entries() == []
+    with opened(tmp_path / NAME) as run:
+        assert len(run.entries()) == 1
+
+
+def test_there_is_nothing_to_read(tmp_path):
+    with pytest.raises(LedgerError, match="can't be read"), reading(tmp_path / NAME):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_newer_ledger_is_refused_and_left_alone(tmp_path):

@@ -27,10 +27,10 @@ def made(path, format, mode=MetadataMode.PRIVATE, *, read_back=False):
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
 def test_a_large_picture_is_read_back_with_the_same_result(tmp_path, monkeypatch, format):
     scene(300, 200).save(tmp_path / "in", format)
-    told = made(tmp_path / "in", format, read_back=True)[0].told
+    measured = made(tmp_path / "in", format, read_back=True)[0].measured
     monkeypatch.setattr(photo, "_LARGE", 100)
-    assert made(tmp_path / "in", format, read_back=True)[0].told == told
-    assert told["max_change_on_disk"] == 8 or format == "JPEG"
+    assert made(tmp_path / "in", format, read_back=True)[0].measured == measured
+    assert measured.max_change_on_disk == 8 or format == "JPEG"
     assert {path.name for path in tmp_path.iterdir()} == {"in", "part"}
 
 

@@ -170,6 +170,22 @@ def test_cards_without_an_original_or_without_a_photo(tmp_path):
     assert not any(card.change for card in made)
 
 
+def test_a_decoder_that_dies_hangs_or_lies_costs_its_card_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("ulecli.report.cards.ENTRY", "isolated_entries:evil_cards")
+    names, failures = ["good", "die", "hang", "no picture", "words", "nan", "better"], {}
+    for name in names:
+        scene().save(tmp_path / f"{name}.png")
+    outcomes = [outcome(str(tmp_path / "gone"), target=tmp_path / f"{name}.png") for name in names]
+
+    def fail(one: PhotoOutcome, reason: str) -> None:
+        failures[one.target.stem] = reason
+
+    made = list(cards(outcomes, 8, jobs=2, timeout=8, on_failure=fail))
+    assert [card.outcome.target.stem for card in made] == ["good", "better"]
+    assert "died of it" in failures["die"] and "longer than 8 s" in failures["hang"]
+    assert all("what it must not" in failures[name] for name in ("no picture", "words", "nan"))
+
+
 @pytest.mark.parametrize(
     "values", [[31.9], [30.0, 30.05, 31.0], [31.5, 60.0], list(np.linspace(28, 36, 999))]
 )

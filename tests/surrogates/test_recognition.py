@@ -9,8 +9,9 @@ from conftest import scene
 from PIL import Image
 
 from ulecli.imaging.delta import add_delta, working_image
+from ulecli.imaging.variants import variants
 from ulecli.surrogates.opening import open_perturber
-from ulecli.surrogates.recognition import CueReader, variants
+from ulecli.surrogates.recognition import CueReader
 from ulecli.system.devices import Device
 
 SAMPLES = Path(__file__).parents[2] / "samples"

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from conftest import scene
+from isolated_entries import BAD_MEASURES
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -12,8 +13,15 @@ from ulecli import codec, metadata
 from ulecli.errors import NoSuchPath, NothingToDo, UsageError
 from ulecli.formats.options import MetadataMode
 from ulecli.imaging.figure import perturbation, side_by_side
-from ulecli.protection.pairs import Pair, pair_up
-from ulecli.verification.measure import Demands, check, check_all
+from ulecli.protection.pairs import Pair
+from ulecli.verification.measure import Checked, Demands, check_all, drawn, pair_up
+from ulecli.verification.measure import check as check_with
+from ulecli.verification.measuring import measure
+
+
+def check(pair: Pair, demands: Demands) -> Checked:
+    """Check in this process; that others find the same is tested with `check_all`."""
+    return check_with(pair, demands, None, measure)
 
 
 def moved(image: Image.Image, levels: int) -> Image.Image:
@@ -119,6 +127,36 @@ def test_all_keep_their_order(tmp_path):
         False,
         False,
     ] * 3
+
+
+def test_in_processes_of_their_own_the_same_is_found(tmp_path):
+    whole = pair(tmp_path, moved(scene(), 8), "JPEG", quality=95)
+    cut = Pair(whole.original, tmp_path / "cut.jpg")
+    cut.protected.write_bytes(whole.protected.read_bytes()[:900])
+    pairs = [whole, cut, Pair(whole.original, tmp_path / "gone")]
+    assert list(check_all(pairs, Demands(), None)) == [check(one, Demands()) for one in pairs]
+
+
+def test_a_decoder_that_dies_hangs_or_lies_fails_its_pair_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("ulecli.verification.measure.ENTRY", "isolated_entries:evil_pairs")
+    scene().save(tmp_path / "original.png")
+    names = ["good", "die", "hang", *BAD_MEASURES, "better"]
+    pairs = [
+        Pair(tmp_path / "original.png", stored(tmp_path / f"{name}.png", moved(scene(), 8))) for name in names
+    ]
+    found = dict(zip(names, check_all(pairs, Demands(), None, jobs=2, timeout=8), strict=True))
+    assert found["good"].problems == found["better"].problems == ()
+    assert "died of it" in found["die"].problems[0] and "longer than 8 s" in found["hang"].problems[0]
+    for name in BAD_MEASURES:
+        assert "sent what it must not" in found[name].problems[0], name
+
+
+def test_pictures_for_a_figure_are_those_of_the_files(tmp_path):
+    good = check(pair(tmp_path, moved(scene(), 8)), Demands())
+    gone = check(Pair(good.pair.original, tmp_path / "gone"), Demands())
+    ((original, protected, epsilon),) = drawn([good, gone], 48)
+    assert original.size == protected.size == (48, 32) and epsilon == 8
+    assert np.abs(np.asarray(original).astype(int) - np.asarray(scene(48, 32))).mean() < 8
 
 
 def test_pairs_of_trees(tmp_path):

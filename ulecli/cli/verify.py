@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,12 +13,13 @@ from ulecli.cli.console import put, say
 from ulecli.errors import ExitCode, KeyFileError, TargetError, UsageError, shown
 from ulecli.formats.options import MetadataMode
 from ulecli.system.cores import usable_cores
+from ulecli.system.limits import DEFAULT_TIMEOUT
 from ulecli.units import MAX_EPSILON
 
 if TYPE_CHECKING:
-    from ulecli.protection.pairs import Pair
-    from ulecli.surrogates.recognition import CueReader
-    from ulecli.verification.measure import Checked
+    from PIL.Image import Image
+
+    from ulecli.verification.measure import Checked, CueReader
 
 FIGURE_ROWS = 6
 
@@ -52,6 +53,9 @@ def verify(
     jobs: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Pairs in work at a time. Default: one per core.")
     ] = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long one pair may take; 0 for ever.")
+    ] = DEFAULT_TIMEOUT,
     json_lines: Annotated[
         bool, typer.Option("--json", help="One JSON object per pair and a summary, as lines on stdout.")
     ] = False,
@@ -81,19 +85,24 @@ def verify(
       ulecli verify ~/Pictures/2024 ~/Pictures/2024-protected
       ulecli verify photos photos-protected --key-file key --json > checked.jsonl
     """  # noqa: D301 - the help needs the character itself
-    from ulecli.protection.pairs import pair_up
+    from ulecli.imaging.figure import SIDE
+    from ulecli.protection.pairs import pair_up, run_in_progress
     from ulecli.surrogates.recognition import CueReader
+    from ulecli.verification.measure import Demands, check_all, drawn
 
     reader = CueReader(surrogate) if cue else None
     code = _code(key_file, identity, reader)
     pairs = pair_up(original, protected)
+    if run_in_progress(protected):
+        say("a run is in progress: photos that it has not come to have no protected copy yet")
     if code is not None:
         pairs = [replace(pair, code=code) for pair in pairs]
     workers = jobs or usable_cores()
     try:
-        all_found = _check(pairs, eps, metadata, reader, workers, json_lines=json_lines, quiet=quiet)
+        checking = check_all(pairs, Demands(eps, metadata), reader, jobs=workers, timeout=timeout)
+        all_found = _report(checking, json_lines=json_lines, quiet=quiet)
         if figure:
-            _draw(all_found[:FIGURE_ROWS], figure)
+            _draw(drawn(all_found[:FIGURE_ROWS], SIDE, jobs=workers, timeout=timeout), figure)
     except KeyboardInterrupt:
         say("ulecli: interrupted")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
@@ -116,23 +125,14 @@ def _code(key_file: Path | None, identity: str, reader: CueReader | None) -> int
     return code_of(identity, key.secret, reader.codes, reader.families)
 
 
-def _check(
-    pairs: Sequence[Pair],
-    eps: int | None,
-    mode: MetadataMode,
-    reader: CueReader | None,
-    jobs: int,
-    *,
-    json_lines: bool,
-    quiet: bool,
-) -> list[Checked]:
+def _report(checking: Iterable[Checked], *, json_lines: bool, quiet: bool) -> list[Checked]:
+    """Print what is found as it comes, and return it."""
     from ulecli.verification import findings
-    from ulecli.verification.measure import Demands, check_all
 
     all_found = []
     if not json_lines and not quiet:
         print(findings.HEADING)
-    for found in check_all(pairs, Demands(eps, mode), reader, jobs=jobs):
+    for found in checking:
         all_found.append(found)
         if json_lines:
             put(findings.pair_record(found))
@@ -145,16 +145,10 @@ def _check(
     return all_found
 
 
-def _draw(all_found: Sequence[Checked], path: Path) -> None:
+def _draw(rows: Sequence[tuple[Image, Image, int]], path: Path) -> None:
     from ulecli.imaging.figure import side_by_side
     from ulecli.system.atomic import replacing
-    from ulecli.verification.measure import load
 
-    rows = [
-        (load(found.pair.original)[0], load(found.pair.protected)[0], found.epsilon)
-        for found in all_found
-        if found.pair.protected and found.max_change is not None
-    ]
     if not rows:
         raise TargetError(f"there is nothing to draw into {shown(path)}: no pair could be compared")
     try:

@@ -9,6 +9,9 @@ from PIL import Image
 
 from ulecli.units import LEVELS
 
+SIDE = 480
+"""Longest side of each panel, in pixels."""
+
 _GAP = 8
 
 
@@ -30,7 +33,7 @@ def perturbation(original: Image.Image, protected: Image.Image, epsilon: int) ->
     return Image.fromarray(np.rint(shown).clip(0, LEVELS).astype(np.uint8))
 
 
-def side_by_side(rows: Sequence[tuple[Image.Image, Image.Image, int]], *, side: int = 480) -> Image.Image:
+def side_by_side(rows: Sequence[tuple[Image.Image, Image.Image, int]], *, side: int = SIDE) -> Image.Image:
     """Put original, perturbation and protected photo of each row side by side, on white.
 
     Args:

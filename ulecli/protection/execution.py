@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from queue import LifoQueue
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ulecli.errors import PhotoError, PhotoSkipped, UleError
+from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.perturb.perturber import Perturber
+from ulecli.protection.backup import keep
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.decision import Todo, judge
 from ulecli.protection.destination import Target, free_name
@@ -23,9 +22,11 @@ from ulecli.protection.entry import Entry, told
 from ulecli.protection.ledgers import Books
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.protection.photo import Job, Made
-from ulecli.protection.worker import Worker
+from ulecli.protection.worker import ENTRY, make_in
 from ulecli.system.atomic import part_of, sync
 from ulecli.system.fingerprint import stamp
+from ulecli.system.isolated import Pool, reason_of
+from ulecli.system.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -50,24 +51,27 @@ class Task:
 class Placer:
     """Does the tasks of a run with `config.jobs` worker processes, which more threads than that may share."""
 
-    def __init__(self, config: ProtectConfig, perturber: Perturber, books: Books) -> None:
+    def __init__(
+        self, config: ProtectConfig, perturber: Perturber, books: Books, folders: Iterable[Path] = ()
+    ) -> None:
+        """Make one for a run.
+
+        Args:
+            config: What to do.
+            perturber: What makes the perturbations.
+            books: The ledgers.
+            folders: Those that exist and below which the workers may write.
+        """
         self._config, self._perturber, self._books = config, perturber, books
-        self._given_up = False
-        self._workers = [Worker(config.timeout) for _ in range(config.jobs)]
-        self._idle: LifoQueue[Worker] = LifoQueue()
-        for worker in self._workers:
-            self._idle.put(worker)
+        limits = Limits(writable=tuple(folders))
+        self._pool = Pool(ENTRY, config.jobs, limits=limits, timeout=config.timeout)
 
     def __enter__(self) -> Self:
+        self._pool.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        self._given_up = kind is not None
-        for worker in self._workers if self._given_up else ():
-            worker.kill()
-        for worker in [self._idle.get() for _ in self._workers]:  # none is in use any more
-            worker.close()
-            self._idle.put(worker)  # for a thread that comes too late; it will see that all is given up
+        self._pool.__exit__(kind, *error)
 
     def look(self, task: Task) -> PhotoOutcome:
         """Say what would become of a photo."""
@@ -77,7 +81,7 @@ class Placer:
         """Protect a photo if there is need; whatever goes wrong becomes its outcome. For many threads."""
         began = time.perf_counter()
         outcome = self._guarded(task, lambda: self._placed(task))
-        if outcome.status in (Status.FAILED, Status.SKIPPED) and not self._given_up:
+        if outcome.status in (Status.FAILED, Status.SKIPPED) and not self._pool.given_up:
             self._books.trouble(outcome, task.target.root)
         if outcome.status is Status.UNCHANGED:
             return outcome
@@ -89,28 +93,24 @@ class Placer:
         return judge(task.target, task.parameters, self._books.of(task.target.root), self._config)
 
     def _placed(self, task: Task) -> PhotoOutcome:
-        job = self._job(task)
+        job, target = self._job(task), task.target
+
+        def perturb(image: NDArray[np.float32], aspect: float) -> NDArray[np.int8]:
+            target.path.parent.mkdir(parents=True, exist_ok=True)  # not for a photo that can't be decoded
+            return self._delta(image, aspect, task.code)
+
         try:
-            with self._hired() as worker:
+            with self._pool.hired() as worker:
                 verdict = self._judged(task)
                 if isinstance(verdict, PhotoOutcome):
                     return verdict
-                made = worker.make(job, lambda image, aspect: self._delta(image, aspect, task.code))
+                made = make_in(worker, job, perturb)
             # The worker goes on while the disk and the ledger take in what it has made.
             sync(job.part)
+            made = replace(made, remarks=(*made.remarks, *_backed_up(target, made)))
             return self._put(task, job.part, made, verdict)
         finally:
             job.part.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def _hired(self) -> Iterator[Worker]:
-        worker = self._idle.get()
-        try:
-            if self._given_up:
-                raise PhotoError("was given up")
-            yield worker
-        finally:
-            self._idle.put(worker)
 
     def _job(self, task: Task) -> Job:
         target, config = task.target, self._config
@@ -122,7 +122,6 @@ class Placer:
             reading=config.reading,
             read_back=task.read_back,
             masked=config.mask,
-            backup=target.backup,
             owner=config.in_place,
         )
 
@@ -143,7 +142,9 @@ class Placer:
             aside = free_name(target)
             target.rename(aside)
             remarks.append(f"the earlier result had been changed, so it was kept as {aside.name}")
-        outcome = replace(_blank(task, Status.WRITTEN), reason="; ".join(filter(None, remarks)), **made.told)
+        outcome = replace(
+            _blank(task, Status.WRITTEN), reason="; ".join(filter(None, remarks)), **asdict(made.measured)
+        )
         entry = Entry(
             source=Path(os.path.abspath(task.target.photo.path)),  # noqa: PTH100 - a link is another source
             target=target,
@@ -169,15 +170,25 @@ class Placer:
             return _blank(task, Status.PLANNED) if isinstance(outcome, Todo) else outcome
         except PhotoSkipped as skipped:
             status, reason = Status.SKIPPED, str(skipped)
-        except UleError as error:
-            reason = str(error)
-        except MemoryError:
-            reason = "needs more memory than there is; try --jobs 1"
-        except OSError as error:
-            reason = f"can't be read or written: {error.strerror or error}"
-        except Exception as error:  # a fault of ours: the other photos shall not suffer from it
-            reason = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+        except Exception as error:  # also a fault of ours: the other photos shall not suffer from it
+            reason = reason_of(error)
         return replace(_blank(task, status), target=None, code=-1, reason=reason)
+
+
+def _backed_up(target: Target, made: Made) -> Iterator[str]:
+    """Keep the photo that will be replaced, and say where if that is not where it should be.
+
+    Raises:
+        PhotoError: It is another one than that which was protected.
+        OSError: It can't be kept.
+    """
+    if target.backup is None:
+        return
+    kept = keep(target.photo.path, target.backup, made.source.sha256)
+    if kept != target.backup:
+        yield f"its backup is {kept.name}, since that name was taken"
+    if not made.source.fresh(target.photo.path.stat()):
+        raise PhotoError("changed while it was read; the next run takes it")
 
 
 def _blank(task: Task, status: Status) -> PhotoOutcome:

@@ -8,7 +8,7 @@ is about to get its name, `finish` that it has it. What was intended and not fin
 content of the file when the ledger is opened next. Commits are not forced to the disk one by one: if the
 power fails, the last ones may be lost, and what they told of is then found as files unknown to the ledger.
 
-One run at a time may hold a ledger; see `ulecli.system.database`.
+One run at a time may hold a ledger, and anybody may read it meanwhile; see `ulecli.system.database`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 from ulecli.protection.entry import Entry, outcome_from, told
 from ulecli.protection.outcome import PhotoOutcome
 from ulecli.system.database import Database, Statement, held
+from ulecli.system.database import reading as reading_database
 from ulecli.system.fingerprint import Stamp, file_sha256, stamp
 
 NAME = ".ulecli.sqlite"
@@ -52,14 +53,12 @@ class Ledger:
         path: Where it lies.
     """
 
-    def __init__(self, path: Path, database: Database, *, settle: bool = True) -> None:
+    def __init__(self, path: Path, database: Database) -> None:
         self.path = path
         self._real = cache(os.path.realpath)  # of folders; a library has far fewer than photos
         self._root = self._real(path.parent)
         self._below = self._root.rstrip(os.sep) + os.sep  # what paths below it begin with
         self._database = database
-        if settle:
-            self._settle()
 
     def empty(self) -> bool:
         """Tell whether no photo is finished yet."""
@@ -127,7 +126,11 @@ class Ledger:
             *((statement, (os.fsencode(name), scheme, code)) for name, code in codes.items())
         )
 
-    def _settle(self) -> None:
+    def snapshot(self) -> contextlib.AbstractContextManager[None]:
+        """Have all that is read meanwhile be of one moment; not for longer than it takes to read it."""
+        return self._database.snapshot()
+
+    def settle(self) -> None:
         """Decide what became of files that a killed run was about to name."""
         for entry in list(self._entries("intended", "")):
             with contextlib.suppress(OSError):
@@ -170,19 +173,31 @@ class Ledger:
 
 
 @contextlib.contextmanager
-def opened(path: Path, *, settle: bool = True) -> Iterator[Ledger]:
-    """Open a ledger, or make one, and hold it alone.
+def opened(path: Path) -> Iterator[Ledger]:
+    """Open a ledger for a run, or make one, and decide what became of files that a killed run left unnamed.
 
     Args:
         path: Where it lies.
-        settle: Decide what became of files that a killed run was about to name.
 
     Raises:
         LedgerError: It is damaged, of a newer ulecli, something else, or in use by another run.
         TargetError: It can't be made there.
     """
     with held(path, _TABLES, SCHEMA) as database:
-        yield Ledger(path, database, settle=settle)
+        ledger = Ledger(path, database)
+        ledger.settle()
+        yield ledger
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[Ledger]:
+    """Open a ledger that exists to read it, whether a run is on or not.
+
+    Raises:
+        LedgerError: It is damaged, of a newer ulecli, something else, or can't be read.
+    """
+    with reading_database(path, SCHEMA) as database:
+        yield Ledger(path, database)
 
 
 def _bytes(path: Path) -> bytes:

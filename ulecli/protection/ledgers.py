@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Self
 
 from ulecli.errors import LedgerError, UleError
-from ulecli.protection.ledger import NAME, Ledger, opened
+from ulecli.protection.ledger import NAME, Ledger, opened, reading
 from ulecli.protection.outcome import PhotoOutcome
 from ulecli.system.fingerprint import still
 
 
 class Books:
-    """Opens each ledger when it is first asked for and holds it until the end."""
+    """Opens each ledger when it is first asked for, and holds those of the output until the end."""
 
     def __init__(self, path: Path | None, *, dry: bool = False) -> None:
         """Make them for one run.
@@ -28,7 +28,8 @@ class Books:
         self._dry = dry
         self._outputs: dict[Path, Ledger | None] = {}
         self._nearest: dict[Path, Ledger | None] = {}
-        self._open: dict[Path, Ledger] = {}
+        self._held: dict[Path, Ledger] = {}
+        self._read: dict[Path, Ledger] = {}
         self._lock = threading.Lock()
         self._stack = contextlib.ExitStack()
 
@@ -52,10 +53,20 @@ class Books:
             return self._outputs[root]
 
     def _opened(self, path: Path) -> Ledger:
+        if self._dry:
+            return self._reader(path)
         real = path.resolve()
-        if real not in self._open:
-            self._open[real] = self._stack.enter_context(opened(path, settle=not self._dry))
-        return self._open[real]
+        if real not in self._held:
+            self._held[real] = self._stack.enter_context(opened(path))
+        return self._held[real]
+
+    def _reader(self, path: Path) -> Ledger:
+        real = path.resolve()
+        if real in self._held:
+            return self._held[real]
+        if real not in self._read:
+            self._read[real] = self._stack.enter_context(reading(path))
+        return self._read[real]
 
     def wrote(self, path: Path) -> bool:
         """Tell whether a file is the unchanged result of an earlier run, by a ledger that lies above it.
@@ -73,7 +84,7 @@ class Books:
             ledger = None
             if (folder / NAME).exists():
                 with contextlib.suppress(UleError):  # what can't be asked does not stop the run
-                    ledger = self._opened(folder / NAME)
+                    ledger = self._reader(folder / NAME)
             elif folder != folder.parent:
                 ledger = self._above(folder.parent)
             self._nearest[folder] = ledger

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ulecli.codec.formats import SUFFIXES
-from ulecli.errors import LedgerError, NothingToDo, TargetError, UsageError, shown
+from ulecli.errors import LedgerError, NothingToDo, UsageError, shown
 from ulecli.protection.entry import Entry
 from ulecli.protection.find import check_exist, find
-from ulecli.protection.ledger import NAME, opened
+from ulecli.protection.ledger import NAME, reading
 from ulecli.protection.outcome import Photo, Status
+from ulecli.system import database
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ def pair_up(original: Path, protected: Path) -> list[Pair]:
     return sorted(pairs, key=lambda pair: pair.original)
 
 
+def run_in_progress(protected: Path) -> bool:
+    """Tell whether a run is writing into a folder, or into that of a photo, at this moment."""
+    return database.run_in_progress((protected if protected.is_dir() else protected.parent) / NAME)
+
+
 @dataclass(frozen=True)
 class _Told:
     """What a ledger tells, by the real paths of the originals; `targets` by those of the copies."""
@@ -83,14 +89,14 @@ def _told_by_ledger(protected: Path) -> _Told:
     if not path.is_file():
         return _Told()
     try:
-        with opened(path, settle=False) as ledger:
+        with reading(path) as ledger, ledger.snapshot():
             entries = list(ledger.entries())
             return _Told(
                 {os.path.realpath(entry.source): entry for entry in entries},
                 {os.path.realpath(entry.target): entry for entry in entries},
                 {os.path.realpath(outcome.source): outcome.reason for outcome in ledger.troubles()},
             )
-    except (LedgerError, TargetError):  # in use by a run, or damaged: names tell nearly as much
+    except LedgerError:  # damaged: names tell nearly as much
         return _Told()
 
 

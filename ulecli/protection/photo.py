@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ from ulecli.imaging import texture
 from ulecli.imaging.delta import add_delta, working_image
 from ulecli.imaging.difference import difference, set_aside
 from ulecli.metadata import Mode, carried, is_protected, merged
-from ulecli.protection.backup import keep
 from ulecli.protection.outcome import Photo
 from ulecli.system.fingerprint import Stamp, file_sha256
 
@@ -44,7 +43,6 @@ class Job:
         reading: How the file is read.
         read_back: Read the written file and measure it.
         masked: Change smooth parts of the picture less.
-        backup: Where the photo itself shall be kept; None if nowhere.
         owner: Give the written file to the photo's owner.
     """
 
@@ -55,8 +53,19 @@ class Job:
     reading: Reading
     read_back: bool
     masked: bool = False
-    backup: Path | None = None
     owner: bool = False
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a protected photo; see `PhotoOutcome`."""
+
+    width: int
+    height: int
+    max_change: int
+    psnr_db: float
+    max_change_on_disk: int | None = None
+    psnr_db_on_disk: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,18 +75,20 @@ class Made:
     Attributes:
         source: Stamp of the photo.
         sha256: Of the written file.
-        told: Attributes of `PhotoOutcome` that were measured.
+        measured: Of the picture.
         remarks: For the user.
     """
 
     source: Stamp
     sha256: bytes
-    told: dict[str, Any]
+    measured: Measured
     remarks: tuple[str, ...]
 
 
 def make(job: Job, perturb: Perturb, memory: codec.Memory | None = None) -> Made:
-    """Protect one photo; the photo is kept when this returns, and the written file whole but not yet synced.
+    """Protect one photo; when this returns the written file is whole, but not yet synced.
+
+    The folder of `job.part` is there already.
 
     Raises:
         PhotoError: It can't be protected, or changed while it was read.
@@ -100,17 +111,14 @@ def _make(job: Job, before: os.stat_result, perturb: Perturb, memory: codec.Memo
     if is_protected(path):
         raise PhotoSkipped("is marked as protected already, and nothing is protected twice")
     sha256 = file_sha256(path)
-    told, remarks = _write(job, perturb, memory)
+    measured, remarks = _write(job, perturb, memory)
     _dress(job, before)
-    if job.backup:
-        kept = keep(path, job.backup, sha256)
-        remarks += () if kept == job.backup else (f"its backup is {kept.name}, since that name was taken",)
     _check_same(path, before)
     source = Stamp(before.st_size, before.st_mtime_ns, 0, sha256)
-    return Made(source, file_sha256(job.part), told, remarks)
+    return Made(source, file_sha256(job.part), measured, remarks)
 
 
-def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[Measured, tuple[str, ...]]:
     picture = codec.decode(
         job.photo.path,
         job.photo.format,
@@ -122,27 +130,21 @@ def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[dict[str, 
     delta = perturb(working_image(picture.image, job.grid, picture.pixels), aspect)
     if job.masked:
         delta = texture.masked(delta, texture.texture_weights(picture.image))
-    job.part.parent.mkdir(parents=True, exist_ok=True)
     with _original(picture.image, job) as original:
         change = add_delta(picture.image, delta, picture.pixels)
         if change.max_change > job.epsilon:
             raise PhotoError(
                 f"the perturbation reached {change.max_change} levels, more than --eps {job.epsilon}"
             )
-        told: dict[str, Any] = {
-            "width": picture.image.width,
-            "height": picture.image.height,
-            "max_change": change.max_change,
-            "psnr_db": change.psnr_db,
-        }
+        measured = Measured(*picture.image.size, change.max_change, change.psnr_db)
         picture = _with_metadata(picture, job)
         remarks = picture.remarks
         codec.encode(picture, picture.image, job.part)
         if original:
             del picture  # a large photo's memory, needed again
             stored = difference(original, codec.read_rgb(job.part, job.photo.format))
-            told |= {"max_change_on_disk": stored.max_change, "psnr_db_on_disk": stored.psnr_db}
-    return told, remarks
+            measured = replace(measured, max_change_on_disk=stored.max_change, psnr_db_on_disk=stored.psnr_db)
+    return measured, remarks
 
 
 @contextlib.contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from functools import cache
@@ -193,12 +195,24 @@ def _outcomes(
     # One thread more than there are workers: it waits for the disk while all of them are busy.
     threads = ThreadPoolExecutor(config.jobs + 1, thread_name_prefix="photo")
     try:
-        with Placer(config, perturber, books) as placer:
+        with Placer(config, perturber, books, _writable(tasks)) as placer:
             yield from _in_threads(threads, placer.place, tasks, 2 * config.jobs, should_stop)
     finally:
         threads.shutdown()
     for folder in folders:
         sync_folder(folder)
+
+
+def _writable(tasks: Sequence[Task]) -> list[Path]:
+    """Return folders below which every photo goes, and make those that are roots of the output."""
+    roots = {os.path.realpath(task.target.root) for task in tasks}
+    for root in roots:
+        with contextlib.suppress(OSError):  # each photo will tell
+            Path(root).mkdir(parents=True, exist_ok=True)
+    above = tuple(root.rstrip(os.sep) + os.sep for root in roots)
+    folders = {os.path.realpath(folder) for folder in {task.target.path.parent for task in tasks}}
+    elsewhere = {folder for folder in folders if not (folder + os.sep).startswith(above)}  # behind a link
+    return [Path(folder) for folder in sorted(roots | elsewhere)]
 
 
 def _in_threads(

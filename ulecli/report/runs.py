@@ -12,11 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from ulecli import metadata
-from ulecli.errors import NothingToDo, UsageError, shown
+from ulecli.errors import NothingToDo, PhotoError, PhotoSkipped, UsageError, shown
+from ulecli.protection import pairs as pairing
 from ulecli.protection.entry import Entry, outcome_of
-from ulecli.protection.ledger import NAME, opened
+from ulecli.protection.ledger import NAME, reading
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.protection.pairs import Pair, pair_up
+from ulecli.system.database import run_in_progress
+from ulecli.system.isolated import Ask, Handler, IsolatedWorker, Pool
+from ulecli.system.limits import DEFAULT_TIMEOUT
+from ulecli.system.plain_data import BadMessage, Message
+from ulecli.units import MAX_EPSILON
 
 
 @dataclass(frozen=True)
@@ -28,12 +34,14 @@ class Run:
         outcomes: One for each photo, sorted by source.
         epsilon: The bound in levels; None if it is not known or not the same for all.
         surrogate: Name and first digits of the sha256; empty if it is not known.
+        in_progress: A run was writing into the output when this was read; there may be more by now.
     """
 
     name: str
     outcomes: tuple[PhotoOutcome, ...]
     epsilon: int | None = None
     surrogate: str = ""
+    in_progress: bool = False
 
     def of(self, status: Status) -> list[PhotoOutcome]:
         """Return the photos that ended so."""
@@ -48,7 +56,7 @@ def from_ledger(output: Path) -> Run:
 
     Raises:
         UsageError: There is no ledger.
-        LedgerError: It is damaged, of a newer ulecli, or in use by another run.
+        LedgerError: It is damaged, or of a newer ulecli.
     """
     path = output if output.is_file() else output / NAME
     if not path.is_file():
@@ -56,7 +64,8 @@ def from_ledger(output: Path) -> Run:
             f"there is no ledger in {shown(output)}; name the originals with --original, or what "
             "protect --json told with --run"
         )
-    with opened(path, settle=False) as ledger:
+    in_progress = run_in_progress(path)
+    with reading(path) as ledger, ledger.snapshot():
         entries, troubles = ledger.entries(), ledger.troubles()
     parameters = [_parameters(entry) for entry in entries]
     return Run(
@@ -64,6 +73,7 @@ def from_ledger(output: Path) -> Run:
         _sorted([outcome_of(entry) for entry in entries] + troubles),
         _same([it.get("epsilon") for it in parameters]),
         _same([it.get("surrogate") for it in parameters]) or "",
+        in_progress,
     )
 
 
@@ -87,8 +97,14 @@ def from_json(path: Path) -> Run:
     return Run(path.name, _sorted(outcomes), summary.get("epsilon"), str(summary.get("surrogate", "")))
 
 
-def from_pairs(original: Path, protected: Path) -> Run:
+def from_pairs(original: Path, protected: Path, *, jobs: int = 1, timeout: float = DEFAULT_TIMEOUT) -> Run:
     """Find out from the files alone what became of each photo in a folder; nothing is measured.
+
+    Args:
+        original: The folder of the originals, or a photo.
+        protected: The folder of the protected ones, or a photo.
+        jobs: Files that are looked into at the same time, in processes of their own.
+        timeout: Seconds that one file may take; 0 for any.
 
     Raises:
         NoSuchPath: One of them does not exist.
@@ -96,9 +112,37 @@ def from_pairs(original: Path, protected: Path) -> Run:
         UsageError: One is a file and the other a folder.
     """
     pairs = pair_up(original, protected)
-    marks = [metadata.mark_in(pair.protected) if pair.protected else None for pair in pairs]
-    epsilon = _same([mark.epsilon for mark in marks if mark and mark.epsilon])
-    return Run(protected.absolute().name, _sorted([_of_pair(pair) for pair in pairs]), epsilon)
+    written = [pair.protected for pair in pairs if pair.protected]
+    marks = Pool("ulecli.report.runs:mark_handler", jobs, timeout=timeout).map(_epsilon_in, written)
+    epsilon = _same([epsilon for epsilon in marks if epsilon])
+    outcomes = _sorted([_of_pair(pair) for pair in pairs])
+    in_progress = pairing.run_in_progress(protected)
+    return Run(protected.absolute().name, outcomes, epsilon, in_progress=in_progress)
+
+
+def mark_handler() -> Handler:
+    """Return what looks for the mark of a file for each request, in the process of a worker."""
+
+    def handle(request: Message, ask: Ask) -> Message:
+        mark = metadata.mark_in(Path(request["path"]))
+        return {"epsilon": mark.epsilon if mark else 0}
+
+    return handle
+
+
+def _epsilon_in(worker: IsolatedWorker, path: Path) -> int:
+    """Return the bound that the mark of a file names, in levels; 0 if it bears none or can't be read."""
+
+    def checked(content: Message) -> int:
+        epsilon = content.get("epsilon")
+        if type(epsilon) is not int or not 0 <= epsilon <= MAX_EPSILON:
+            raise BadMessage("names no bound")
+        return epsilon
+
+    try:
+        return worker.call({"path": os.fspath(path)}, checked)
+    except (PhotoError, PhotoSkipped):
+        return 0
 
 
 def check_not_empty(run: Run) -> None:

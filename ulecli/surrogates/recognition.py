@@ -9,24 +9,17 @@ is surest is believed, which on photos of 150 pixels names the right code of 70 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from ulecli.errors import ModelError
+from ulecli.imaging.variants import Sight, seen, views
 from ulecli.surrogates import store
-from ulecli.units import LEVELS
-
-QUALITY = 85
-"""Of the JPEG that every variant goes through, as at a large platform."""
-
-SIDES = (1080, 512, 224)
-"""Longest sides, in pixels, that a photo is shrunk to before."""
 
 Losses = NDArray[np.float32]
 
@@ -104,10 +97,15 @@ class CueReader:
         """Side of the square picture that the nets are asked about: the largest they were made to see."""
         return max(self._settings.augment.sizes) if self._settings.augment else self.grid
 
+    @property
+    def sight(self) -> Sight:
+        """How the nets see a picture."""
+        return Sight(self.channels, self.side)
+
     def losses(self, pictures: Sequence[Image.Image]) -> Losses:
         """Return the cross-entropy of every code, (N, K) in nats, for N pictures of any size."""
-        seen = self._seen(pictures)
-        return np.concatenate([self._asked(family, seen) for family in range(self.families)], axis=1)
+        shown = seen(list(pictures), self.sight)
+        return np.concatenate([self._asked(family, shown) for family in range(self.families)], axis=1)
 
     def cue(self, protected: Image.Image, code: int | None = None) -> Cue:
         """Try whether a code reads in every variant of a picture.
@@ -116,13 +114,21 @@ class CueReader:
             protected: RGB, upright.
             code: The one to look for; None for the one that the surest net sees.
         """
-        shown = dict(variants(protected))
-        seen = self._seen(list(shown.values()))
-        looked_for = self._surest(seen[:1]) if code is None else code
+        return self.read(*views(protected, self.sight), code)
+
+    def read(self, names: Sequence[str], shown: Losses, code: int | None = None) -> Cue:
+        """Try whether a code reads in variants of a picture that are at hand as the nets see them.
+
+        Args:
+            names: Of the variants; the first is the picture as it is.
+            shown: The variants, as `views` returns them.
+            code: The one to look for; None for the one that the surest net sees.
+        """
+        looked_for = self._surest(shown[:1]) if code is None else code
         family, own = divmod(looked_for, self.classes)
-        found = self._asked(family, seen)
+        found = self._asked(family, shown)
         readings = {
-            name: self._reading(losses, family, own) for name, losses in zip(shown, found, strict=True)
+            name: self._reading(losses, family, own) for name, losses in zip(names, found, strict=True)
         }
         return Cue(looked_for, code is not None, readings)
 
@@ -146,32 +152,3 @@ class CueReader:
             int((others < members[own]).sum()),
             float(others.min() - members[own]),
         )
-
-    def _seen(self, pictures: Sequence[Image.Image]) -> Losses:
-        """Return pictures as the nets see them, (N, C, side, side), unit scale."""
-        planes = []
-        for picture in pictures:
-            gray = picture.convert("L" if self.channels == 1 else "RGB")
-            small = gray.resize((self.side, self.side), Image.Resampling.BILINEAR, reducing_gap=2.0)
-            planes.append(np.asarray(small, np.float32).reshape(self.side, self.side, -1).transpose(2, 0, 1))
-        return np.stack(planes) / np.float32(LEVELS)
-
-
-def variants(picture: Image.Image) -> Iterator[tuple[str, Image.Image]]:
-    """Yield the picture as it is and as platforms pass it on, by the names in `Cue.readings`."""
-    yield "file", picture
-    yield f"q{QUALITY}", _stored(picture)
-    for side in SIDES:
-        scale = side / max(picture.size)
-        if scale < 1:
-            size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-            small = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-            yield str(side), _stored(small)
-
-
-def _stored(picture: Image.Image) -> Image.Image:
-    buffer = BytesIO()
-    picture.save(buffer, "JPEG", quality=QUALITY)
-    with Image.open(buffer) as stored:
-        stored.load()
-        return stored

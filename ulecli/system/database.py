@@ -1,21 +1,35 @@
-"""One SQLite file that one process at a time may hold; its errors say what to do.
+"""One SQLite file that one run at a time may write and anybody may read meanwhile; its errors say what to do.
 
-The lock is SQLite's own and ends with the process, however that ends. Commits are not forced to the disk one
-by one: if the power fails, the last ones may be lost, and the file is whole all the same.
+A run holds a lock of its own beside the file (`ulecli.system.run_lock`), which does not concern readers.
+While it is on, the file has a write-ahead log where the file system can have one, else a rollback journal;
+between runs it is one file without either, so that reading it makes no file, also in a read-only folder.
+Commits are not forced to the disk one by one: if the power fails, the last ones may be lost, and the file is
+whole all the same.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ulecli.errors import LedgerError, TargetError, shown
+from ulecli.system.run_lock import AlreadyLocked, is_locked, locked
 
 _APPLICATION = int.from_bytes(b"ulec", "big")
+
+_PATIENCE = 20.0
+"""Seconds that one side waits for the other within a run: nobody holds the file for longer than a moment."""
+
+_VERSIONS_AT, _WITH_LOG = 18, b"\2\2"
+"""Where the header of the file says that it has a write-ahead log, and how."""
 
 Statement = tuple[str, Sequence[object]]
 """SQL and what stands for its question marks."""
@@ -25,7 +39,7 @@ class Database:
     """An open file; threads may share it."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self._path, self._connection, self._lock = path, connection, threading.Lock()
+        self._path, self._connection, self._lock = path, connection, threading.RLock()
 
     def read(self, statement: str, *values: object) -> list[Any]:
         """Return the rows of a SELECT.
@@ -37,7 +51,17 @@ class Database:
             with self._lock:
                 return self._connection.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            raise _refusal(self._path, error) from error
+            raise _unreadable(self._path, error) from error
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Have all that is read meanwhile be of one moment. For a short time: it may keep a run waiting."""
+        with self._lock:
+            self.read("BEGIN")
+            try:
+                yield
+            finally:
+                self._connection.rollback()
 
     def write(self, *statements: Statement) -> None:
         """Do all of the statements or none.
@@ -56,7 +80,7 @@ class Database:
 
 @contextlib.contextmanager
 def held(path: Path, tables: str, schema: int) -> Iterator[Database]:
-    """Open a file, or make one, and hold it alone.
+    """Open a file for a run, or make one; no other run gets in meanwhile.
 
     Args:
         path: Where it lies.
@@ -67,30 +91,86 @@ def held(path: Path, tables: str, schema: int) -> Iterator[Database]:
         LedgerError: It is damaged, of a newer version, something else, or in use by another run.
         TargetError: It can't be made there.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
-    except (OSError, sqlite3.Error) as error:
-        raise TargetError(
-            f"can't make the ledger {shown(path)}: {getattr(error, 'strerror', None) or error}; "
-            "name a place with --ledger"
-        ) from error
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            _prepare(connection, path, tables, schema)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(_lock_of(path)))
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it tells whose photos lay where
+            connection = _connected(path)
+        except AlreadyLocked as error:
+            raise _in_use(path) from error
+        except (OSError, sqlite3.Error) as error:
+            raise TargetError(
+                f"can't make the ledger {shown(path)}: {getattr(error, 'strerror', None) or error}; "
+                "name a place with --ledger"
+            ) from error
+        try:
+            with contextlib.closing(connection):
+                _prepare(connection, path, tables, schema)
+            connection = stack.enter_context(_with_journal(path))
         except sqlite3.Error as error:
             raise _refusal(path, error) from error
         yield Database(path, connection)
-    finally:
-        connection.close()
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, tables: str, schema: int) -> None:
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    connection.execute("PRAGMA synchronous = NORMAL")
+@contextlib.contextmanager
+def reading(path: Path, schema: int) -> Iterator[Database]:
+    """Open a file that exists to read it, whether a run is on or not; no file is made or changed.
+
+    Args:
+        path: Where it lies.
+        schema: The newest version of the tables that the caller knows.
+
+    Raises:
+        LedgerError: It is damaged, of a newer version, something else, or can't be read.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            place = path
+            if not run_in_progress(path) and _has_log(path):  # of a killed run, or of an older ulecli
+                place = _copied(path, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+            name = f"file:{quote(os.fsencode(place.absolute()))}?mode={'ro' if place == path else 'rw'}"
+            connection = sqlite3.connect(name, timeout=_PATIENCE, check_same_thread=False, uri=True)
+            stack.callback(connection.close)
+            _check(connection, path, schema)
+        except (sqlite3.Error, OSError) as error:
+            raise _unreadable(path, error) from error
+        yield Database(path, connection)
+
+
+def run_in_progress(path: Path) -> bool:
+    """Tell whether a run holds a file at this moment."""
+    return is_locked(_lock_of(path))
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-lock")
+
+
+def _has_log(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(_VERSIONS_AT)
+        return file.read(len(_WITH_LOG)) == _WITH_LOG
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    """Copy a file with its log: to read a log in its place would make files beside it."""
+    for name in (path.name, f"{path.name}-wal"):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(path.with_name(name), folder / name)
+    return folder / path.name
+
+
+def _check(connection: sqlite3.Connection, path: Path, schema: int) -> bool:
+    """Check that a file is a whole one of ulecli; return whether there is nothing in it yet.
+
+    Raises:
+        LedgerError: It is not.
+        sqlite3.Error: It can't be read.
+    """
     kind = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    empty: bool = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
     if not empty and kind != _APPLICATION:
         raise LedgerError(f"{shown(path)} is another program's database; name another place with --ledger")
     if version > schema:
@@ -98,27 +178,78 @@ def _prepare(connection: sqlite3.Connection, path: Path, tables: str, schema: in
             f"the ledger {shown(path)} was written by a newer ulecli (its schema is {version}, this one "
             f"knows {schema}); upgrade ulecli, or choose another output"
         )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("BEGIN EXCLUSIVE")  # from now on no other run gets in
-    connection.commit()
+    if not empty and connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        raise _damaged(path)
+    return empty
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, tables: str, schema: int) -> None:
+    """Check a file, take in what a killed run has left in its log, and make the tables in an empty one."""
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # a log is read without what readers share
+    empty = _check(connection, path, schema)
+    connection.execute("PRAGMA journal_mode = DELETE")
     if empty:
-        with contextlib.suppress(OSError):
-            path.chmod(0o600)  # it tells whose photos lay where
         pragmas = f"PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {schema};"
         connection.executescript(f"BEGIN; {tables} {pragmas} COMMIT;")
-    elif connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-        raise _damaged(path)
+
+
+@contextlib.contextmanager
+def _with_journal(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a file with a write-ahead log, or a rollback journal where the file system can't share a log."""
+    for mode in ("WAL", "DELETE"):
+        with contextlib.closing(_connected(path)) as connection:
+            if mode == "DELETE":  # the attempt has left a log behind, which is read without sharing it
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            try:
+                connection.execute(f"PRAGMA journal_mode = {mode}")
+                connection.execute("PRAGMA locking_mode = NORMAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("BEGIN IMMEDIATE")
+                connection.rollback()
+            except sqlite3.OperationalError as error:
+                if mode == "DELETE" or _code(error) == sqlite3.SQLITE_BUSY:
+                    raise
+                continue
+            yield connection
+            with contextlib.suppress(sqlite3.Error):  # a reader is on: then the next run does it
+                connection.execute("PRAGMA busy_timeout = 1000")
+                connection.execute("PRAGMA journal_mode = DELETE")
+            return
+
+
+def _code(error: sqlite3.Error) -> int:
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
 
 
 def _refusal(path: Path, error: sqlite3.Error) -> LedgerError | TargetError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LedgerError(f"another run holds the ledger {shown(path)}; wait until it has ended")
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return _damaged(path)
-    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+    """Return what a user can act on for what SQLite says to a run."""
+    if _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
         return TargetError(f"can't write the ledger {shown(path)}: {error}; name a place with --ledger")
-    return LedgerError(f"the ledger {shown(path)} can't be written: {error}")
+    return _known(path, error) or LedgerError(f"the ledger {shown(path)} can't be written: {error}")
+
+
+def _unreadable(path: Path, error: sqlite3.Error | OSError) -> LedgerError:
+    """Return what a user can act on for what SQLite or the system says to a reader."""
+    known = _known(path, error) if isinstance(error, sqlite3.Error) else None
+    words = getattr(error, "strerror", None) or error
+    return known or LedgerError(f"the ledger {shown(path)} can't be read: {words}")
+
+
+def _known(path: Path, error: sqlite3.Error) -> LedgerError | None:
+    if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return _in_use(path)
+    if _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return _damaged(path)
+    return None
+
+
+def _in_use(path: Path) -> LedgerError:
+    return LedgerError(f"another run holds the ledger {shown(path)}; wait until it has ended")
 
 
 def _damaged(path: Path) -> LedgerError:

@@ -8,14 +8,13 @@ from statistics import median
 from typing import Any
 
 from ulecli.errors import ExitCode, shown
+from ulecli.imaging.variants import VARIANTS
 from ulecli.protection.summary import path_fields
-from ulecli.surrogates.recognition import QUALITY, SIDES, Cue
+from ulecli.surrogates.recognition import Cue
 from ulecli.verification.measure import WEAK, Checked
 
 SCHEMA = 1
 """Version of the JSON objects; it grows when a field changes its meaning or goes."""
-
-VARIANTS = ("file", f"q{QUALITY}", *(str(side) for side in SIDES))
 
 HEADING = (
     f"{'max':>4} {'PSNR':>6} {'SSIM':>6}  {'code':>4} {' '.join(f'{name:>5}' for name in VARIANTS)}  leaks"

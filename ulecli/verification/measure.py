@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from PIL import Image
 
-from ulecli import codec, metadata
-from ulecli.codec.formats import HEAD, SUFFIXES, sniff
+from ulecli import metadata
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.formats.options import MetadataMode
-from ulecli.imaging.difference import difference
-from ulecli.imaging.ssim import ssim
 from ulecli.protection.pairs import Pair, pair_up
 from ulecli.surrogates.recognition import Cue, CueReader, Reading
+from ulecli.system.isolated import IsolatedWorker, Pool, reason_of
+from ulecli.system.limits import DEFAULT_TIMEOUT
 from ulecli.units import DEFAULT_EPSILON, LEVELS
+from ulecli.verification.measuring import ENTRY, Measures, Request, load, measured_in
 
 __all__ = [
     "Checked",
@@ -29,9 +27,12 @@ __all__ = [
     "Reading",
     "check",
     "check_all",
+    "drawn",
     "load",
     "pair_up",
 ]
+
+Measure = Callable[[Request], Measures]
 
 _STORING_DB = 6.0
 """How far storing may take the PSNR of a lossy file below that of a change by epsilon everywhere. No format
@@ -98,78 +99,95 @@ class Checked:
 
 
 def check_all(
-    pairs: Iterable[Pair], demands: Demands, reader: CueReader | None, *, jobs: int = 1
+    pairs: Iterable[Pair],
+    demands: Demands,
+    reader: CueReader | None,
+    *,
+    jobs: int = 1,
+    timeout: float = DEFAULT_TIMEOUT,
 ) -> Iterator[Checked]:
-    """Check pairs, `jobs` at a time, and yield what was found in their order.
+    """Check pairs, `jobs` at a time in processes of their own, and yield what was found in their order.
+
+    A pair whose decoder crashes, hangs or needs too much memory fails, and the others go on.
 
     Args:
         pairs: The files.
         demands: What the files are held to.
         reader: Reads the cues; None if nobody asks.
         jobs: Pairs in memory at the same time.
+        timeout: Seconds that one pair may take; 0 for any.
     """
-    with ThreadPoolExecutor(jobs, thread_name_prefix="pair") as workers:
-        yield from workers.map(lambda pair: check(pair, demands, reader), pairs)
+
+    def check_in(worker: IsolatedWorker, pair: Pair) -> Checked:
+        return check(pair, demands, reader, lambda request: measured_in(worker, request))
+
+    yield from Pool(ENTRY, jobs, timeout=timeout).map(check_in, pairs)
 
 
-def check(pair: Pair, demands: Demands, reader: CueReader | None = None) -> Checked:
-    """Check one pair; whatever goes wrong becomes a problem of it."""
+def check(pair: Pair, demands: Demands, reader: CueReader | None, measure: Measure) -> Checked:
+    """Check one pair; whatever goes wrong becomes a problem of it.
+
+    Args:
+        pair: The files.
+        demands: What they are held to.
+        reader: Reads the cue; None if nobody asks.
+        measure: Measures them, in a process of its own where they may be of any origin.
+    """
     if pair.protected is None:
         return Checked(pair, ("has no protected copy" + (f": {pair.reason}" if pair.reason else ""),))
     try:
-        return _measured(pair, pair.protected, demands, reader)
-    except (PhotoError, PhotoSkipped) as error:
-        return Checked(pair, (str(error),))
-    except MemoryError:
-        return Checked(pair, ("needs more memory than there is; try --jobs 1",))
-    except OSError as error:
-        return Checked(pair, (f"can't be read: {error.strerror or error}",))
+        found = measure(Request(pair.original, pair.protected, reader.sight if reader else None))
+    except (PhotoError, PhotoSkipped, MemoryError, OSError) as error:
+        return Checked(pair, (reason_of(error),))
+    return _judged(pair, found, demands, reader)
 
 
-def load(path: Path) -> tuple[Image.Image, str]:
-    """Read the first picture of a photo of any format, as upright RGB with its profile, and tell the format.
+def drawn(
+    all_found: Iterable[Checked], side: int, *, jobs: int = 1, timeout: float = DEFAULT_TIMEOUT
+) -> list[tuple[Image.Image, Image.Image, int]]:
+    """Return original and protected picture of every pair that could be compared, and its bound.
 
-    Raises:
-        PhotoError: It is damaged or no photo.
-        OSError: It can't be read.
+    Args:
+        all_found: What was found about the pairs.
+        side: Longest side that the pictures are shrunk to, in pixels.
+        jobs: Pairs in memory at the same time.
+        timeout: Seconds that one pair may take; 0 for any.
     """
-    with path.open("rb") as file:
-        format = sniff(file.read(HEAD))
-    if format not in SUFFIXES:
-        raise PhotoError(f"{path.name!r} is no photo of a supported format")
-    picture = codec.decode(path, format, first_frame=True)
-    image = picture.image if picture.image.mode == "RGB" else picture.image.convert("RGB")
-    image.info["icc_profile"] = picture.settings.get("icc_profile", b"")
-    return image, format
+
+    def draw(worker: IsolatedWorker, found: Checked) -> tuple[Image.Image, Image.Image, int] | None:
+        assert found.pair.protected
+        try:
+            request = Request(found.pair.original, found.pair.protected, drawn=side)
+            original, protected = map(Image.fromarray, measured_in(worker, request).drawn)
+        except (PhotoError, PhotoSkipped, ValueError):  # changed since, to pictures of two sizes
+            return None
+        return original, protected, found.epsilon
+
+    compared = [found for found in all_found if found.pair.protected and found.max_change is not None]
+    return [row for row in Pool(ENTRY, jobs, timeout=timeout).map(draw, compared) if row]
 
 
-def _measured(pair: Pair, path: Path, demands: Demands, reader: CueReader | None) -> Checked:
-    original, _ = load(pair.original)
-    protected, format = load(path)
-    mark = metadata.mark_in(path)
-    epsilon = demands.epsilon or (mark.epsilon if mark else 0) or DEFAULT_EPSILON
-    found = Checked(
+def _judged(pair: Pair, found: Measures, demands: Demands, reader: CueReader | None) -> Checked:
+    marked = found.mark_epsilon is not None
+    checked = Checked(
         pair,
         (),
-        format,
-        *protected.size,
-        lossless=_is_lossless(path, format),
-        marked=mark is not None,
-        epsilon=epsilon,
-        leaks=tuple(metadata.leaks(path)),
+        found.format,
+        width=found.size[0],
+        height=found.size[1],
+        lossless=found.lossless,
+        marked=marked,
+        epsilon=demands.epsilon or found.mark_epsilon or DEFAULT_EPSILON,
+        max_change=found.max_change,
+        psnr_db=found.psnr_db,
+        ssim=found.ssim,
+        leaks=found.leaks,
+        cue=reader.read(found.variants, found.seen, pair.code) if reader and found.seen is not None else None,
     )
-    if original.size != protected.size:
-        size = f"{original.width} x {original.height}"
-        return replace(found, problems=(f"is {protected.width} x {protected.height}, its original {size}",))
-    apart = difference(original, protected)
-    found = replace(
-        found,
-        max_change=apart.max_change,
-        psnr_db=apart.psnr_db,
-        ssim=ssim(original, protected),
-        cue=reader.cue(protected, pair.code) if reader else None,
-    )
-    return replace(found, problems=tuple(_problems(found, demands.metadata)))
+    if found.size != found.original_size:
+        one, other = ("{} x {}".format(*size) for size in (found.size, found.original_size))
+        return replace(checked, problems=(f"is {one}, its original {other}",))
+    return replace(checked, problems=tuple(_problems(checked, demands.metadata)))
 
 
 def _problems(found: Checked, mode: MetadataMode) -> Iterator[str]:
@@ -185,10 +203,3 @@ def _problems(found: Checked, mode: MetadataMode) -> Iterator[str]:
     leaks = [leak for leak in found.leaks if mode is not MetadataMode.KEEP or metadata.shows_more(leak)]
     if leaks:
         yield f"tells more than {mode} lets through: {', '.join(leaks)}"
-
-
-def _is_lossless(path: Path, format: str) -> bool:
-    if format != "WEBP":
-        return format in ("PNG", "BMP", "TIFF")
-    with path.open("rb") as file:
-        return b"VP8L" in file.read(64 * 1024)

@@ -77,7 +77,7 @@ def export(
     """Write a surrogate's gradient graph (loss and input gradient) anew from its verified weights."""
     need_torch()
     from ulecli.atomic import replacing
-    from ulecli.perturb.onnx_graph import gradient_graph
+    from ulecli.perturb.gradient_graph import gradient_graph
     from ulecli.perturb.weights import load_net
     from ulecli.shelf import load_card
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,8 @@ def gradient_graph(net: nn.Module, channels: int, *, feature: str | None = None)
     graph.infer_shapes([images])
     outputs = [float_info("loss", ["N"]), float_info("gradient", ["N", channels, "H", "W"])]
     if feature is None:
+        if len(graph.shape(output)) != 2:
+            raise ModelError("the gradient graph needs a net that returns logits (N, classes)")
         second = helper.make_tensor_value_info("labels", TensorProto.INT64, ["N"])
         start = _cross_entropy(graph, output)
     else:
@@ -81,15 +85,35 @@ class _Tracer(fx.Tracer):
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         name = self.path_of_module(m)
-        try:
+        with _naming(f"layer {name} ({type(m).__name__})"):
             self.outputs[name] = super().call_module(m, forward, args, kwargs)
-        except ModelError:  # of a layer within this one
-            raise
-        except Exception as error:  # whatever a layer does when its input is only a stand-in
-            reason = str(error).partition("\n")[0]
-            where = f"layer {name} ({type(m).__name__})"
-            raise ModelError(f"the gradient graph can't take {where}: {reason}") from error
         return self.outputs[name]
+
+    def traced(self, net: nn.Module) -> fx.Graph:
+        """Return the trace of a net; see `trace`, which does not name the layer where it fails."""
+        with _naming(f"the net ({type(net).__name__})"):
+            return self.trace(net)
+
+
+@contextmanager
+def _naming(place: str) -> Iterator[None]:
+    """Raise whatever fails within as a `ModelError` that says in which layer; the innermost is named."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:  # a layer may do anything when its input is only a stand-in
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"the gradient graph can't follow {place}: {reason}") from error
+
+
+@contextmanager
+def _refused(place: str) -> Iterator[None]:
+    """Add to what a rule refuses in which layer it was."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"the gradient graph can't take {place}: {error}") from error
 
 
 class _Walk:
@@ -100,22 +124,20 @@ class _Walk:
         self._graph = graph
         self._values: dict[fx.Node, Any] = {}
         self._folded: set[fx.Node] = set()
-        self._tape: list[Emitted] = []
+        self._tape: list[tuple[str, Emitted]] = []
 
     def forward(self, feature: str | None) -> str:
         """Emit the forward pass up to the logits or a feature and return the name of that value."""
         if any(layer.training for layer in self._net.modules()):
             raise ModelError("the gradient graph needs a net in evaluation mode; call its eval() first")
         tracer = _Tracer()
-        traced = tracer.trace(self._net)
+        traced = tracer.traced(self._net)
         if feature is not None and feature not in tracer.outputs:
-            raise unknown("layer", feature, tracer.outputs)
+            raise unknown("layer", feature, tracer.outputs, "those that named_modules() gives")
         last = None if feature is None else getattr(tracer.outputs[feature], "node", None)
         for node in traced.nodes:
-            try:
+            with _refused(_place(node)):
                 self._values[node] = self._value(node)
-            except ModelError as error:
-                raise ModelError(f"the gradient graph can't take {_place(node)}: {error}") from error
             if node is last:
                 break
         output = self._values[node]
@@ -127,11 +149,15 @@ class _Walk:
         """Emit the backward pass from the gradient of an output and return the name of the images' own."""
         gradients: dict[str, list[str]] = defaultdict(list)
         gradients[output].append(gradient)
-        for value, inputs in reversed(self._tape):
-            if value in gradients:
-                total = self._total(gradients.pop(value))
+        for place, (value, inputs) in reversed(self._tape):
+            if value not in gradients:  # the output does not depend on it
+                continue
+            total = self._total(gradients.pop(value))
+            with _refused(place):
                 for name, back in inputs:
                     gradients[name].append(back(total))
+        if not gradients["images"]:
+            raise ModelError("the gradient graph needs a net whose output depends on the images")
         return self._total(gradients["images"])
 
     def _total(self, gradients: list[str]) -> str:
@@ -140,6 +166,8 @@ class _Walk:
     def _value(self, node: fx.Node) -> Any:
         """Emit one node of the trace; return a name, or what does not depend on the images."""
         if node.op == "placeholder":
+            if self._values and not node.args:
+                raise ModelError("a net that takes more than images has no rule")
             return node.args[0] if node.args else "images"
         if node.op == "output":
             return self._of(node.args[0])
@@ -147,7 +175,9 @@ class _Walk:
             return _attribute(self._net, str(node.target))
         if node.op == "call_module":
             (value,) = self._of(node.args)
-            return value if node in self._folded else self._record(batch_norm(self._graph, value, self._norm(node)))
+            if node in self._folded:
+                return value
+            return self._record(node, batch_norm(self._graph, value, self._norm(node)))
         args, kwargs = self._of(node.args), self._of(node.kwargs)
         if not any(isinstance(self._values[source], str) for source in node.all_input_nodes):
             return _computed(node, args, kwargs)
@@ -168,16 +198,16 @@ class _Walk:
             weight, bias = call.arguments["weight"], call.arguments.get("bias")
             call.arguments["weight"], call.arguments["bias"] = folded(weight, bias, self._norm(follower))
             self._folded.add(follower)
-        output = self._record(rule(*call.args, **call.kwargs))
+        output = self._record(node, rule(*call.args, **call.kwargs))
         if name.endswith("_") or name in _IN_PLACE or call.arguments.get("inplace"):
             self._values[node.all_input_nodes[0]] = output  # whoever reads it later reads it changed
         return output
 
-    def _record(self, emitted: Emitted | Size | Sizes) -> Any:
+    def _record(self, node: fx.Node, emitted: Emitted | Size | Sizes) -> Any:
         if not isinstance(emitted, tuple):
             return emitted
         if emitted[1]:
-            self._tape.append(emitted)
+            self._tape.append((_place(node), emitted))
         return emitted[0]
 
     def _norm(self, node: fx.Node) -> BatchNorm:

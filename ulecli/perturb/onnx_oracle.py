@@ -40,7 +40,7 @@ class OnnxOracle:
         """Load a graph.
 
         Args:
-            graph: The serialised model, as `ulecli.perturb.onnx_graph` writes it.
+            graph: The serialised model, as `ulecli.perturb.gradient_graph` writes it.
             provider: A key of `PROVIDERS`.
             threads: Threads for one gradient.
 

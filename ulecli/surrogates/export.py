@@ -14,7 +14,7 @@ from torch import nn
 
 from ulecli import __version__
 from ulecli.atomic import replacing
-from ulecli.perturb.onnx_graph import gradient_graph
+from ulecli.perturb.gradient_graph import gradient_graph
 from ulecli.shelf import Card, stamp_of, write_card
 from ulecli.surrogates.recipe import Recipe
 

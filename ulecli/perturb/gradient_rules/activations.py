@@ -31,9 +31,7 @@ def relu6(graph: Graph, value: str, inplace: bool = False) -> Emitted:
     return hardtanh(graph, value, 0.0, 6.0)
 
 
-def leaky_relu(
-    graph: Graph, value: str, negative_slope: float = 0.01, inplace: bool = False
-) -> Emitted:
+def leaky_relu(graph: Graph, value: str, negative_slope: float = 0.01, inplace: bool = False) -> Emitted:
     """Multiply what is below 0 by a slope."""
     output = graph.emit("LeakyRelu", value, alpha=negative_slope)
     zero, one, slope = graph.constant(0), graph.constant(1), graph.constant(negative_slope)

@@ -1,4 +1,4 @@
-"""Sums, products and quotients of values, numbers and weights, with broadcasting; concatenation; means, maxima."""
+"""Arithmetic of values, numbers and weights with broadcasting; concatenation; means and maxima."""
 
 from __future__ import annotations
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from ulecli.errors import ModelError
@@ -18,10 +19,13 @@ Shape = tuple[int | None, ...]
 """Sizes of a value, None where they follow from the size of the images."""
 
 Backward = Callable[[str], str]
-"""Emits the nodes from the gradient of an output, given by its name, to that of an input; returns its name."""
+"""Emits the nodes that turn the gradient of an output, given by its name, into that of an input."""
 
 Emitted = tuple[str, list[tuple[str, Backward]]]
 """What a rule returns: the output's name and, for each input that depends on the images, its way back."""
+
+Pair = int | Sequence[int]
+"""One number for both height and width, or one each."""
 
 _SHARED = 16
 """Constants of at most this many elements are stored once, however often they are asked for."""
@@ -60,7 +64,7 @@ class Graph:
         """Return the name of a constant: numbers, an array or a tensor, stored as `kind`."""
         if isinstance(values, torch.Tensor):
             values = values.detach().cpu().numpy()
-        array = np.asarray(values, kind)
+        array: NDArray[Any] = np.asarray(values, kind)
         key = (array.dtype.str, array.shape, array.tobytes() if array.size <= _SHARED else b"")
         if array.size <= _SHARED and key in self._shared:
             return self._shared[key]
@@ -121,3 +125,9 @@ class Graph:
 def float_info(name: str, shape: list[str | int]) -> onnx.ValueInfoProto:
     """Describe a float32 input or output; a size may be a name."""
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def pair(values: Pair) -> tuple[int, int]:
+    """Return the numbers for height and width."""
+    high, wide = (values, values) if isinstance(values, int) else values
+    return high, wide

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from onnx import TensorProto
 
 from ulecli.errors import ModelError
 from ulecli.perturb.gradient_rules.arithmetic import amax, mean
-from ulecli.perturb.gradient_rules.graph import Emitted, Graph
-
-Pair = int | Sequence[int]
-"""One number for both axes, or one each."""
-
-
-def pair(values: Pair) -> tuple[int, int]:
-    """Return the numbers for height and width."""
-    high, wide = (values, values) if isinstance(values, int) else values
-    return high, wide
+from ulecli.perturb.gradient_rules.graph import Emitted, Graph, Pair, pair
 
 
 def max_pool2d(
@@ -115,6 +104,8 @@ def avg_pool2d(
 
 def adaptive_avg_pool2d(graph: Graph, value: str, output_size: Pair) -> Emitted:
     """Mean of each cell of a grid of fixed size that covers the value."""
+    if None in pair(output_size):
+        raise ModelError("adaptive pooling that keeps a size has no rule")
     if pair(output_size) == (1, 1):
         return mean(graph, value, (2, 3), keepdim=True)
     rows, columns = (_bins(graph, value, axis + 2, bins) for axis, bins in enumerate(pair(output_size)))
@@ -127,9 +118,7 @@ def adaptive_avg_pool2d(graph: Graph, value: str, output_size: Pair) -> Emitted:
     return graph.emit("MatMul", graph.emit("MatMul", rows, value), across), [(value, back)]
 
 
-def adaptive_max_pool2d(
-    graph: Graph, value: str, output_size: Pair, return_indices: bool = False
-) -> Emitted:
+def adaptive_max_pool2d(graph: Graph, value: str, output_size: Pair, return_indices: bool = False) -> Emitted:
     """Maximum over all positions."""
     if pair(output_size) != (1, 1) or return_indices:
         raise ModelError("adaptive max pooling to more than one position has no rule")
@@ -137,9 +126,7 @@ def adaptive_max_pool2d(
 
 
 def _bins(graph: Graph, value: str, axis: int, bins: int) -> str:
-    """Emit the matrix (bins, size) that averages along an axis; bin n has floor(n s/b) to ceil((n + 1) s/b)."""
-    if bins is None:
-        raise ModelError("adaptive pooling that keeps a size has no rule")
+    """Emit the matrix (bins, size) that averages along an axis: bin n from n s/b down to (n + 1) s/b up."""
     zero, one, count = (graph.constant(number, np.int64) for number in (0, 1, bins))
     size = graph.emit("Squeeze", graph.sizes(value, axis, axis + 1))
     cells = graph.emit("Range", zero, size, one)

@@ -73,15 +73,15 @@ def flatten(graph: Graph, value: str, start_dim: int = 0, end_dim: int = -1) -> 
 
 def view(graph: Graph, value: str, *shape: int | Size | Sequence[int | Size]) -> Emitted:
     """The same numbers in another shape."""
-    sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], int | Size) else shape
+    sizes: list[int | Size] = []
+    for part in shape:  # given one by one or as a sequence
+        sizes += [part] if isinstance(part, int | Size) else part
     lists = [size.name if isinstance(size, Size) else graph.integers(size) for size in sizes]
     return _reshaped(graph, value, graph.emit("Reshape", value, graph.emit("Concat", *lists, axis=0)))
 
 
 def _reshaped(graph: Graph, value: str, output: str) -> Emitted:
-    return output, [
-        (value, lambda gradient: graph.emit("Reshape", gradient, graph.emit("Shape", value)))
-    ]
+    return output, [(value, lambda gradient: graph.emit("Reshape", gradient, graph.emit("Shape", value)))]
 
 
 def pad(

@@ -18,7 +18,6 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "amax": arithmetic.amax,
         "avg_pool2d": pooling.avg_pool2d,
         "cat": arithmetic.cat,
-        "clamp": activations.hardtanh,
         "concat": arithmetic.cat,
         "contiguous": shapes.identity,
         "conv2d": convolution.conv2d,

@@ -193,11 +193,11 @@ class _Walk:
             call = inspect.signature(rule).bind(self._graph, *args, **kwargs)
         except TypeError as error:
             raise ModelError(f"the rule for '{name}' does not take these arguments: {error}") from error
-        follower = next(iter(node.users), None)
-        if rule is conv2d and len(node.users) == 1 and follower is not None and follower.op == "call_module":
+        norm = self._foldable(node) if rule is conv2d else None
+        if norm is not None:
             weight, bias = call.arguments["weight"], call.arguments.get("bias")
-            call.arguments["weight"], call.arguments["bias"] = folded(weight, bias, self._norm(follower))
-            self._folded.add(follower)
+            call.arguments["weight"], call.arguments["bias"] = folded(weight, bias, self._norm(norm))
+            self._folded.add(norm)
         output = self._record(node, rule(*call.args, **call.kwargs))
         if name.endswith("_") or name in _IN_PLACE or call.arguments.get("inplace"):
             self._values[node.all_input_nodes[0]] = output  # whoever reads it later reads it changed
@@ -209,6 +209,14 @@ class _Walk:
         if emitted[1]:
             self._tape.append((_place(node), emitted))
         return emitted[0]
+
+    def _foldable(self, convolution: fx.Node) -> fx.Node | None:
+        """Return the batch norm that alone reads a convolution, if it does and has running statistics."""
+        readers = list(convolution.users)
+        if len(readers) != 1 or readers[0].op != "call_module":
+            return None
+        layer = self._net.get_submodule(str(readers[0].target))
+        return readers[0] if layer.running_mean is not None else None
 
     def _norm(self, node: fx.Node) -> BatchNorm:
         layer = self._net.get_submodule(str(node.target))

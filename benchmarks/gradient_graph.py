@@ -103,7 +103,7 @@ def exported(net: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> byte
     undone = ("hardswish", "hardsigmoid", "hardtanh", "threshold", "nll_loss")
     ready = [getattr(aten, f"{name}_backward") for name in undone]
     ready += [aten.native_batch_norm, aten._log_softmax_backward_data]
-    table = {
+    table: Any = {
         **torch._decomp.get_decompositions(ready),
         aten.convolution_backward.default: _convolution_backward,
         aten.avg_pool2d_backward.default: _average_backward,

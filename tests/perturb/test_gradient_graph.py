@@ -253,10 +253,12 @@ def test_a_net(name: str) -> None:
     assert (off < 0.1 * np.linalg.norm(gradient.reshape(8, -1), axis=1)).all()
 
 
-@pytest.mark.parametrize("name", ["features.3", "features.3.block.0.2", "avgpool", "classifier.0"])
+@pytest.mark.parametrize(
+    "name", ["features.3", "features.0.0", "features.0.1", "features.3.block.0.2", "avgpool", "classifier.0"]
+)
 def test_a_feature_has_the_gradient_of_its_inner_product_with_a_direction(name: str) -> None:
     with seeded(1):
-        net = lived(NETS["mobilenet_v3_small"](), torch.rand(8, 3, 32, 32))
+        net = lived(NETS["mobilenet_v3_small"](), torch.rand(16, 3, 45, 32))
         images = torch.rand(3, 3, 45, 32)
     seen: list[torch.Tensor] = []
     handle = net.get_submodule(name).register_forward_hook(lambda *call: seen.append(call[-1].clone()))

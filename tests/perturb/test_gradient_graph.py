@@ -337,3 +337,10 @@ def test_a_net_in_training_mode_is_refused() -> None:
 def test_an_unknown_feature_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="did you mean 3"):
         gradient_graph(make_net("conv", channels=1, classes=3).eval(), 1, feature="3.")
+
+
+def test_a_feature_of_several_tensors_is_refused() -> None:
+    several = Block(lambda _, x: (x, x))
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), several, Block(lambda _, pair: pair[0])).eval()
+    with pytest.raises(ModelError, match="layer 1 returns several"):
+        gradient_graph(net, 3, feature="1")

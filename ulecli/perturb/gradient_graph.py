@@ -2,9 +2,9 @@
 
 onnxruntime cannot differentiate, so the backward pass is emitted as ordinary nodes behind the forward pass.
 The net is traced by `torch.fx` down to torch's functions, each of which has one rule in
-`ulecli.perturb.gradient_rules`. Two other ways were measured, the first by `benchmarks/gradient_graph.py`: the
-graph that torch exports of its own backward pass is 1.2 to 2.7 times slower, takes a minute and more to write
-and is bound to one size of images; that of onnxruntime-training has operators that onnxruntime can't run.
+`ulecli.perturb.gradient_rules`. Two other ways were measured, the first by `benchmarks/gradient_graph.py`.
+The graph that torch exports of its own backward pass is 1.2 to 2.7 times slower, takes a minute and more to
+write and is bound to one size of images; that of onnxruntime-training has operators that onnxruntime lacks.
 
 Inputs: `images` float32 (N, C, H, W), unit scale; `labels` int64 (N,).
 Outputs: `loss` float32 (N,), the cross-entropy; `gradient` float32 (N, C, H, W), of the summed loss.
@@ -139,6 +139,8 @@ class _Walk:
             raise unknown("layer", feature, tracer.outputs, "those that named_modules() gives")
         if feature is not None:
             self._last = getattr(tracer.outputs[feature], "node", None)
+            if self._last is None:
+                raise ModelError(f"the gradient graph needs one tensor, and layer {feature} returns several")
         for node in traced.nodes:
             with _refused(_place(node)):
                 self._values[node] = self._value(node)

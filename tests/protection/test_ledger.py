@@ -120,7 +120,7 @@ def test_codes_are_kept_for_one_scheme(tmp_path):
 def test_one_run_at_a_time_and_a_killed_one_lets_go(tmp_path):
     script = (
         f"import sys, time; sys.path[:] = {sys.path!r}\n"
-        "from pathlib import Path; from ulecli.ledger import opened\n"
+        "from pathlib import Path; from ulecli.protection.ledger import opened\n"
         f"with opened(Path({str(tmp_path / NAME)!r})) as ledger: print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as holder:

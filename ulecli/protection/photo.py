@@ -68,12 +68,14 @@ class Made:
         sha256: Of the written file.
         told: Attributes of `PhotoOutcome` that were measured.
         remarks: For the user.
+        masked_delta: The delta after the mask, (C, CELLS, CELLS) int8 as bytes; empty without a mask.
     """
 
     source: Stamp
     sha256: bytes
     told: dict[str, Any]
     remarks: tuple[str, ...]
+    masked_delta: bytes = b""
 
 
 def make(job: Job, perturb: Perturb, memory: codec.Memory | None = None) -> Made:
@@ -100,17 +102,17 @@ def _make(job: Job, before: os.stat_result, perturb: Perturb, memory: codec.Memo
     if is_protected(path):
         raise PhotoSkipped("is marked as protected already, and nothing is protected twice")
     sha256 = file_sha256(path)
-    told, remarks = _write(job, perturb, memory)
+    told, remarks, masked_delta = _write(job, perturb, memory)
     _dress(job, before)
     if job.backup:
         kept = keep(path, job.backup, sha256)
         remarks += () if kept == job.backup else (f"its backup is {kept.name}, since that name was taken",)
     _check_same(path, before)
     source = Stamp(before.st_size, before.st_mtime_ns, 0, sha256)
-    return Made(source, file_sha256(job.part), told, remarks)
+    return Made(source, file_sha256(job.part), told, remarks, masked_delta)
 
 
-def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[dict[str, Any], tuple[str, ...], bytes]:
     picture = codec.decode(
         job.photo.path,
         job.photo.format,
@@ -129,6 +131,10 @@ def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[dict[str, 
             raise PhotoError(
                 f"the perturbation reached {change.max_change} levels, more than --eps {job.epsilon}"
             )
+        if change.max_change == 0:
+            raise PhotoSkipped(
+                "no pixel of it can change (is all of it transparent?), so it is not protected"
+            )
         told: dict[str, Any] = {
             "width": picture.image.width,
             "height": picture.image.height,
@@ -142,7 +148,7 @@ def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[dict[str, 
             del picture  # a large photo's memory, needed again
             stored = difference(original, codec.read_rgb(job.part, job.photo.format))
             told |= {"max_change_on_disk": stored.max_change, "psnr_db_on_disk": stored.psnr_db}
-    return told, remarks
+    return told, remarks, delta.tobytes() if job.masked else b""
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 
 from ulecli import metadata
 from ulecli.errors import NothingToDo, UsageError, shown
-from ulecli.protection.entry import Entry, outcome_of
+from ulecli.protection.entry import Entry
 from ulecli.protection.ledger import NAME, opened
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.protection.pairs import Pair, pair_up
@@ -57,11 +57,11 @@ def from_ledger(output: Path) -> Run:
             "protect --json told with --run"
         )
     with opened(path, settle=False) as ledger:
-        entries, troubles = ledger.entries(), ledger.troubles()
+        entries, problems = ledger.entries(), ledger.problems()
     parameters = [_parameters(entry) for entry in entries]
     return Run(
         output.absolute().name,
-        _sorted([outcome_of(entry) for entry in entries] + troubles),
+        _sorted([entry.as_outcome() for entry in entries] + problems),
         _same([it.get("epsilon") for it in parameters]),
         _same([it.get("surrogate") for it in parameters]) or "",
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,16 @@ class Database:
 
 
 @contextlib.contextmanager
-def held(path: Path, tables: str, schema: int) -> Iterator[Database]:
+def held(
+    path: Path, tables: str, schema: int, upgrades: Mapping[int, str] | None = None
+) -> Iterator[Database]:
     """Open a file, or make one, and hold it alone.
 
     Args:
         path: Where it lies.
         tables: SQL that makes the tables.
         schema: Their version.
+        upgrades: SQL that takes the tables of each earlier version to the next; without it they stay.
 
     Raises:
         LedgerError: It is damaged, of a newer version, something else, or in use by another run.
@@ -78,6 +81,7 @@ def held(path: Path, tables: str, schema: int) -> Iterator[Database]:
     try:
         try:
             _prepare(connection, path, tables, schema)
+            _upgrade(connection, upgrades or {})
         except sqlite3.Error as error:
             raise _refusal(path, error) from error
         yield Database(path, connection)
@@ -108,6 +112,12 @@ def _prepare(connection: sqlite3.Connection, path: Path, tables: str, schema: in
         connection.executescript(f"BEGIN; {tables} {pragmas} COMMIT;")
     elif connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise _damaged(path)
+
+
+def _upgrade(connection: sqlite3.Connection, upgrades: Mapping[int, str]) -> None:
+    """Take the tables to the newest version, each step whole or not at all."""
+    while statements := upgrades.get(version := connection.execute("PRAGMA user_version").fetchone()[0]):
+        connection.executescript(f"BEGIN; {statements} PRAGMA user_version = {version + 1}; COMMIT;")
 
 
 def _refusal(path: Path, error: sqlite3.Error) -> LedgerError | TargetError:

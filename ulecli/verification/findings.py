@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from ulecli.errors import ExitCode, shown
-from ulecli.protection.summary import path_fields
+from ulecli.protection.json_records import path_fields
 from ulecli.surrogates.recognition import QUALITY, SIDES, Cue
 from ulecli.verification.measure import WEAK, Checked
 

@@ -60,6 +60,11 @@ class FullSwing:
         signs = rng.choice([-1, 1], (1, self.channels, self.grid, self.grid))
         return (signs * (epsilon + self.overshoot)).astype(np.int8)
 
+    def recognised(self, images, codes, deltas):
+        assert images.shape == (1, 3, self.grid, self.grid) and deltas.dtype == np.int8
+        assert codes.shape == (1,) and deltas.shape[:2] == (1, self.channels)
+        return np.ones(1, bool)
+
 
 @pytest.fixture
 def perturber() -> FullSwing:

@@ -29,7 +29,7 @@ lowest floor, but not in a circle."""
 
 THIN = {
     *("errors", "units", "system.devices", "formats.options", "protection.config", "protection.outcome"),
-    *("protection.summary", "perturb.perturber"),
+    *("protection.json_records", "protection.summary", "perturb.perturber"),
 }
 """Modules outside `cli` that `ulecli --help` enters: nothing heavy may be imported at their top."""
 

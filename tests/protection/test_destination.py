@@ -6,8 +6,9 @@ import pytest
 
 from ulecli.errors import TargetError
 from ulecli.protection.config import ProtectConfig
-from ulecli.protection.destination import check, plan
+from ulecli.protection.destination import plan
 from ulecli.protection.outcome import Photo
+from ulecli.protection.output_check import check
 
 
 def tree(root: Path, *names: str) -> list[Path]:

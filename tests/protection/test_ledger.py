@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ulecli.errors import LedgerError, TargetError
-from ulecli.protection.entry import Entry, outcome_of, told
+from ulecli.protection.entry import Entry
 from ulecli.protection.ledger import NAME, SCHEMA, opened, reading
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.system.database import run_in_progress
@@ -40,7 +40,7 @@ def entry(root: Path, name: str, content: bytes = b"protected") -> Entry:
     target = root / name
     sha256 = stamp_of(content)
     source = Path("/photos") / name
-    return Entry(source, target, Stamp(5, 6, 0, b"s" * 32), sha256, '{"epsilon": 8}', told(OUTCOME))
+    return Entry(source, target, Stamp(5, 6, 0, b"s" * 32), sha256, '{"epsilon": 8}', OUTCOME.recorded())
 
 
 def stamp_of(content: bytes) -> Stamp:
@@ -61,7 +61,7 @@ def test_what_is_finished_is_found_again(tmp_path, name):
     with opened(tmp_path / "moved" / NAME) as ledger:
         moved = replace(one, target=tmp_path / "moved" / name)
         assert ledger.entries() == ledger.by_source(one.source) == [moved]
-        assert outcome_of(moved) == replace(OUTCOME, source=one.source, target=moved.target)
+        assert moved.as_outcome() == replace(OUTCOME, source=one.source, target=moved.target)
 
 
 def test_a_target_elsewhere_is_kept_whole(tmp_path):
@@ -103,14 +103,14 @@ def test_what_was_given_up_is_forgotten(tmp_path):
         assert ledger.entries() == []
 
 
-def test_troubles_are_kept_until_the_photo_is_done(tmp_path):
+def test_problems_are_kept_until_the_photo_is_done(tmp_path):
     failed = PhotoOutcome(tmp_path / "in" / "x.jpg", None, Status.FAILED, "is damaged", "JPEG")
     with opened(tmp_path / NAME) as ledger:
         for _ in range(2):
-            ledger.trouble(failed)
-        assert ledger.troubles() == [failed]
+            ledger.add_problem(failed)
+        assert ledger.problems() == [failed]
         ledger.finish(replace(entry(tmp_path, "x.jpg"), source=failed.source))
-        assert ledger.troubles() == []
+        assert ledger.problems() == []
 
 
 def test_codes_are_kept_for_one_scheme(tmp_path):
@@ -155,7 +155,7 @@ def test_whoever_reads_does_not_wait_for_a_run_and_sees_what_is_done(tmp_path):
     with a_run(tmp_path / NAME):
         for _ in range(2):
             with reading(tmp_path / NAME) as ledger, ledger.snapshot():
-                assert len(ledger.entries()) == 3 and ledger.troubles() == []
+                assert len(ledger.entries()) == 3 and ledger.problems() == []
             assert run_in_progress(tmp_path / NAME)
     assert not run_in_progress(tmp_path / NAME)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ulecli.protection.config import ProtectConfig
+from ulecli.protection.json_records import photo_record, summary_record
 from ulecli.protection.outcome import IdentityCode, PhotoOutcome, ProtectReport, Status
-from ulecli.protection.summary import outcome_line, photo_record, summary_record, summary_text
+from ulecli.protection.summary import outcome_line, summary_text
 
 WRITTEN = PhotoOutcome(
     Path("in/a.jpg"),
@@ -86,11 +87,11 @@ def test_summary_text():
         "2 protected, 1 skipped, 1 failed in 1.5 s",
         "photo 01234567 on cpu",
         "34.6 dB",
-        "8 of 8 levels at most before encoding, PSNR 34.6 dB mean",
+        "8 of 255 levels at most in any colour channel, as --eps 8 allows; PSNR 34.6 dB on average",
         "13 levels at most",
         "33.2 dB",
         "1 of 2 read back; --verify",
-        "ada, code 7",
+        "identity   ada\n",
         "mind the key",
         "c.gif: is an animation of 3 frames",
         "bad\\n\\udcff.jpg: is empty",
@@ -105,7 +106,7 @@ def test_a_remark_is_told_once_for_all_photos_of_which_it_is_true():
     assert text.count("remark") == 1 and "  remark     p.jpg and 2 more: CMYK became RGB" in text
     many = [replace(WRITTEN, source=Path(f"{n}.jpg"), reason=f"remark {n}") for n in range(25)]
     text = summary_text(run(*many))
-    assert text.count("  remark  ") == 21 and "and 5 others, which --json tells" in text
+    assert text.count("  remark  ") == 21 and "and 5 others, which --json names" in text
 
 
 def test_what_was_not_measured_is_not_told_as_a_number():
@@ -121,4 +122,4 @@ def test_summary_of_a_dry_run():
 
 def test_several_identities():
     text = summary_text(run(WRITTEN, identities=(IdentityCode("a", 1), IdentityCode("b", 2))))
-    assert "2 of them, 2 codes" in text
+    assert "2 of them: a, b" in text

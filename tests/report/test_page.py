@@ -16,9 +16,9 @@ from PIL import Image, ImageCms
 from ulecli.codec.colour import display_p3
 from ulecli.errors import NothingToDo, UsageError
 from ulecli.protection.config import ProtectConfig
+from ulecli.protection.json_records import photo_record, summary_record
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.protection.run import protect
-from ulecli.protection.summary import photo_record, summary_record
 from ulecli.report.cards import SIDE, cards, chosen
 from ulecli.report.histogram import bins, histogram
 from ulecli.report.page import page

@@ -33,8 +33,8 @@ def protect(
             "-o",
             "--output",
             metavar="OUT",
-            help="Folder for the protected photos. Default: beside each PATH, as PATH-protected "
-            "(a folder) or STEM-protected.jpg (a file).",
+            help="Folder for the protected photos; or, of one photo, the file itself: OUT.jpg. Default: "
+            "beside each PATH, as PATH-protected (a folder) or STEM-protected.jpg (a file).",
         ),
     ] = None,
     eps: Annotated[
@@ -98,6 +98,9 @@ def protect(
         bool, typer.Option("--overwrite", help="Replace files in the way that no run has written.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Make again what is done and unchanged.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove copies whose photos were deleted; try -n first.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on with what appears in the folders, until interrupted.")
     ] = False,
@@ -178,6 +181,7 @@ def protect(
         overwrite=overwrite,
         force=force,
         timeout=timeout,
+        prune=prune,
     )
     threads = max(1, cores // config.jobs)
     raise typer.Exit(run(config, threads=threads, quiet=quiet, json_lines=json_lines, watching=watch))

@@ -13,7 +13,7 @@ from pathlib import Path
 from ulecli.cli.console import OnOutcome, progress, put, say
 from ulecli.errors import ExitCode, NoSuchPath, UsageError, shown
 from ulecli.protection.config import ProtectConfig
-from ulecli.protection.outcome import PhotoOutcome, ProtectReport, Status
+from ulecli.protection.outcome import PhotoOutcome, ProtectReport, Start, Status
 
 
 class Stop(threading.Event):
@@ -75,24 +75,37 @@ def _report(
 
     check_exist(config.sources)  # a mistyped path is told at once, not after the surrogate has been loaded
     if watching:
+        from ulecli.protection.summary import watch_text
         from ulecli.protection.watch import check_watchable, watch
 
         check_watchable(config)
         perturber = open_perturber(config.surrogate, device=config.device, threads=threads)
         telling = _telling(_line if not quiet else lambda outcome, total: None, json_lines)
         if not quiet:
-            say("ulecli: watching; end with Ctrl-C")
+            say(f"ulecli: {watch_text(config)}")
         return watch(config, perturber, stop, on_outcome=telling)
     from ulecli.protection.run import protect as protect_photos
 
     perturber = open_perturber(config.surrogate, device=config.device, threads=threads)
     with progress(quiet=quiet) as advance:
         telling = _telling(advance, json_lines)
-        return protect_photos(config, perturber, on_outcome=telling, should_stop=stop.is_set)
+        return protect_photos(
+            config,
+            perturber,
+            on_start=None if quiet or json_lines else lambda start: _announce(config, start),
+            on_outcome=telling,
+            should_stop=stop.is_set,
+        )
+
+
+def _announce(config: ProtectConfig, start: Start) -> None:
+    from ulecli.protection.summary import start_text
+
+    say(f"ulecli: {start_text(config, start)}")
 
 
 def _telling(advance: OnOutcome, json_lines: bool) -> OnOutcome:
-    from ulecli.protection.summary import photo_record
+    from ulecli.protection.json_records import photo_record
 
     def on_outcome(outcome: PhotoOutcome, total: int) -> None:
         advance(outcome, total)
@@ -110,16 +123,17 @@ def _line(outcome: PhotoOutcome, total: int) -> None:
 
 
 def _tell(report: ProtectReport, code: ExitCode, *, quiet: bool, json_lines: bool) -> None:
-    from ulecli.protection import summary as reporting
+    from ulecli.protection.json_records import summary_record
+    from ulecli.protection.summary import outcome_line, summary_text
 
     if json_lines:
-        put(reporting.summary_record(report, code))
+        put(summary_record(report, code))
     if quiet:
         for outcome in report.outcomes:
             if outcome.status is Status.FAILED:
-                say(f"ulecli: {reporting.outcome_line(outcome).strip()}")
+                say(f"ulecli: {outcome_line(outcome).strip()}")
     else:
-        say(reporting.summary_text(report))
+        say(summary_text(report))
 
 
 def listed_in(source: str, *, null: bool) -> tuple[Path, ...]:

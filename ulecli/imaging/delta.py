@@ -81,34 +81,38 @@ def add_delta(
 
     Returns:
         How far the channels are moved that do not saturate. Where one does it moves less, so the picture's
-        own largest change is at most this, and its PSNR at least.
+        own largest change is at most this, and its PSNR at least. No change at all if no pixel changed.
     """
     width, height = image.size
     repeat = max(1, height // max(_FIELD_ROWS, delta.shape[1] * _STEPS_PER_CELL))
     fields = [_stretch(plane, width, math.ceil(height / repeat)) for plane in delta]
     steps = max(1, _BAND_BYTES // (4 * width * repeat))
+    changed = False  # one band tells as a rule; the others are not compared then
     for first in range(0, len(fields[0]), steps):
         moves = _moves([field[first : first + steps] for field in fields])
         top, end = first * repeat, min(height, (first + steps) * repeat)
-        if pixels is not None:
-            _add(pixels[top:end], moves, repeat)
+        if pixels is None:
+            changed = _add_to_copy(image, (0, top, width, end), moves, repeat) or changed
         else:
-            _add_to_copy(image, (0, top, width, end), moves, repeat)
-    return _reach(fields, repeat, height)
+            before = None if changed else pixels[top:end].copy()
+            _add(pixels[top:end], moves, repeat)
+            changed = before is None or not np.array_equal(before, pixels[top:end])
+    return _reach(fields, repeat, height) if changed else Difference(0, math.inf)
 
 
-def _add_to_copy(image: Image.Image, box: tuple[int, int, int, int], moves: _Moves, repeat: int) -> None:
-    """Add to a part of a picture whose memory is out of reach."""
+def _add_to_copy(image: Image.Image, box: tuple[int, int, int, int], moves: _Moves, repeat: int) -> bool:
+    """Add to a part of a picture whose memory is out of reach; return whether a pixel changed."""
     band = image.crop(box)
     part = np.array(band if band.mode == "RGBA" else band.convert("RGBX"))
     hidden = part[..., 3] == 0 if band.mode == "RGBA" else None
-    before = part[hidden]
+    before = part.copy()
     _add(part, moves, repeat)
     if hidden is not None:
-        part[hidden] = before
+        part[hidden] = before[hidden]
     mode = "RGBX" if hidden is None else "RGBA"
     added = Image.frombuffer(mode, band.size, part, "raw", mode, 0, 1)
     image.paste(added if mode == image.mode else added.convert(image.mode), box)
+    return not np.array_equal(before, part)
 
 
 def _stretch(plane: NDArray[np.int8], width: int, height: int) -> NDArray[np.uint8]:

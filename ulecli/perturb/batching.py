@@ -66,6 +66,12 @@ class BatchingPerturber:
         self._waiting.put(request)
         return request.answer.result()
 
+    def recognised(
+        self, images: NDArray[np.float32], codes: NDArray[np.int64], deltas: NDArray[np.int8]
+    ) -> NDArray[np.bool_]:
+        """Tell whether the surrogate recognises each code; see `Perturber`. It is not joined with others."""
+        return self._perturber.recognised(images, codes, deltas)
+
     def close(self) -> None:
         """End the thread after all that was asked before has been answered."""
         self._waiting.put(None)

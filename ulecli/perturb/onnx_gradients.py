@@ -91,6 +91,14 @@ class OnnxOracle:
         passed: Floats = gradient * (((shown <= 1) | (gradient > 0)) & ((shown >= 0) | (gradient < 0)))
         return passed
 
+    def losses(self, images: Floats, labels: NDArray[np.int64]) -> Floats:
+        """Return the cross-entropy of images as they are; see `Oracle.losses`."""
+        forward = onnxruntime.RunOptions()
+        forward.only_execute_path_to_fetches = True  # not the gradient
+        feeds = {"images": np.ascontiguousarray(images, np.float32), "labels": labels}
+        found: Floats = self.session.run(["loss"], feeds, forward)[0]
+        return found
+
 
 def look(shown: Floats, view: View | None) -> Floats:
     """Return the images (N, C, S, S) as the net sees them, (N, C, h, w): stored, then cropped and resized."""

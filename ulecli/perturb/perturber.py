@@ -49,3 +49,18 @@ class Perturber(Protocol):
             (N, 1, S, S) where one luma value is tied across RGB, else (N, 3, S, S).
         """
         ...
+
+    def recognised(
+        self, images: NDArray[np.float32], codes: NDArray[np.int64], deltas: NDArray[np.int8]
+    ) -> NDArray[np.bool_]:
+        """Tell whether the surrogate recognises each photo's code once the delta is added.
+
+        Args:
+            images: (N, 3, S, S) RGB, unit scale.
+            codes: (N,) the codes that the photos shall carry.
+            deltas: (N, C, T, T) levels; T need not be S.
+
+        Returns:
+            (N,).
+        """
+        ...

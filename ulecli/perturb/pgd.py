@@ -53,6 +53,10 @@ class Oracle(Protocol):
         """
         ...
 
+    def losses(self, images: Array, labels: Array) -> Floats:
+        """Return the cross-entropy (N,), in nats, of images (N, C, h, w) as they are, unit scale."""
+        ...
+
 
 def minimise(
     oracle: Oracle,

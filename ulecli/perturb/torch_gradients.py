@@ -55,6 +55,11 @@ class TorchOracle:
         # Clipping passes a gradient only where a step along it leads back inside.
         return gradient * (((shown <= 1) | (gradient > 0)) & ((shown >= 0) | (gradient < 0)))
 
+    def losses(self, images: Tensor, labels: Tensor) -> Floats:
+        """Return the cross-entropy of images as they are; see `Oracle.losses`."""
+        with torch.no_grad():
+            return self.asnumpy(functional.cross_entropy(self.logits(images), labels, reduction="none"))
+
     def logits(self, seen: Tensor) -> Tensor:
         """Return float32 logits (N, K) of what the net sees (N, C, h, w)."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):

@@ -55,6 +55,7 @@ class ProtectConfig:
         overwrite: Replace files in the way that no run of this program has written.
         force: Make again what is done and unchanged.
         timeout: Seconds that one photo may take; 0 means any.
+        prune: Remove copies whose photos were deleted.
 
     Raises:
         UsageError: a value is out of range, there is no source, or two options contradict each other.
@@ -81,6 +82,7 @@ class ProtectConfig:
     overwrite: bool = False
     force: bool = False
     timeout: float = 300.0
+    prune: bool = False
 
     def __post_init__(self) -> None:
         check_epsilon(self.epsilon)
@@ -96,5 +98,7 @@ class ProtectConfig:
             raise UsageError("--max-pixels must be at least 1")
         if self.in_place and self.output:
             raise UsageError("--in-place and --output contradict each other; leave one out")
+        if self.in_place and self.prune:
+            raise UsageError("--prune removes copies, and --in-place makes none; leave one out")
         if self.backup and not self.in_place:
             raise UsageError("--backup is for --in-place; without it the photos are never changed")

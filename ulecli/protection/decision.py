@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ulecli.errors import shown
+from ulecli.formats.image_data import image_data_sha256
 from ulecli.protection.config import ProtectConfig
-from ulecli.protection.destination import Target
-from ulecli.protection.entry import Entry, outcome_of
+from ulecli.protection.destination import Target, file_named
+from ulecli.protection.entry import Entry
 from ulecli.protection.ledger import Ledger
 from ulecli.protection.outcome import PhotoOutcome, Status
-from ulecli.system.fingerprint import Stamp, stamp, still
+from ulecli.system import paths
+from ulecli.system.fingerprint import Stamp, file_sha256, stamp, still
 
 
 @dataclass(frozen=True)
-class Todo:
+class Due:
     """A photo that shall be protected now.
 
     Attributes:
@@ -26,12 +28,26 @@ class Todo:
     aside: bool = False
 
 
+@dataclass(frozen=True)
+class _Copy:
+    """A copy that shows what a run has written.
+
+    Attributes:
+        stamp: Of the file as it is now.
+        edited: Its pixels are those that were written, and something beside them is not.
+    """
+
+    stamp: Stamp
+    edited: bool
+
+
 def judge(
     target: Target, parameters: str, ledger: Ledger | None, config: ProtectConfig
-) -> Todo | PhotoOutcome:
+) -> Due | PhotoOutcome:
     """Decide whether a photo shall be protected now; if not, return its outcome.
 
-    Sizes and times are looked at first; a file is only read where they have changed.
+    Sizes and times are looked at first; a file is only read where they have changed. A copy of which a tool
+    has changed the metadata alone is still the one that was written.
 
     Raises:
         OSError: A file can't be read.
@@ -42,47 +58,82 @@ def judge(
         return _in_place(target, parameters, None if config.dry_run else ledger, entry)
     path = target.path
     if not os.path.lexists(path):
-        return Todo()
-    if path.is_dir():
+        return Due()
+    if paths.is_folder(path):
         return _left(target, Status.FAILED, f"the folder {shown(path)} is in the way")
     if entry is None:
         if config.overwrite:
-            return Todo()
+            return Due()
         reason = f"{shown(path)} exists and is not of an earlier run; --overwrite replaces it"
         return _left(target, Status.FAILED, reason)
-    if not still(path, entry.target_stamp):
-        return Todo(aside=not config.overwrite)
-    photo = target.photo.path
-    if config.force or entry.parameters != parameters or not still(photo, entry.source_stamp):
-        return Todo()
-    source = stamp(photo, sha256=entry.source_stamp.sha256)
-    return _unchanged(target, None if config.dry_run else ledger, entry, source)
+    source = _source(target.photo.path, entry)
+    if source is None and file_named(config) and entry.source != _absolute(target) and not config.overwrite:
+        reason = f"{shown(path)} was made of {shown(entry.source)}; --overwrite replaces it"
+        return _left(target, Status.FAILED, reason)
+    copy = _copy(target, entry)
+    if copy is None or config.force or entry.parameters != parameters or source is None:
+        return Due(aside=(copy is None or copy.edited) and not config.overwrite)
+    return _unchanged(target, None if config.dry_run else ledger, entry, source, copy)
 
 
 def _in_place(
     target: Target, parameters: str, ledger: Ledger | None, entry: Entry | None
-) -> Todo | PhotoOutcome:
-    if target.path.is_symlink():
+) -> Due | PhotoOutcome:
+    if paths.is_link(target.path):
         reason = "is a link; --in-place changes only files that lie where they were named"
         return _left(target, Status.SKIPPED, reason)
-    if entry is None or not still(target.path, entry.target_stamp):
-        return Todo()
+    copy = _copy(target, entry) if entry else None
+    if entry is None or copy is None:
+        return Due()
     if entry.parameters != parameters:
         reason = "was protected in place with other settings; put the original back to have it made anew"
         return _left(target, Status.SKIPPED, reason)
-    return _unchanged(target, ledger, entry, entry.source_stamp)
+    return _unchanged(target, ledger, entry, entry.source_stamp, copy)
 
 
-def _unchanged(target: Target, ledger: Ledger | None, entry: Entry, source: Stamp) -> PhotoOutcome:
-    found = stamp(target.path, with_ctime=True, sha256=entry.target_stamp.sha256)
-    path = Path(os.path.abspath(target.photo.path))  # noqa: PTH100 - a link is not what it leads to
-    now = replace(entry, source=path, source_stamp=source, target_stamp=found)
+def _source(photo: Path, entry: Entry) -> Stamp | None:
+    """Return the stamp of a photo if it holds what it held when it was protected; None if it does not.
+
+    Its time of change counts, since tools may put back its time of modification. Where that moved, or was
+    not recorded, which older versions did not, the file is read.
+    """
+    before, stat = entry.source_stamp, photo.stat()
+    surely_same = before.ctime_ns and before.fresh(stat)
+    if not surely_same and (stat.st_size != before.size or file_sha256(photo) != before.sha256):
+        return None
+    return Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, before.sha256)
+
+
+def _copy(target: Target, entry: Entry) -> _Copy | None:
+    """Find out whether a copy still shows what was written; None if it does not."""
+    path, before = target.path, entry.target_stamp
+    if still(path, before):
+        return _Copy(stamp(path, with_ctime=True, sha256=before.sha256), entry.edited)
+    image = image_data_sha256(path, target.photo.format) if entry.image_sha256 else None
+    return _Copy(stamp(path, with_ctime=True), True) if image and image == entry.image_sha256 else None
+
+
+def _unchanged(
+    target: Target, ledger: Ledger | None, entry: Entry, source: Stamp, copy: _Copy
+) -> PhotoOutcome:
+    outcome = entry.outcome if copy.edited is entry.edited else {**entry.outcome, "edited": copy.edited}
+    now = replace(
+        entry, source=_absolute(target), source_stamp=source, target_stamp=copy.stamp, outcome=outcome
+    )
     if ledger and now != entry:  # touched or moved, not changed: the next run need not read it again
         ledger.finish(now)
-    outcome = outcome_of(entry)
     return replace(
-        outcome, source=target.photo.path, target=target.path, status=Status.UNCHANGED, reason="", seconds=0.0
+        entry.as_outcome(),
+        source=target.photo.path,
+        target=target.path,
+        status=Status.UNCHANGED,
+        reason="",
+        seconds=0.0,
     )
+
+
+def _absolute(target: Target) -> Path:
+    return Path(os.path.abspath(target.photo.path))  # noqa: PTH100 - a link is not what it leads to
 
 
 def _left(target: Target, status: Status, reason: str) -> PhotoOutcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,13 +16,14 @@ from ulecli.errors import TargetError, shown
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.find import OUTPUT_MARK
 from ulecli.protection.outcome import Photo
+from ulecli.system import paths
 from ulecli.system.fingerprint import file_sha256
 
 if TYPE_CHECKING:
     from ulecli.protection.ledger import Ledger
 
 
-Ledgers = Callable[[Path], "Ledger | None"]
+LedgerOf = Callable[[Path], "Ledger | None"]
 """Returns the ledger of a root of the output; None where there is none yet."""
 
 Place = Callable[[Path], str]
@@ -48,69 +49,42 @@ class Target:
     backup: Path | None = None
 
 
-def check(found: Sequence[Photo], config: ProtectConfig) -> None:
-    """Check before anything is written that the output can be, and does not mix with the sources.
-
-    Raises:
-        TargetError: The output or backup would lie in a source or on it, or a source in one of them; or a
-            folder is read-only, or a file is where a folder must be.
-    """
-    _check_roots({photo.source for photo in found}, config)
-    elsewhere = "no photo in it can be replaced" if config.in_place else "choose another output with -o"
-    _check_writable({_root(photo, config) for photo in found}, elsewhere)
-    _check_writable({config.backup} if config.backup else (), "choose another with --backup")
-    # Default names lie beside sources and may evade one; under -o a file in the way is a mistake. What lies
-    # in a source folder is not in the way: the folders don't mix, and where links mix them `plan` evades.
-    place = _places()
-    named = {place(photo.path) for photo in found if photo.path == photo.source}
-    if config.output and named:
-        for path in (_mirror(photo, config.output, len(config.sources) > 1) for photo in found):
-            if place(path) in named:
-                raise TargetError(
-                    f"the output would replace the source {shown(path)}; choose another with -o"
-                )
-
-
-def _check_writable(roots: Iterable[Path], instead: str) -> None:
-    for root in sorted(roots):
-        folder = next(folder for folder in (root, *root.absolute().parents) if os.path.lexists(folder))
-        if not folder.is_dir():
-            raise TargetError(f"{shown(folder)} is not a folder; {instead}")
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise TargetError(f"can't write in {shown(folder)}; {instead}")
-
-
-def plan(found: Sequence[Photo], config: ProtectConfig, ledgers: Ledgers = lambda root: None) -> list[Target]:
+def plan(
+    found: Sequence[Photo], config: ProtectConfig, ledger_of: LedgerOf = lambda root: None
+) -> list[Target]:
     """Choose a target for every photo.
 
     The tree below a folder is mirrored: into the output, into `OUTPUT/NAME` where there are several sources,
     or into the sibling `NAME-protected`. A single file goes into the output or becomes `STEM-protected`
-    beside itself. A name ending that does not fit the content is corrected. Of two photos that would end in
-    one place, also on a disk that ignores case, the second gets a number; so does one whose place an earlier
-    run gave to another photo. A photo that an earlier run gave a place keeps it.
+    beside itself, or becomes the very file that is named with `-o`. A name ending that does not fit the
+    content is corrected. Of two photos that would end in one place, also on a disk that ignores case, the
+    second gets a number; so does one whose place an earlier run gave to another photo. A photo that an
+    earlier run gave a place keeps it.
 
     Args:
         found: Photos, sorted by path.
         config: The sources as named by the user, the output, and whether photos are replaced in place.
-        ledgers: What earlier runs did.
+        ledger_of: What earlier runs did.
 
     Returns:
         A target for each photo, in the given order.
     """
     if config.in_place:
         return [_in_place(photo, config) for photo in found]
-    several, place = len(config.sources) > 1, _places()
+    if file := file_named(config):
+        return [Target(photo, file, root_of(photo, config)) for photo in found]
+    several, place = len(config.sources) > 1, places()
     taken = {place(photo.path) for photo in found}
-    roots = [_root(photo, config) for photo in found]
-    known = {root: ledger for root in set(roots) if (ledger := ledgers(root)) and not ledger.empty()}
-    ideal = [_named_right(photo, _mirror(photo, config.output, several)) for photo in found]
+    roots = [root_of(photo, config) for photo in found]
+    known = {root: ledger for root in set(roots) if (ledger := ledger_of(root)) and not ledger.empty()}
+    ideal = [_named_right(photo, mirror(photo, config.output, several)) for photo in found]
     earlier = [
         _earlier(photo, path, known.get(root), place)
         for photo, root, (path, _) in zip(found, roots, ideal, strict=True)
     ]
     targets: dict[int, Target] = {}
     for number in sorted(
-        range(len(found)), key=lambda number: (earlier[number] is None, not _fits(found[number]))
+        range(len(found)), key=lambda number: (earlier[number] is None, not fits(found[number]))
     ):
         photo, root, (path, remark) = found[number], roots[number], ideal[number]
         ledger = known.get(root)
@@ -125,19 +99,35 @@ def plan(found: Sequence[Photo], config: ProtectConfig, ledgers: Ledgers = lambd
 
 def _in_place(photo: Photo, config: ProtectConfig) -> Target:
     several = len(config.sources) > 1
-    backup = _mirror(photo, config.backup, several) if config.backup else None
-    remark = "" if _fits(photo) else f"holds {photo.format}; its name was left as it is"
-    return Target(photo, photo.path, _root(photo, config), remark, backup)
+    backup = mirror(photo, config.backup, several) if config.backup else None
+    remark = "" if fits(photo) else f"holds {photo.format}; its name was left as it is"
+    return Target(photo, photo.path, root_of(photo, config), remark, backup)
 
 
 def _named_right(photo: Photo, path: Path) -> tuple[Path, str]:
-    if _fits(photo):
+    if fits(photo):
         return path, ""
     path = _corrected(path, photo.format)
     return path, f"holds {photo.format}, so its name ends in {path.suffix}"
 
 
-def _root(photo: Photo, config: ProtectConfig) -> Path:
+def file_named(config: ProtectConfig) -> Path | None:
+    """Return the file that the one photo shall become; None where the output is a folder, or by default."""
+    output, sources = config.output, config.sources
+    if output is None or config.listed or len(sources) != 1 or not looks_like_a_photo(output):
+        return None
+    return None if paths.is_folder(sources[0]) else output
+
+
+def looks_like_a_photo(output: Path) -> bool:
+    """Tell whether an output is named like a picture and is no folder yet."""
+    return output.suffix.lower() in PICTURE_SUFFIXES and not paths.is_folder(output)
+
+
+def root_of(photo: Photo, config: ProtectConfig) -> Path:
+    """Return the folder of the output that a photo belongs to, where the ledger lies."""
+    if file := file_named(config):
+        return file.parent
     if config.output:
         return config.output
     if photo.within:  # from a list: one ledger for all of it, not one in each folder
@@ -145,7 +135,7 @@ def _root(photo: Photo, config: ProtectConfig) -> Path:
     folder = photo.path != photo.source
     if config.in_place:
         return photo.source if folder else photo.source.parent
-    return _sibling(photo.source, folder=True) if folder else photo.source.parent
+    return sibling(photo.source, folder=True) if folder else photo.source.parent
 
 
 def _earlier(photo: Photo, ideal: Path, ledger: Ledger | None, place: Place) -> Path | None:
@@ -177,59 +167,43 @@ def free_name(path: Path) -> Path:
     return next(name for name in names if not os.path.lexists(name))
 
 
-def _named(source: Path) -> Path:
+def named_source(source: Path) -> Path:
     """Return the source by a path that ends in its name ("." and ".." do not)."""
-    named = source if source.name not in ("", "..") else source.resolve()
+    named = source if source.name not in ("", "..") else Path(paths.real(source))
     if not named.name:
         raise TargetError(f"{shown(source)} has no sibling; name an output folder with -o")
     return named
 
 
-def _sibling(source: Path, *, folder: bool) -> Path:
-    named = _named(source)
+def sibling(source: Path, *, folder: bool) -> Path:
+    """Return where the output of a source goes by default."""
+    named = named_source(source)
     if folder:
         return named.with_name(named.name + OUTPUT_MARK)
     return named.with_name(named.stem + OUTPUT_MARK + named.suffix)
 
 
-def _mirror(photo: Photo, output: Path | None, several: bool) -> Path:
+def mirror(photo: Photo, output: Path | None, several: bool) -> Path:
+    """Return where a photo goes below an output, or by default, whatever lies there.
+
+    Args:
+        photo: The photo.
+        output: A folder; None for the sibling of the source.
+        several: Several sources go there, each into a folder of its name.
+    """
     source = photo.source
     if photo.within and output:
         return output / photo.within
     if photo.path == source:
-        return _sibling(source, folder=False) if output is None else output / source.name
+        return sibling(source, folder=False) if output is None else output / source.name
     within = photo.path.relative_to(source)
     if output is None:
-        return _sibling(source, folder=True) / within
-    return output / _named(source).name / within if several else output / within
+        return sibling(source, folder=True) / within
+    return output / named_source(source).name / within if several else output / within
 
 
-def _check_roots(sources: Iterable[Path], config: ProtectConfig) -> None:
-    folders = sorted(source for source in sources if source.is_dir())
-    if config.in_place and config.backup is None:
-        return
-    what, option = ("backup", "--backup") if config.in_place else ("output", "-o")
-    for folder in folders:
-        root = (config.backup or config.output or _sibling(folder, folder=True)).resolve()
-        for source in folders:
-            inside = source.resolve()
-            if root == inside:
-                raise TargetError(
-                    f"the {what} {shown(root)} is the source itself; choose another with {option}"
-                )
-            if inside in root.parents:
-                raise TargetError(
-                    f"the {what} {shown(root)} lies inside the source {shown(source)}; "
-                    f"choose another with {option}"
-                )
-            if root in inside.parents:
-                raise TargetError(
-                    f"the source {shown(source)} lies inside the {what} {shown(root)}; "
-                    f"choose another with {option}"
-                )
-
-
-def _fits(photo: Photo) -> bool:
+def fits(photo: Photo) -> bool:
+    """Tell whether a photo's name ends as its content does."""
     return photo.path.suffix.lower() in SUFFIXES[photo.format]
 
 
@@ -245,8 +219,9 @@ def _numbered(path: Path) -> Iterator[Path]:
     return (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
 
 
-def _places() -> Place:
-    real = cache(os.path.realpath)  # of folders; a library has far fewer than photos
+def places() -> Place:
+    """Make a function that gives two paths one place if a file system may hold them to be one."""
+    real = cache(paths.real)  # of folders; a library has far fewer than photos
 
     def place(path: Path) -> str:
         folder, name = os.path.split(path)

@@ -1,14 +1,14 @@
-"""What a ledger tells of one photo."""
+"""What a ledger records of one photo."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ulecli import __version__
-from ulecli.protection.outcome import PhotoOutcome, Status
+from ulecli.protection.outcome import PhotoOutcome
 from ulecli.system.fingerprint import Stamp
 
 
@@ -23,8 +23,9 @@ class Entry:
         target_stamp: The copy's.
         parameters: What decides the pixels, as JSON: epsilon, mask, code, surrogate, how the file is read.
         version: Of ulecli.
-        outcome: What was told of it (`PhotoOutcome` without the paths).
+        outcome: `PhotoOutcome.recorded`, and "edited" if a tool has changed the copy beside its pixels.
         finished: When, in seconds since 1970.
+        image_sha256: Of the coded pixels of the copy (`ulecli.formats.image_data`); empty if not known.
     """
 
     source: Path
@@ -35,22 +36,13 @@ class Entry:
     outcome: Mapping[str, Any]
     version: str = __version__
     finished: float = 0.0
+    image_sha256: bytes = b""
 
+    @property
+    def edited(self) -> bool:
+        """The copy is no longer what a run has written, only its pixels are."""
+        return bool(self.outcome.get("edited"))
 
-_TOLD = [field.name for field in fields(PhotoOutcome) if field.name not in ("source", "target")]
-
-
-def told(outcome: PhotoOutcome) -> dict[str, Any]:
-    """Return an outcome without its paths, for `Entry.outcome`."""
-    return {name: getattr(outcome, name) for name in _TOLD}
-
-
-def outcome_of(entry: Entry) -> PhotoOutcome:
-    """Return what was told of a finished photo."""
-    return outcome_from(entry.source, entry.target, entry.outcome)
-
-
-def outcome_from(source: Path, target: Path | None, words: Mapping[str, Any]) -> PhotoOutcome:
-    """Put an outcome together again; what an older version did not tell keeps its default."""
-    known = {name: words[name] for name in _TOLD if name in words}
-    return PhotoOutcome(source, target, **{**known, "status": Status(known["status"])})
+    def as_outcome(self) -> PhotoOutcome:
+        """Return what became of the photo when it was protected."""
+        return PhotoOutcome.restored(self.source, self.target, self.outcome)

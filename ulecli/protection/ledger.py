@@ -6,7 +6,7 @@ source, the settings and the written file are all still what the ledger says.
 A file is entered in two steps, so that a kill between any two of them can be made out: `intend` notes what
 is about to get its name, `finish` that it has it. What was intended and not finished is settled by the
 content of the file when the ledger is opened next. Commits are not forced to the disk one by one: if the
-power fails, the last ones may be lost, and what they told of is then found as files unknown to the ledger.
+power fails, the last ones may be lost, and what they were about is then found as files unknown to the ledger.
 
 One run at a time may hold a ledger, and anybody may read it meanwhile; see `ulecli.system.database`.
 """
@@ -22,8 +22,9 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from ulecli.protection.entry import Entry, outcome_from, told
+from ulecli.protection.entry import Entry
 from ulecli.protection.outcome import PhotoOutcome
+from ulecli.system import paths
 from ulecli.system.database import Database, Statement, held
 from ulecli.system.database import reading as reading_database
 from ulecli.system.fingerprint import Stamp, file_sha256, stamp
@@ -31,19 +32,30 @@ from ulecli.system.fingerprint import Stamp, file_sha256, stamp
 NAME = ".ulecli.sqlite"
 """The file's name in the root of an output; hidden, so no run takes it for a photo."""
 
-SCHEMA = 1
+SCHEMA = 2
 
 _COLUMNS = (
     "target, source, source_size, source_mtime_ns, source_sha256, target_size, target_mtime_ns, "
-    "target_ctime_ns, target_sha256, parameters, outcome, version, finished"
+    "target_ctime_ns, target_sha256, parameters, outcome, version, finished, source_ctime_ns, image_sha256"
 )
 _TABLES = f"""
 CREATE TABLE photos ({_COLUMNS.replace("target,", "target BLOB PRIMARY KEY,", 1)}) WITHOUT ROWID;
 CREATE INDEX photos_by_source ON photos (source);
+CREATE INDEX photos_by_image ON photos (image_sha256) WHERE image_sha256 IS NOT NULL;
 CREATE TABLE intended ({_COLUMNS.replace("target,", "target BLOB PRIMARY KEY,", 1)}) WITHOUT ROWID;
 CREATE TABLE troubles (source BLOB PRIMARY KEY, outcome, finished) WITHOUT ROWID;
 CREATE TABLE identities (name, scheme, code, PRIMARY KEY (name, scheme)) WITHOUT ROWID;
 """
+_UPGRADES = {
+    1: """
+ALTER TABLE photos ADD COLUMN source_ctime_ns;
+ALTER TABLE photos ADD COLUMN image_sha256;
+ALTER TABLE intended ADD COLUMN source_ctime_ns;
+ALTER TABLE intended ADD COLUMN image_sha256;
+CREATE INDEX photos_by_image ON photos (image_sha256) WHERE image_sha256 IS NOT NULL;
+"""
+}
+"""What takes the tables of each earlier version to the next."""
 
 
 class Ledger:
@@ -55,10 +67,16 @@ class Ledger:
 
     def __init__(self, path: Path, database: Database) -> None:
         self.path = path
-        self._real = cache(os.path.realpath)  # of folders; a library has far fewer than photos
+        self._real = cache(paths.real)  # of folders; a library has far fewer than photos
         self._root = self._real(path.parent)
         self._below = self._root.rstrip(os.sep) + os.sep  # what paths below it begin with
         self._database = database
+        there = {row[1] for row in database.read("PRAGMA table_info(photos)")}  # a reader changes no tables
+        self._columns = ", ".join(it if it in there else f"NULL AS {it}" for it in _COLUMNS.split(", "))
+        known = "image_sha256" in there and database.read(
+            "SELECT 1 FROM photos WHERE image_sha256 IS NOT NULL LIMIT 1"
+        )
+        self._knows_images = bool(known)
 
     def empty(self) -> bool:
         """Tell whether no photo is finished yet."""
@@ -76,10 +94,23 @@ class Ledger:
         """Return every finished photo, sorted by target."""
         return list(self._entries("photos", "ORDER BY target"))
 
-    def troubles(self) -> list[PhotoOutcome]:
+    def knows_images(self) -> bool:
+        """Tell whether there were copies that can be recognised by their pixels when it was opened."""
+        return self._knows_images
+
+    def by_image(self, image_sha256: bytes) -> Entry | None:
+        """Return a copy with such coded pixels, wherever it was written."""
+        return next(self._entries("photos", "WHERE image_sha256 = ? LIMIT 1", image_sha256), None)
+
+    def places(self) -> Iterator[tuple[Path, Path]]:
+        """Yield where each finished photo lay and where its copy was written, sorted by the latter."""
+        for source, target in self._database.read("SELECT source, target FROM photos ORDER BY target"):
+            yield Path(os.fsdecode(source)), Path(self._root, os.fsdecode(target))
+
+    def problems(self) -> list[PhotoOutcome]:
         """Return what the last run that came to it could not protect, sorted by source."""
         rows = self._database.read("SELECT source, outcome FROM troubles ORDER BY source")
-        return [outcome_from(Path(os.fsdecode(source)), None, json.loads(words)) for source, words in rows]
+        return [PhotoOutcome.restored(Path(os.fsdecode(source)), None, json.loads(it)) for source, it in rows]
 
     def intend(self, entry: Entry) -> None:
         """Note that a file is about to get its name.
@@ -90,7 +121,7 @@ class Ledger:
         self._database.write(self._inserting("intended", entry))
 
     def finish(self, entry: Entry) -> None:
-        """Note that a file has its name, and that its photo has no trouble any more.
+        """Note that a file has its name, and that its photo is no problem any more.
 
         Raises:
             LedgerError: It can't be noted; it will be settled from what was intended.
@@ -105,9 +136,13 @@ class Ledger:
         """Note that a file did not get its name after all."""
         self._database.write(("DELETE FROM intended WHERE target = ?", (self._stored(target),)))
 
-    def trouble(self, outcome: PhotoOutcome) -> None:
+    def forget(self, target: Path) -> None:
+        """Note that there is no copy any more."""
+        self._database.write(("DELETE FROM photos WHERE target = ?", (self._stored(target),)))
+
+    def add_problem(self, outcome: PhotoOutcome) -> None:
         """Note a photo that failed or was skipped, for those who ask later."""
-        row = (_bytes(outcome.source), json.dumps(told(outcome), allow_nan=True), time.time())
+        row = (_bytes(outcome.source), json.dumps(outcome.recorded(), allow_nan=True), time.time())
         self._database.write(("INSERT OR REPLACE INTO troubles VALUES (?, ?, ?)", row))
 
     def codes(self, scheme: str) -> dict[str, int]:
@@ -147,18 +182,31 @@ class Ledger:
         return os.fsencode(full.removeprefix(self._below))
 
     def _entries(self, table: str, where: str, *values: object) -> Iterator[Entry]:
-        for row in self._database.read(f"SELECT {_COLUMNS} FROM {table} {where}", *values):
-            target, source, size, mtime, sha, *rest = row
-            target_size, target_mtime, target_ctime, target_sha, parameters, words, version, finished = rest
+        for row in self._database.read(f"SELECT {self._columns} FROM {table} {where}", *values):
+            (
+                target,
+                source,
+                size,
+                mtime,
+                sha,
+                *of_target,
+                parameters,
+                record,
+                version,
+                finished,
+                ctime,
+                image,
+            ) = row
             yield Entry(
                 Path(os.fsdecode(source)),
                 Path(self._root, os.fsdecode(target)),
-                Stamp(size, mtime, 0, sha),
-                Stamp(target_size, target_mtime, target_ctime, target_sha),
+                Stamp(size, mtime, ctime or 0, sha),
+                Stamp(*of_target),
                 parameters,
-                json.loads(words),
+                json.loads(record),
                 version,
                 finished,
+                image or b"",
             )
 
     def _inserting(self, table: str, entry: Entry) -> Statement:
@@ -167,6 +215,7 @@ class Ledger:
             *(self._stored(entry.target), _bytes(entry.source), one.size, one.mtime_ns, one.sha256),
             *(other.size, other.mtime_ns, other.ctime_ns, other.sha256, entry.parameters),
             *(json.dumps(dict(entry.outcome)), entry.version, entry.finished or time.time()),
+            *(one.ctime_ns or None, entry.image_sha256 or None),
         )
         marks = ", ".join("?" * len(row))
         return f"INSERT OR REPLACE INTO {table} ({_COLUMNS}) VALUES ({marks})", row
@@ -183,7 +232,7 @@ def opened(path: Path) -> Iterator[Ledger]:
         LedgerError: It is damaged, of a newer ulecli, something else, or in use by another run.
         TargetError: It can't be made there.
     """
-    with held(path, _TABLES, SCHEMA) as database:
+    with held(path, _TABLES, SCHEMA, _UPGRADES) as database:
         ledger = Ledger(path, database)
         ledger.settle()
         yield ledger

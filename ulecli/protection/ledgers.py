@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Self
 
 from ulecli.errors import LedgerError, UleError
+from ulecli.formats.image_data import image_data_sha256
 from ulecli.protection.ledger import NAME, Ledger, opened, reading
-from ulecli.protection.outcome import PhotoOutcome
+from ulecli.protection.outcome import Photo, PhotoOutcome
+from ulecli.system import paths
 from ulecli.system.fingerprint import still
 
 
-class Books:
+class Ledgers:
     """Opens each ledger when it is first asked for, and holds those of the output until the end."""
 
     def __init__(self, path: Path | None, *, dry: bool = False) -> None:
@@ -49,19 +51,19 @@ class Books:
         with self._lock:
             if root not in self._outputs:
                 path = self._path or root / NAME
-                self._outputs[root] = self._opened(path) if path.exists() or not self._dry else None
+                self._outputs[root] = self._opened(path) if paths.exists(path) or not self._dry else None
             return self._outputs[root]
 
     def _opened(self, path: Path) -> Ledger:
         if self._dry:
             return self._reader(path)
-        real = path.resolve()
+        real = Path(paths.real(path))
         if real not in self._held:
             self._held[real] = self._stack.enter_context(opened(path))
         return self._held[real]
 
     def _reader(self, path: Path) -> Ledger:
-        real = path.resolve()
+        real = Path(paths.real(path))
         if real in self._held:
             return self._held[real]
         if real not in self._read:
@@ -79,10 +81,24 @@ class Books:
         entry = ledger.by_target(path) if ledger else None
         return entry is not None and still(path, entry.target_stamp)
 
+    def wrote_image(self, photo: Photo) -> bool:
+        """Tell whether a photo has the very pixels of a copy that an earlier run has written.
+
+        It is known by them wherever it was moved to and whatever was done to its metadata.
+
+        Raises:
+            OSError: The file can't be read.
+        """
+        with self._lock:
+            open_ones = {**self._read, **self._held}
+        known = [ledger for ledger in open_ones.values() if ledger.knows_images()]
+        image = image_data_sha256(photo.path, photo.format) if known else None
+        return image is not None and any(ledger.by_image(image) for ledger in known)
+
     def _above(self, folder: Path) -> Ledger | None:
         if folder not in self._nearest:
             ledger = None
-            if (folder / NAME).exists():
+            if paths.exists(folder / NAME):
                 with contextlib.suppress(UleError):  # what can't be asked does not stop the run
                     ledger = self._reader(folder / NAME)
             elif folder != folder.parent:
@@ -103,12 +119,16 @@ class Books:
             for ledger in self._ledgers():
                 ledger.keep_codes(scheme, codes)
 
-    def trouble(self, outcome: PhotoOutcome, root: Path | None = None) -> None:
+    def add_problem(self, outcome: PhotoOutcome, root: Path | None = None) -> None:
         """Note what could not be protected; without a root, in the first ledger."""
         ledgers = [self.of(root)] if root else self._ledgers()
         if not self._dry and ledgers and ledgers[0]:
-            with contextlib.suppress(LedgerError):  # the outcome is told all the same
-                ledgers[0].trouble(outcome)
+            with contextlib.suppress(LedgerError):  # the outcome is reported all the same
+                ledgers[0].add_problem(outcome)
+
+    def empty(self) -> bool:
+        """Tell whether no photo of the output is finished yet."""
+        return all(ledger.empty() for ledger in self._ledgers())
 
     def _ledgers(self) -> list[Ledger]:
         return [ledger for ledger in dict.fromkeys(self._outputs.values()) if ledger]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, Self
 
 from ulecli.errors import ExitCode
 from ulecli.protection.config import ProtectConfig
@@ -73,6 +75,8 @@ class PhotoOutcome:
             read from the disk; above epsilon only for lossy formats. None if it was not read back.
         psnr_db_on_disk: Peak signal-to-noise ratio of the same two in dB. None if it was not read back.
         seconds: Wall-clock time from opening the source to the finished target.
+        recognised: Whether the surrogate recognises the code in the protected picture; None if it was not
+            asked.
     """
 
     source: Path
@@ -89,6 +93,51 @@ class PhotoOutcome:
     max_change_on_disk: int | None = None
     psnr_db_on_disk: float | None = None
     seconds: float = 0.0
+    recognised: bool | None = None
+
+    def recorded(self) -> dict[str, Any]:
+        """Return all but the paths, for the ledger."""
+        names = [field.name for field in fields(self) if field.name not in ("source", "target")]
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def restored(cls, source: Path, target: Path | None, record: Mapping[str, Any]) -> Self:
+        """Put an outcome together again; what an older version did not record keeps its default."""
+        names = {field.name for field in fields(cls)} - {"source", "target"}
+        known = {name: record[name] for name in names & set(record)}
+        return cls(source, target, **{**known, "status": Status(known["status"])})
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run is about to do.
+
+    Attributes:
+        photos: How many there are, those that an earlier run has done included.
+        roots: Folders of the output.
+        again: An earlier run has done some of the output.
+    """
+
+    photos: int
+    roots: tuple[Path, ...]
+    again: bool
+
+
+@dataclass(frozen=True)
+class OrphanedCopy:
+    """A protected copy whose photo was deleted.
+
+    Attributes:
+        source: Where the photo lay.
+        target: The copy.
+        removed: It was removed, or would be but for --dry-run.
+        reason: Why it stays although it shall be removed; else empty.
+    """
+
+    source: Path
+    target: Path
+    removed: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,6 +153,7 @@ class ProtectReport:
         notes: What the user should know beyond the outcomes, one line each.
         seconds: Wall-clock time of the run.
         left: Photos that the run was stopped before.
+        orphans: Copies whose photos were deleted, sorted by target.
     """
 
     config: ProtectConfig
@@ -114,6 +164,7 @@ class ProtectReport:
     notes: tuple[str, ...]
     seconds: float
     left: int = 0
+    orphans: tuple[OrphanedCopy, ...] = ()
 
     def count(self, status: Status | str) -> int:
         """Count the photos that ended so."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ulecli.codec.formats import SUFFIXES
-from ulecli.errors import LedgerError, NothingToDo, UsageError, shown
+from ulecli.errors import LedgerError, NoSuchPath, NothingToDo, UsageError, shown
 from ulecli.protection.entry import Entry
 from ulecli.protection.find import check_exist, find
 from ulecli.protection.ledger import NAME, reading
 from ulecli.protection.outcome import Photo, Status
-from ulecli.system import database
+from ulecli.system import database, paths
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Pair:
     Attributes:
         original: The photo.
         protected: Its copy; None where there is none.
-        code: The code that it carries by the ledger; None if none tells.
-        reason: Why there is no copy, by the ledger; empty if none tells.
+        code: The code that it carries by the ledger; None if it is not known.
+        reason: Why there is no copy, by the ledger; empty if it is not known.
     """
 
     original: Path
@@ -47,18 +47,21 @@ def pair_up(original: Path, protected: Path) -> list[Pair]:
         A pair for every photo below `original` and every file that should be one and can't be read, sorted.
 
     Raises:
-        NoSuchPath: One of them does not exist.
+        NoSuchPath: One of them does not exist or can't be reached.
         NothingToDo: There is no photo in `original`.
         UsageError: One is a file and the other a folder.
     """
     check_exist([original, protected])
-    if original.is_dir() != protected.is_dir():
+    for path in (original, protected):
+        if problem := paths.problem(path):
+            raise NoSuchPath(f"{shown(path)} {problem}")
+    if paths.is_folder(original) != paths.is_folder(protected):
         raise UsageError("name two photos or two folders, not one of each")
-    if not original.is_dir():
+    if not paths.is_folder(original):
         return [_single(original, protected)]
-    told = _told_by_ledger(protected)
+    recorded = _recorded_in_ledger(protected)
     found = find([original])
-    pairs = [_pair(photo, original, protected, told) for photo in found.photos]
+    pairs = [_pair(photo, original, protected, recorded) for photo in found.photos]
     pairs += [Pair(it.source, None, reason=it.reason) for it in found.others if it.status is Status.FAILED]
     if not pairs:
         raise NothingToDo(f"there is no photo in {shown(original)}")
@@ -71,8 +74,8 @@ def run_in_progress(protected: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What a ledger tells, by the real paths of the originals; `targets` by those of the copies."""
+class _Recorded:
+    """What a ledger records, by the real paths of the originals; `targets` by those of the copies."""
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     targets: Mapping[str, Entry] = field(default_factory=dict)
@@ -80,41 +83,41 @@ class _Told:
 
 
 def _single(original: Path, protected: Path) -> Pair:
-    told = _told_by_ledger(protected.parent)
-    return Pair(original, protected, _code(told.targets.get(os.path.realpath(protected))))
+    recorded = _recorded_in_ledger(protected.parent)
+    return Pair(original, protected, _code(recorded.targets.get(paths.real(protected))))
 
 
-def _told_by_ledger(protected: Path) -> _Told:
+def _recorded_in_ledger(protected: Path) -> _Recorded:
     path = protected / NAME
-    if not path.is_file():
-        return _Told()
+    if not paths.is_file(path):
+        return _Recorded()
     try:
         with reading(path) as ledger, ledger.snapshot():
             entries = list(ledger.entries())
-            return _Told(
-                {os.path.realpath(entry.source): entry for entry in entries},
-                {os.path.realpath(entry.target): entry for entry in entries},
-                {os.path.realpath(outcome.source): outcome.reason for outcome in ledger.troubles()},
+            return _Recorded(
+                {paths.real(entry.source): entry for entry in entries},
+                {paths.real(entry.target): entry for entry in entries},
+                {paths.real(outcome.source): outcome.reason for outcome in ledger.problems()},
             )
     except LedgerError:  # damaged: names tell nearly as much
-        return _Told()
+        return _Recorded()
 
 
-def _pair(photo: Photo, original: Path, protected: Path, told: _Told) -> Pair:
-    real = os.path.realpath(photo.path)
-    entry = told.entries.get(real)
-    if entry and entry.target.is_file():
+def _pair(photo: Photo, original: Path, protected: Path, recorded: _Recorded) -> Pair:
+    real = paths.real(photo.path)
+    entry = recorded.entries.get(real)
+    if entry and paths.is_file(entry.target):
         return Pair(photo.path, _as_named(entry.target, protected), _code(entry))
     candidates = _mirrored(protected / photo.path.relative_to(original), photo.format)
-    there = next((path for path in candidates if path.is_file()), None)
+    there = next((path for path in candidates if paths.is_file(path)), None)
     if there is None:
-        return Pair(photo.path, None, reason=told.reasons.get(real, ""))
-    return Pair(photo.path, there, _code(told.targets.get(os.path.realpath(there))))  # of photos in place
+        return Pair(photo.path, None, reason=recorded.reasons.get(real, ""))
+    return Pair(photo.path, there, _code(recorded.targets.get(paths.real(there))))  # of photos in place
 
 
 def _as_named(target: Path, protected: Path) -> Path:
     """Return a path of the ledger, which is absolute, the way the user named the folder above it."""
-    inner = os.path.relpath(os.path.realpath(target), os.path.realpath(protected))
+    inner = os.path.relpath(paths.real(target), paths.real(protected))
     return target if inner.startswith("..") else protected / inner
 
 

@@ -77,12 +77,14 @@ class Made:
         sha256: Of the written file.
         measured: Of the picture.
         remarks: For the user.
+        masked_delta: The delta after the mask, (C, CELLS, CELLS) int8 as bytes; empty without a mask.
     """
 
     source: Stamp
     sha256: bytes
     measured: Measured
     remarks: tuple[str, ...]
+    masked_delta: bytes = b""
 
 
 def make(job: Job, perturb: Perturb, memory: codec.Memory | None = None) -> Made:
@@ -111,14 +113,14 @@ def _make(job: Job, before: os.stat_result, perturb: Perturb, memory: codec.Memo
     if is_protected(path):
         raise PhotoSkipped("is marked as protected already, and nothing is protected twice")
     sha256 = file_sha256(path)
-    measured, remarks = _write(job, perturb, memory)
+    measured, remarks, masked_delta = _write(job, perturb, memory)
     _dress(job, before)
     _check_same(path, before)
     source = Stamp(before.st_size, before.st_mtime_ns, 0, sha256)
-    return Made(source, file_sha256(job.part), measured, remarks)
+    return Made(source, file_sha256(job.part), measured, remarks, masked_delta)
 
 
-def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[Measured, tuple[str, ...]]:
+def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[Measured, tuple[str, ...], bytes]:
     picture = codec.decode(
         job.photo.path,
         job.photo.format,
@@ -136,6 +138,10 @@ def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[Measured, 
             raise PhotoError(
                 f"the perturbation reached {change.max_change} levels, more than --eps {job.epsilon}"
             )
+        if change.max_change == 0:
+            raise PhotoSkipped(
+                "no pixel of it can change (is all of it transparent?), so it is not protected"
+            )
         measured = Measured(*picture.image.size, change.max_change, change.psnr_db)
         picture = _with_metadata(picture, job)
         remarks = picture.remarks
@@ -144,7 +150,7 @@ def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[Measured, 
             del picture  # a large photo's memory, needed again
             stored = difference(original, codec.read_rgb(job.part, job.photo.format))
             measured = replace(measured, max_change_on_disk=stored.max_change, psnr_db_on_disk=stored.psnr_db)
-    return measured, remarks
+    return measured, remarks, delta.tobytes() if job.masked else b""
 
 
 @contextlib.contextmanager

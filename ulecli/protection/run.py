@@ -13,13 +13,14 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from ulecli.errors import NothingToDo
+from ulecli.errors import NothingToDo, TargetError, shown
 from ulecli.perturb.batching import batched
 from ulecli.perturb.perturber import Perturber
 from ulecli.protection.config import ProtectConfig
-from ulecli.protection.destination import Target, check, plan
-from ulecli.protection.execution import Placer, Task
+from ulecli.protection.destination import Target, plan, root_of
+from ulecli.protection.execution import Executor, Task
 from ulecli.protection.find import Found, find
+from ulecli.protection.folders import MirroredFolders
 from ulecli.protection.identity import (
     Key,
     assign_codes,
@@ -28,12 +29,17 @@ from ulecli.protection.identity import (
     load_or_create_key,
     scheme_of,
 )
-from ulecli.protection.ledgers import Books
-from ulecli.protection.outcome import IdentityCode, PhotoOutcome, ProtectReport, Status
+from ulecli.protection.ledgers import Ledgers
+from ulecli.protection.orphans import orphaned_copies
+from ulecli.protection.outcome import IdentityCode, PhotoOutcome, ProtectReport, Start, Status
+from ulecli.protection.output_check import check
 from ulecli.system.atomic import remove_parts, sync_folder
 
 OnOutcome = Callable[[PhotoOutcome, int], None]
 """Called in the thread of the caller for each photo as it is done, with the number of photos of the run."""
+
+OnStart = Callable[[Start], None]
+"""Called once before the first photo."""
 
 READ_BACK_EVERY = 32
 """One photo in so many, the first included, is read back and measured, at half the cost of the rest."""
@@ -45,6 +51,7 @@ def protect(
     config: ProtectConfig,
     perturber: Perturber,
     *,
+    on_start: OnStart | None = None,
     on_outcome: OnOutcome | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     only: Collection[Path] | None = None,
@@ -57,7 +64,8 @@ def protect(
     Args:
         config: What to do.
         perturber: What makes the perturbations; used from `config.jobs` threads at a time.
-        on_outcome: Told of each photo as soon as it is done.
+        on_start: Called with what the run will do, as soon as that is known.
+        on_outcome: Called with each photo as soon as it is done.
         should_stop: Asked before each photo; once it says yes no further one is begun, and the report says
             how many are left.
         only: Look at these files below the sources, and at no others.
@@ -74,33 +82,72 @@ def protect(
     found = find(config.sources, config.listed, config.selection, only)
     _check_something(found)
     check(found.photos, config)
-    with Books(config.ledger, dry=config.dry_run) as books:
+    with Ledgers(config.ledger, dry=config.dry_run) as ledgers:
         key, notes = _key(config)
-        targets = plan(found.photos, config, books.of)
-        for root in {target.root for target in targets}:
-            books.of(root)  # all of them before the codes are asked for
-        identities = _assign(config, targets, key, perturber, books)
+        folders = MirroredFolders(found.photos, config)
+        roots = sorted({root_of(photo, config) for photo in found.photos})
+        if not config.dry_run:
+            _make(roots, folders)
+        targets = plan(found.photos, config, ledgers.of)
+        used = [ledgers.of(root) for root in roots]  # all of them before the codes are asked for
+        identities = _assign(config, targets, key, perturber, ledgers)
         tasks = list(_tasks(config, targets, identities, perturber))
         outcomes = []
+        if on_start:
+            on_start(Start(len(tasks), tuple(roots), again=not ledgers.empty()))
         # Closed at once when the caller's callback or the user breaks off, so that the workers stop.
         with (
             batched(perturber) as shared,
-            closing(_outcomes(config, shared, found, tasks, books, should_stop)) as stream,
+            closing(_outcomes(config, shared, found, tasks, ledgers, folders, should_stop)) as stream,
         ):
             for outcome in stream:
                 outcomes.append(outcome)
                 if on_outcome:
                     on_outcome(outcome, len(tasks) + len(found.others))
+        whole = only is None and len(outcomes) == len(tasks) + len(found.others)
+        orphans = orphaned_copies(config, found, filter(None, dict.fromkeys(used))) if whole else []
     return ProtectReport(
         config=config,
         device=perturber.device,
         surrogate=perturber.label,
         outcomes=tuple(sorted(outcomes, key=lambda outcome: outcome.source)),
         identities=tuple(identities.values()),
-        notes=(*notes, *_moves(identities)),
+        notes=(*notes, *_moves(identities), *(_left_out(found) if only is None else ())),
         seconds=time.perf_counter() - began,
         left=len(tasks) + len(found.others) - len(outcomes),
+        orphans=tuple(orphans),
     )
+
+
+def _make(roots: list[Path], folders: MirroredFolders) -> None:
+    """Make the roots of the output before anything else does, which does not know how private they are.
+
+    Raises:
+        TargetError: One can't be made.
+    """
+    for root in roots:
+        try:
+            folders.make(root)
+        except OSError as error:
+            raise TargetError(
+                f"can't make {shown(root)}: {error.strerror}; choose another output with -o"
+            ) from error
+
+
+def _left_out(found: Found) -> Iterator[str]:
+    """Say what the user may miss, or has mistyped."""
+    if found.junk:
+        names = dict.fromkeys(path.name for path in found.junk)
+        more = f" and {len(names) - 4} more names" if len(names) > 4 else ""
+        yield (
+            f"left out as trash, thumbnails or backups of other programs, {len(found.junk)} in all: "
+            f"{', '.join(list(names)[:4])}{more}; name one as a PATH or in --include to protect it"
+        )
+    for pattern in found.unused:
+        yield (
+            f"{pattern} fits nothing; a pattern is compared with names or, with a slash in it, with the path "
+            "below PATH"
+        )
 
 
 def _check_something(found: Found) -> None:
@@ -109,7 +156,8 @@ def _check_something(found: Found) -> None:
     if found.others:
         count, first = len(found.others), found.others[0]
         raise NothingToDo(f"nothing to protect: {count} skipped; {first.source.name!r} {first.reason}")
-    raise NothingToDo("there is no JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC photo in what was named")
+    beside = f" (left out: {', '.join(dict.fromkeys(it.name for it in found.junk))})" if found.junk else ""
+    raise NothingToDo(f"there is no JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC photo in what was named{beside}")
 
 
 def _key(config: ProtectConfig) -> tuple[Key | None, list[str]]:
@@ -132,16 +180,16 @@ def _identity(config: ProtectConfig, target: Target) -> str:
 
 
 def _assign(
-    config: ProtectConfig, targets: list[Target], key: Key | None, perturber: Perturber, books: Books
+    config: ProtectConfig, targets: list[Target], key: Key | None, perturber: Perturber, ledgers: Ledgers
 ) -> dict[str, IdentityCode]:
     """Give every identity its code: the one it has in this output, where an earlier run gave it one."""
     if key is None:
         return {}
     names = {_identity(config, target) for target in targets}
     scheme = scheme_of(key.secret, perturber.codes, perturber.families)
-    kept = books.codes(scheme)
+    kept = ledgers.codes(scheme)
     assigned = assign_codes(names, key.secret, perturber.codes, perturber.families, kept)
-    books.keep_codes(scheme, {one.name: one.code for one in assigned.values()})
+    ledgers.keep_codes(scheme, {one.name: one.code for one in assigned.values()})
     return assigned
 
 
@@ -171,7 +219,10 @@ def _tasks(
 def _moves(identities: dict[str, IdentityCode]) -> Iterator[str]:
     for one in identities.values():
         if one.moved:
-            yield f"{one.name} carries code {one.code}, since another identity of this output has its own"
+            yield (
+                f"the photos of {one.name} carry another cue than in an output of their own, since another "
+                "identity of this output has theirs"
+            )
 
 
 def _outcomes(
@@ -179,27 +230,28 @@ def _outcomes(
     perturber: Perturber,
     found: Found,
     tasks: list[Task],
-    books: Books,
+    ledgers: Ledgers,
+    folders: MirroredFolders,
     should_stop: Callable[[], bool],
 ) -> Generator[PhotoOutcome, None, None]:
     for outcome in found.others:
-        books.trouble(outcome)
+        ledgers.add_problem(outcome)
         yield outcome
     if config.dry_run:
-        placer = Placer(config, perturber, books)
-        yield from (placer.look(task) for task in tasks)
+        executor = Executor(config, perturber, ledgers, folders)
+        yield from (executor.look(task) for task in tasks)
         return
-    folders = {task.target.path.parent for task in tasks}
-    for folder in folders | {task.target.backup.parent for task in tasks if task.target.backup}:
+    written = {task.target.path.parent for task in tasks}
+    for folder in written | {task.target.backup.parent for task in tasks if task.target.backup}:
         remove_parts(folder)
     # One thread more than there are workers: it waits for the disk while all of them are busy.
     threads = ThreadPoolExecutor(config.jobs + 1, thread_name_prefix="photo")
     try:
-        with Placer(config, perturber, books, _writable(tasks)) as placer:
-            yield from _in_threads(threads, placer.place, tasks, 2 * config.jobs, should_stop)
+        with Executor(config, perturber, ledgers, folders, _writable(tasks)) as executor:
+            yield from _in_threads(threads, executor.protect, tasks, 2 * config.jobs, should_stop)
     finally:
         threads.shutdown()
-    for folder in folders:
+    for folder in written:
         sync_folder(folder)
 
 

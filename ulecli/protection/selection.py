@@ -3,49 +3,56 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from dataclasses import dataclass
-from fnmatch import translate
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ulecli.protection.config import Selection
+from ulecli.protection.globs import alike, matcher
+
+Patterns = dict[str, re.Pattern[str]]
+"""Compiled globs by what the user wrote."""
 
 
-@dataclass(frozen=True)
 class Fits:
-    """Tells whether a file or folder is wanted, by its path below the source, written with slashes."""
+    """Tells whether a file or folder is wanted, by its path below the source, written with slashes.
 
-    include: tuple[re.Pattern[str], ...]
-    exclude: tuple[re.Pattern[str], ...]
+    It remembers which patterns have fitted something; see `Selection` for what they mean.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        self._include, self._exclude = _compiled(selection.include), _compiled(selection.exclude)
+        self._used: set[re.Pattern[str]] = set()
 
     def __call__(self, path: str) -> bool:
-        """Tell whether a file is wanted."""
-        if self.exclude:
-            folders = [str(parent) for parent in PurePosixPath(path).parents]
-            if self._any(self.exclude, path) or not all(self.folder(folder) for folder in folders):
-                return False
-        return not self.include or self._any(self.include, path)
+        """Tell whether a file is wanted, and every folder above it."""
+        folders = [str(parent) for parent in PurePosixPath(path).parents] if self._exclude else []
+        return all([self.folder(folder) for folder in folders]) and self.file(path)
+
+    def file(self, path: str) -> bool:
+        """Tell whether a file is wanted if the folders above it are."""
+        excluded, included = self._any(self._exclude, path), self._any(self._include, path)
+        return not excluded and (included or not self._include)
 
     def folder(self, path: str) -> bool:
         """Tell whether files below a folder can be wanted."""
-        return path == "." or not self._any(self.exclude, path)
+        return path == "." or not self._any(self._exclude, path)
 
-    @staticmethod
-    def _any(patterns: tuple[re.Pattern[str], ...], path: str) -> bool:
-        path = _plain(path)
+    def unused(self) -> Iterator[str]:
+        """Name the patterns that have fitted nothing, each as an option of the command line."""
+        for option, patterns in (("--include", self._include), ("--exclude", self._exclude)):
+            for glob, pattern in patterns.items():
+                if pattern not in self._used:
+                    yield f"{option} '{glob}'"
+
+    def _any(self, patterns: Patterns, path: str) -> bool:
+        if not patterns:
+            return False
+        path = alike(path)
         name = path.rpartition("/")[2]
-        return any(pattern.match(path) or pattern.match(name) for pattern in patterns)
+        fitting = {one for one in patterns.values() if one.match(path) or one.match(name)}
+        self._used |= fitting
+        return bool(fitting)
 
 
-def fits_of(selection: Selection) -> Fits:
-    """Make the test out of the patterns; see `Selection` for what they mean."""
-    return Fits(_compiled(selection.include), _compiled(selection.exclude))
-
-
-def _compiled(globs: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(translate(_plain(glob.rstrip("/").removeprefix("./")))) for glob in globs)
-
-
-def _plain(text: str) -> str:
-    """Make names alike that a person holds to be one, whatever their case and their form of Unicode."""
-    return unicodedata.normalize("NFC", text).casefold()
+def _compiled(globs: tuple[str, ...]) -> Patterns:
+    return {glob: matcher(glob.rstrip("/").removeprefix("./")) for glob in globs}

@@ -1,99 +1,52 @@
-"""A run in words and as JSON; nothing is measured here."""
+"""A run in words; nothing is measured here."""
 
 from __future__ import annotations
 
-import base64
-import math
-import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
-from ulecli.errors import ExitCode, shown
-from ulecli.protection.outcome import PhotoOutcome, ProtectReport, Status
+from ulecli.errors import shown
+from ulecli.protection.config import ProtectConfig
+from ulecli.protection.json_records import known, mean, written_in
+from ulecli.protection.outcome import PhotoOutcome, ProtectReport, Start, Status
 
 MOST_REMARKS = 20
 """Lines of remarks in a summary."""
 
-Number = TypeVar("Number", int, float)
 
-SCHEMA = 2
-"""Version of the JSON objects; it grows when a field changes its meaning or goes. New fields may come."""
-
-
-def photo_record(outcome: PhotoOutcome) -> dict[str, Any]:
-    """Return one photo as an object for JSON.
-
-    Strings are valid Unicode. Of a path that is no UTF-8 they hold what can be read, and `source_bytes` or
-    `target_bytes`, which are there only then, hold all of it in base64.
-    """
-    return {
-        "type": "photo",
-        "schema": SCHEMA,
-        **path_fields("source", outcome.source),
-        **path_fields("target", outcome.target),
-        "status": str(outcome.status),
-        "reason": _text(outcome.reason),
-        "format": outcome.format,
-        "width": outcome.width,
-        "height": outcome.height,
-        "identity": _text(outcome.identity),
-        "code": outcome.code,
-        "max_change": outcome.max_change,
-        "psnr_db": _finite(outcome.psnr_db),
-        "max_change_on_disk": outcome.max_change_on_disk,
-        "psnr_db_on_disk": _finite(outcome.psnr_db_on_disk),
-        "seconds": round(outcome.seconds, 4),
-    }
+def start_text(config: ProtectConfig, start: Start) -> str:
+    """Return in one line what a run is about to do."""
+    verb = "looking at" if config.dry_run else "protecting"
+    text = f"{verb} {_number(start.photos, 'photo')} of {_sources(config)}{_whereto(config, start.roots)}"
+    text += (
+        f", no colour channel changed by more than {config.epsilon} of 255 levels (--eps {config.epsilon})"
+    )
+    if config.dry_run:
+        return f"{text}; nothing is written"
+    return f"{text}; what an earlier run has done is left alone" if start.again else text
 
 
-def summary_record(report: ProtectReport, exit_code: ExitCode | None = None) -> dict[str, Any]:
-    """Return a whole run, without its photos, as an object for JSON.
-
-    Args:
-        report: The run.
-        exit_code: What the process ends with, if that is not the report's.
-    """
-    written = _written(report)
-    return {
-        "type": "summary",
-        "schema": SCHEMA,
-        **{str(status): report.count(status) for status in Status},
-        "left": report.left,
-        "epsilon": report.config.epsilon,
-        "surrogate": report.surrogate,
-        "device": report.device,
-        "jobs": report.config.jobs,
-        "max_change": max(_known(one.max_change for one in written), default=None),
-        "psnr_db_mean": _finite(_mean(one.psnr_db for one in written)),
-        "psnr_db_min": _finite(min(_known(one.psnr_db for one in written), default=None)),
-        "read_back": len(_known(one.max_change_on_disk for one in written)),
-        "max_change_on_disk": max(_known(one.max_change_on_disk for one in written), default=None),
-        "psnr_db_on_disk_mean": _finite(_mean(one.psnr_db_on_disk for one in written)),
-        "psnr_db_on_disk_min": _finite(min(_known(one.psnr_db_on_disk for one in written), default=None)),
-        "identities": [
-            {"name": _text(one.name), "code": one.code, "moved": one.moved} for one in report.identities
-        ],
-        "notes": [_text(note) for note in report.notes],
-        "seconds": round(report.seconds, 4),
-        "exit_code": int(report.exit_code if exit_code is None else exit_code),
-    }
+def watch_text(config: ProtectConfig) -> str:
+    """Return in one line what a watch is about to do."""
+    where = _whereto(config, [config.output] if config.output else ())
+    return f"watching {_sources(config)}, protecting what is there and what appears{where}; end with Ctrl-C"
 
 
 def summary_text(report: ProtectReport) -> str:
     """Return a whole run in a few lines, with every photo that was skipped or failed and why.
 
-    What was remarked of protected photos is told once for all of which the same is true.
+    What was remarked of protected photos is said once for all of which the same is true.
     """
     lines = [_counts(report)]
-    if written := _written(report):
+    if written := written_in(report):
         lines += [
-            f"  surrogate  {report.surrogate} on {report.device}",
             f"  change     {_change(written, report.config.epsilon)}",
             f"  on disk    {_on_disk(written)}",
+            *(f"  cue        {line}" for line in _recognition(written)),
             f"  identity   {_identities(report)}",
+            f"  made with  surrogate {report.surrogate} on {report.device}",
         ]
+    lines += [f"  copies     {line}" for line in _orphans(report)]
     lines += [f"  note       {shown(note)}" for note in report.notes]
     lines += _remarks(report)
     for status in (Status.SKIPPED, Status.FAILED):
@@ -130,68 +83,87 @@ def _remarks(report: ProtectReport) -> Iterator[str]:
         others = f" and {len(more)} more" if more else ""
         yield f"  remark     {shown(first)}{others}: {shown(reason)}"
     if len(photos) > MOST_REMARKS:
-        yield f"  remark     and {len(photos) - MOST_REMARKS} others, which --json tells"
+        yield f"  remark     and {len(photos) - MOST_REMARKS} others, which --json names"
+
+
+def _number(count: int, noun: str, plural: str = "") -> str:
+    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    """List names, but for the last ones where there are many."""
+    names = [shown(name) for name in names]
+    return (
+        ", ".join(names)
+        if len(names) <= most
+        else f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+    )
+
+
+def _sources(config: ProtectConfig) -> str:
+    names = [str(source) for source in config.sources]
+    return _some([*names, f"a list of {len(config.listed)}"] if config.listed else names)
+
+
+def _whereto(config: ProtectConfig, roots: Sequence[Path]) -> str:
+    if config.in_place:
+        return (
+            f" in place, the originals into {shown(config.backup)}"
+            if config.backup
+            else " in place, for good"
+        )
+    if config.output and len(config.sources) == 1 and roots and config.output not in roots:
+        return f" into {shown(config.output)}"  # the file itself
+    return f" into {_some([str(root) for root in roots])}" if roots else ""
+
+
+def _recognition(written: list[PhotoOutcome]) -> Iterator[str]:
+    asked = [one.recognised for one in written if one.recognised is not None]
+    if asked:
+        text = f"recognised in {sum(asked)} of {_number(len(asked), 'photo')}"
+        weak = len(asked) - sum(asked)
+        yield f"{text}; in {weak} the cue is too weak (named by --json)" if weak else text
+
+
+def _orphans(report: ProtectReport) -> Iterator[str]:
+    """Say what became of copies whose photos are gone, and name those that stay although they should go."""
+    if not report.orphans:
+        return
+    removed = [one for one in report.orphans if one.removed]
+    if not report.config.prune:
+        have = _number(len(report.orphans), "copy has", "copies have")
+        yield f"{have} no photo any more; --prune removes {'it' if len(report.orphans) == 1 else 'them'}"
+    elif report.config.dry_run:
+        yield from (f"would be removed, its photo is gone: {shown(one.target)}" for one in removed)
+    elif removed:
+        yield f"removed {_number(len(removed), 'copy', 'copies')} whose photos are gone"
+    yield from (f"{shown(one.target)} {one.reason}" for one in report.orphans if one.reason)
 
 
 def _identities(report: ProtectReport) -> str:
-    if len(report.identities) == 1:
-        (only,) = report.identities
-        return f"{shown(only.name)}, code {only.code}"
-    return f"{len(report.identities)} of them, {len({one.code for one in report.identities})} codes"
-
-
-def path_fields(name: str, path: Path | None) -> dict[str, str | None]:
-    """Return a path as the fields of an object for JSON: `name`, and `name_bytes` where it is no UTF-8."""
-    if path is None:
-        return {name: None}
-    text = _text(str(path))
-    if text == str(path):
-        return {name: text}
-    return {name: text, f"{name}_bytes": base64.b64encode(os.fsencode(path)).decode("ascii")}
-
-
-def _text(words: str) -> str:
-    """Replace what of a name is no Unicode, which strict readers of JSON refuse."""
-    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", words)
-
-
-def _written(report: ProtectReport) -> list[PhotoOutcome]:
-    return [outcome for outcome in report.outcomes if outcome.status is Status.WRITTEN]
+    names = [one.name for one in report.identities]
+    return _some(names) if len(names) < 2 else f"{len(names)} of them: {_some(names)}"
 
 
 def _change(written: list[PhotoOutcome], epsilon: int) -> str:
-    largest = max(_known(one.max_change for one in written), default=0)
+    largest = max(known(one.max_change for one in written), default=0)
     return (
-        f"{largest} of {epsilon} levels at most before encoding, "
-        f"PSNR {_decibels([one.psnr_db for one in written])}"
+        f"{largest} of 255 levels at most in any colour channel, as --eps {epsilon} allows; "
+        f"PSNR {_decibels([one.psnr_db for one in written])} (more is fainter)"
     )
 
 
 def _on_disk(written: list[PhotoOutcome]) -> str:
-    changes = _known(one.max_change_on_disk for one in written)
+    changes = known(one.max_change_on_disk for one in written)
     if not changes:
         return "not measured; --verify reads every photo back"
     psnr = _decibels([one.psnr_db_on_disk for one in written])
     sample = "" if len(changes) == len(written) else "; --verify reads back all"
     return (
-        f"{max(changes)} levels at most, lossy formats' own changes included, PSNR {psnr}; "
+        f"{max(changes)} levels at most, with what storing as JPEG and the like changes; PSNR {psnr}; "
         f"{len(changes)} of {len(written)} read back{sample}"
     )
 
 
 def _decibels(values: list[float | None]) -> str:
-    return f"{_mean(values):.1f} dB mean, {min(_known(values)):.1f} dB at least"
-
-
-def _known(values: Iterable[Number | None]) -> list[Number]:
-    return [value for value in values if value is not None]
-
-
-def _mean(values: Iterable[float | None]) -> float:
-    # A picture that could not change (all of it transparent) has no finite PSNR and says nothing of the rest.
-    finite = [value for value in _known(values) if math.isfinite(value)]
-    return sum(finite) / len(finite) if finite else math.inf
-
-
-def _finite(value: float | None) -> float | None:
-    return round(value, 3) if value is not None and math.isfinite(value) else None
+    return f"{mean(values):.1f} dB on average, {min(known(values)):.1f} dB at least"

@@ -13,7 +13,7 @@ from pathlib import Path
 from ulecli.errors import MissingExtra, NothingToDo, UleError, UsageError, shown
 from ulecli.perturb.perturber import Perturber
 from ulecli.protection.config import ProtectConfig
-from ulecli.protection.outcome import IdentityCode, PhotoOutcome, ProtectReport, Status
+from ulecli.protection.outcome import IdentityCode, OrphanedCopy, PhotoOutcome, ProtectReport, Status
 from ulecli.protection.run import OnOutcome, protect
 
 QUIET = 2.0
@@ -80,7 +80,8 @@ def watch(
         quiet: Seconds that a file must have kept its size and time.
 
     Returns:
-        What became of every photo the last time that it was looked at.
+        What became of every photo in the whole watch: what was protected counts as that once, however often
+        it was looked at afterwards.
 
     Raises:
         UsageError: A source is no folder.
@@ -93,6 +94,7 @@ def watch(
     latest: dict[Path, PhotoOutcome] = {}
     identities: dict[str, IdentityCode] = {}
     notes: dict[str, None] = {}
+    orphans: dict[Path, OrphanedCopy] = {}
     last, whole = 0.0, None
     for changed in _changes(config, stop, quiet):
         waiting.add(changed)
@@ -104,7 +106,8 @@ def watch(
         elif ready:
             rest = _round(config, perturber, stop, _news(on_outcome), frozenset(ready))
         if rest:
-            latest |= {outcome.source: outcome for outcome in rest.outcomes}
+            _add(latest, rest.outcomes)
+            orphans |= {one.target: one for one in rest.orphans}
             identities |= {one.name: one for one in rest.identities}
             notes |= dict.fromkeys(rest.notes)
     return ProtectReport(
@@ -115,7 +118,17 @@ def watch(
         identities=tuple(identities[name] for name in sorted(identities)),
         notes=tuple(notes),
         seconds=time.perf_counter() - began,
+        orphans=tuple(orphans[path] for path in sorted(orphans)),
     )
+
+
+def _add(latest: dict[Path, PhotoOutcome], outcomes: Iterable[PhotoOutcome]) -> None:
+    """Note the newest outcome of each photo; one that this watch has protected stays so when seen again."""
+    for outcome in outcomes:
+        before = latest.get(outcome.source)
+        seen_again = outcome.status is Status.UNCHANGED and before and before.status is Status.WRITTEN
+        if not seen_again:
+            latest[outcome.source] = outcome
 
 
 def check_watchable(config: ProtectConfig) -> None:

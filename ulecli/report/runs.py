@@ -14,7 +14,7 @@ from typing import Any
 from ulecli import metadata
 from ulecli.errors import NothingToDo, PhotoError, PhotoSkipped, UsageError, shown
 from ulecli.protection import pairs as pairing
-from ulecli.protection.entry import Entry, outcome_of
+from ulecli.protection.entry import Entry
 from ulecli.protection.ledger import NAME, reading
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.protection.pairs import Pair, pair_up
@@ -66,11 +66,11 @@ def from_ledger(output: Path) -> Run:
         )
     in_progress = run_in_progress(path)
     with reading(path) as ledger, ledger.snapshot():
-        entries, troubles = ledger.entries(), ledger.troubles()
+        entries, problems = ledger.entries(), ledger.problems()
     parameters = [_parameters(entry) for entry in entries]
     return Run(
         output.absolute().name,
-        _sorted([outcome_of(entry) for entry in entries] + troubles),
+        _sorted([entry.as_outcome() for entry in entries] + problems),
         _same([it.get("epsilon") for it in parameters]),
         _same([it.get("surrogate") for it in parameters]) or "",
         in_progress,

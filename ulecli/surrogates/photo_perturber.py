@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ulecli.errors import ModelError
 from ulecli.perturb.pgd import Oracle, minimise, views_of
@@ -17,6 +19,9 @@ from ulecli.transforms.views import Floats, View
 from ulecli.units import LEVELS, LUMA, to_unit
 
 _LUMA = np.array(LUMA, np.float32)
+
+_HALF = math.log(2)
+"""The cross-entropy of what has a chance of one half."""
 
 OpenOracle = Callable[[int], Oracle]
 """Opens the net of a family."""
@@ -72,6 +77,35 @@ class SurrogatePerturber:
             )
         return found
 
+    def recognised(
+        self, images: Floats, codes: NDArray[np.int64], deltas: NDArray[np.int8]
+    ) -> NDArray[np.bool_]:
+        """Tell whether the net of each code finds no other of its codes likelier; see `Perturber`."""
+        if self.settings.gray:
+            images = np.einsum("nchw,c->nhw", images, LUMA)[:, None].astype(np.float32)
+        shown = _squeezed(images, self._side) + _squeezed(deltas.astype(np.float32), self._side) / LEVELS
+        pairs = zip(shown.clip(0, 1).astype(np.float32), codes, strict=True)
+        return np.array([self._recognises(seen, int(code)) for seen, code in pairs], bool)
+
+    def _recognises(self, seen: Floats, code: int) -> bool:
+        """Ask the net of a code about one image (C, s, s)."""
+        family, own = divmod(code, self._classes)
+        oracle = self._oracle(family)
+
+        def losses(labels: NDArray[np.int64]) -> Floats:
+            images = np.broadcast_to(seen, (len(labels), *seen.shape))
+            return oracle.losses(oracle.asarray(np.ascontiguousarray(images)), oracle.asarray(labels))
+
+        if losses(np.array([own]))[0] < _HALF:  # then no other can be as likely, and need not be asked
+            return True
+        found = losses(np.arange(self._classes))
+        return bool((found >= found[own]).all())
+
+    @cached_property
+    def _side(self) -> int:
+        """Side of the square picture that the nets are asked about: the largest they were made to see."""
+        return max(self.settings.augment.sizes) if self.settings.augment else self.grid
+
     def _family_delta(
         self, oracle: Oracle, images: Floats, labels: NDArray[np.int64], aspects: Floats, epsilon: float
     ) -> Floats:
@@ -102,3 +136,12 @@ class SurrogatePerturber:
             if family not in self._oracles:
                 self._oracles[family] = self._open_oracle(family)
             return self._oracles[family]
+
+
+def _squeezed(planes: Floats, side: int) -> Floats:
+    """Resize (N, C, h, w) to (N, C, side, side)."""
+    flat = [
+        np.asarray(Image.fromarray(plane).resize((side, side), Image.Resampling.BILINEAR))
+        for plane in planes.reshape(-1, *planes.shape[2:])
+    ]
+    return np.stack(flat).reshape(*planes.shape[:2], side, side)

@@ -15,7 +15,7 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -79,13 +79,16 @@ class Database:
 
 
 @contextlib.contextmanager
-def held(path: Path, tables: str, schema: int) -> Iterator[Database]:
+def held(
+    path: Path, tables: str, schema: int, upgrades: Mapping[int, str] | None = None
+) -> Iterator[Database]:
     """Open a file for a run, or make one; no other run gets in meanwhile.
 
     Args:
         path: Where it lies.
         tables: SQL that makes the tables.
         schema: Their version.
+        upgrades: SQL that takes the tables of each earlier version to the next; without it they stay.
 
     Raises:
         LedgerError: It is damaged, of a newer version, something else, or in use by another run.
@@ -107,6 +110,7 @@ def held(path: Path, tables: str, schema: int) -> Iterator[Database]:
         try:
             with contextlib.closing(connection):
                 _prepare(connection, path, tables, schema)
+                _upgrade(connection, upgrades or {})
             connection = stack.enter_context(_with_journal(path))
         except sqlite3.Error as error:
             raise _refusal(path, error) from error
@@ -224,6 +228,12 @@ def _with_journal(path: Path) -> Iterator[sqlite3.Connection]:
 def _code(error: sqlite3.Error) -> int:
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF
+
+
+def _upgrade(connection: sqlite3.Connection, upgrades: Mapping[int, str]) -> None:
+    """Take the tables to the newest version, each step whole or not at all."""
+    while statements := upgrades.get(version := connection.execute("PRAGMA user_version").fetchone()[0]):
+        connection.executescript(f"BEGIN; {statements} PRAGMA user_version = {version + 1}; COMMIT;")
 
 
 def _refusal(path: Path, error: sqlite3.Error) -> LedgerError | TargetError:

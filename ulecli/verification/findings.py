@@ -9,7 +9,7 @@ from typing import Any
 
 from ulecli.errors import ExitCode, shown
 from ulecli.imaging.variants import VARIANTS
-from ulecli.protection.summary import path_fields
+from ulecli.protection.json_records import path_fields
 from ulecli.surrogates.recognition import Cue
 from ulecli.verification.measure import WEAK, Checked
 

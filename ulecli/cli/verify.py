@@ -106,7 +106,8 @@ def _code(key_file: Path | None, identity: str, reader: CueReader | None) -> int
     """Return the code that an identity has under a key."""
     if key_file is None:
         return None
-    from ulecli.protection.identity import code_of, load_key
+    from ulecli.protection.identity import code_of
+    from ulecli.protection.key import load_key
 
     if reader is None:
         raise UsageError("--key-file is for the cue, and --no-cue says not to read it; leave one out")

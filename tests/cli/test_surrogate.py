@@ -114,4 +114,4 @@ def test_without_torch_training_names_the_line_that_installs_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == ExitCode.MISSING_EXTRA
-    assert "pip install 'ulecli[torch]'" in done.stderr
+    assert "pip install '.[torch]'" in done.stderr

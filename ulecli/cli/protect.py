@@ -14,7 +14,7 @@ from ulecli.formats.options import MetadataMode, Reading
 from ulecli.protection.config import ProtectConfig, Selection
 from ulecli.system.cores import usable_cores
 from ulecli.system.devices import Device
-from ulecli.units import MAX_EPSILON
+from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON, parse_epsilon
 
 
 class IdentityFrom(StrEnum):
@@ -38,11 +38,11 @@ def protect(
         ),
     ] = None,
     eps: Annotated[
-        int,
+        str,
         typer.Option(
             "--eps", metavar="N", help=f"Largest change of a channel in levels, 1 to {MAX_EPSILON}."
         ),
-    ] = 8,
+    ] = str(DEFAULT_EPSILON),
     mask: Annotated[
         bool, typer.Option("--mask/--no-mask", help="Change smooth areas, such as sky, less than texture.")
     ] = False,
@@ -159,7 +159,7 @@ def protect(
     config = ProtectConfig(
         sources=tuple(paths or ()),
         output=output,
-        epsilon=eps,
+        epsilon=parse_epsilon(eps),
         mask=mask,
         identity=identity,
         identity_from_folder=identity_from is IdentityFrom.FOLDER,

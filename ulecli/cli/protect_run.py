@@ -82,7 +82,8 @@ def _report(
         telling = _telling(_line if not quiet else lambda outcome, total: None, json_lines)
         if not quiet:
             say("ulecli: watching; end with Ctrl-C")
-        return watch(config, perturber, stop, on_outcome=telling)
+        remark = lambda words: say(f"ulecli: {words}")  # noqa: E731
+        return watch(config, perturber, stop, on_outcome=telling, on_remark=remark)
     from ulecli.protection.run import protect as protect_photos
 
     perturber = open_perturber(config.surrogate, device=config.device, threads=threads)

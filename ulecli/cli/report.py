@@ -10,12 +10,10 @@ import typer
 from ulecli.cli.console import say
 from ulecli.errors import NoSuchPath, TargetError, UsageError, shown
 from ulecli.system.cores import usable_cores
-from ulecli.units import MAX_EPSILON
+from ulecli.units import DEFAULT_EPSILON, parse_epsilon
 
 if TYPE_CHECKING:
     from ulecli.report.runs import Run
-
-DEFAULT_EPSILON = 8
 
 
 def report(
@@ -35,10 +33,8 @@ def report(
         typer.Option("--run", metavar="FILE.jsonl", help="What protect --json told, instead of the ledger."),
     ] = None,
     eps: Annotated[
-        int | None,
-        typer.Option(
-            "--eps", metavar="N", min=1, max=MAX_EPSILON, help="The bound, if the run does not tell it."
-        ),
+        str | None,
+        typer.Option("--eps", metavar="N", help="The bound in levels, if the run does not say it."),
     ] = None,
     photos: Annotated[
         int, typer.Option(metavar="N", min=0, help="Show at most so many photos, evenly spread.")
@@ -62,8 +58,9 @@ def report(
     from ulecli.report.page import page
     from ulecli.system.atomic import replacing
 
+    asked = None if eps is None else parse_epsilon(eps)
     found = _run(out, original, run)
-    epsilon = eps or found.epsilon or DEFAULT_EPSILON
+    epsilon = asked or found.epsilon or DEFAULT_EPSILON
     shown_cards = list(cards(chosen(found.outcomes, photos), epsilon, jobs=usable_cores()))
     target = output or out.absolute().with_name(out.absolute().name + "-report.html")
     try:

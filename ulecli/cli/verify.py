@@ -13,7 +13,7 @@ from ulecli.cli.console import put, say
 from ulecli.errors import ExitCode, KeyFileError, TargetError, UsageError, shown
 from ulecli.formats.options import MetadataMode
 from ulecli.system.cores import usable_cores
-from ulecli.units import MAX_EPSILON
+from ulecli.units import parse_epsilon
 
 if TYPE_CHECKING:
     from ulecli.protection.pairs import Pair
@@ -27,14 +27,8 @@ def verify(
     original: Annotated[Path, typer.Argument(metavar="ORIGINAL", help="A photo or a folder of photos.")],
     protected: Annotated[Path, typer.Argument(metavar="PROTECTED", help="What was made of it.")],
     eps: Annotated[
-        int | None,
-        typer.Option(
-            "--eps",
-            metavar="N",
-            min=1,
-            max=MAX_EPSILON,
-            help="The bound in levels. Default: what each file says.",
-        ),
+        str | None,
+        typer.Option("--eps", metavar="N", help="The bound in levels. Default: what each file says."),
     ] = None,
     metadata: Annotated[
         MetadataMode, typer.Option(help="With which mode they were protected.")
@@ -84,6 +78,7 @@ def verify(
     from ulecli.protection.pairs import pair_up
     from ulecli.surrogates.recognition import CueReader
 
+    epsilon = None if eps is None else parse_epsilon(eps)
     reader = CueReader(surrogate) if cue else None
     code = _code(key_file, identity, reader)
     pairs = pair_up(original, protected)
@@ -91,7 +86,7 @@ def verify(
         pairs = [replace(pair, code=code) for pair in pairs]
     workers = jobs or usable_cores()
     try:
-        all_found = _check(pairs, eps, metadata, reader, workers, json_lines=json_lines, quiet=quiet)
+        all_found = _check(pairs, epsilon, metadata, reader, workers, json_lines=json_lines, quiet=quiet)
         if figure:
             _draw(all_found[:FIGURE_ROWS], figure)
     except KeyboardInterrupt:

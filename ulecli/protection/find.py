@@ -62,9 +62,10 @@ def find(
         Every photo once, however often it was named.
 
     Raises:
-        NoSuchPath: A source does not exist.
+        NoSuchPath: A source does not exist, and `only` does not say where to look.
     """
-    check_exist(sources)
+    if only is None:
+        check_exist(sources)
     wanted = fits_of(selection)
     items: list[Item] = []
     for source in sources:

@@ -38,7 +38,7 @@ def test_what_is_typed() -> None:
 
 @pytest.mark.parametrize("text", ["7.5", "abc", "8/255", "", "0", "33", "-1", "nan", "8\n9", "1" * 5000])
 def test_what_is_typed_wrongly(text: str) -> None:
-    with pytest.raises(UsageError, match="a whole number of levels, 1 to 32; the papers use 8$") as caught:
+    with pytest.raises(UsageError, match=r"a whole number of levels, 1 to 32; the papers use 8$") as caught:
         units.parse_epsilon(text)
     assert str(caught.value).startswith(f"--eps is {shown(text)}, but") and "\n" not in str(caught.value)
 

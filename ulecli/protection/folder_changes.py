@@ -117,7 +117,7 @@ def _differences(
 def _on_network(now: Mapping[Path, _Folder]) -> list[str]:
     return [
         f"{shown(source)} is on a network share ({mount.type}), which does not report what other machines "
-        "put there: that is seen within an hour, or at once with WATCHFILES_FORCE_POLLING=1 in the environment"
+        "put there: that is seen within an hour, or at once if WATCHFILES_FORCE_POLLING=1 is set"
         for source, folder in now.items()
         if (mount := mount_of(folder.real)) and mount.is_network
     ]

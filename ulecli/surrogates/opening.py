@@ -129,8 +129,8 @@ def _with_torch(name: str, device: Device, threads: int) -> Way | None:
 def _unavailable(device: Device) -> str:
     if device is Device.CUDA:
         return (
-            "--device cuda: neither onnxruntime nor torch can use an NVIDIA GPU here; install a CUDA build of "
-            f"torch ({install_extra('torch')}), or choose --device cpu"
+            "--device cuda: neither onnxruntime nor torch can use an NVIDIA GPU here; install a CUDA build "
+            f"of torch ({install_extra('torch')}), or choose --device cpu"
         )
     if device is Device.MPS:
         return "--device mps: there is no Apple GPU that torch or onnxruntime can use; choose --device cpu"

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ulecli.cli.protect_run import listed_in, run
+from ulecli.cli.file_list import read_file_list
+from ulecli.cli.protect_run import run
 from ulecli.errors import UsageError
 from ulecli.formats.options import MetadataMode, Reading
 from ulecli.protection.config import ProtectConfig, Selection
@@ -169,7 +170,7 @@ def protect(
         jobs=cores if jobs is None else jobs,
         dry_run=dry_run,
         verify=verify,
-        listed=listed_in(files_from, null=null) if files_from else (),
+        listed=read_file_list(files_from, null=null) if files_from else (),
         selection=Selection(tuple(include or ()), tuple(exclude or ()), recursive),
         reading=Reading(max_pixels, first_frame, metadata),
         in_place=in_place,

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 from ulecli.cli.console import OnOutcome, progress, put, say
-from ulecli.errors import ExitCode, NoSuchPath, UsageError, shown
+from ulecli.errors import ExitCode
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.outcome import PhotoOutcome, ProtectReport, Status
 
@@ -121,31 +118,3 @@ def _tell(report: ProtectReport, code: ExitCode, *, quiet: bool, json_lines: boo
                 say(f"ulecli: {reporting.outcome_line(outcome).strip()}")
     else:
         say(reporting.summary_text(report))
-
-
-def listed_in(source: str, *, null: bool) -> tuple[Path, ...]:
-    """Read a list of files.
-
-    Args:
-        source: A file, or "-" for stdin.
-        null: Names end in NUL instead of a newline.
-
-    Raises:
-        NoSuchPath: There is no such file.
-        UsageError: It can't be read, or lists nothing.
-    """
-    try:
-        content = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-    except FileNotFoundError:
-        raise NoSuchPath(f"--files-from {shown(source)} does not exist") from None
-    except OSError as error:
-        raise UsageError(f"--files-from {shown(source)} can't be read: {error.strerror}") from error
-    names = content.split(b"\0" if null else b"\n")
-    if not null and any(b"\0" in name for name in names):
-        raise UsageError("--files-from lists names that end in NUL; say so with -0")
-    if not null and os.name == "nt":
-        names = [name.removesuffix(b"\r") for name in names]
-    paths = tuple(Path(os.fsdecode(name)) for name in names if name)
-    if not paths:
-        raise UsageError(f"--files-from {shown(source)} lists no file")
-    return paths

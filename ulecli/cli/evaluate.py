@@ -136,18 +136,6 @@ def evaluate(
       ulecli evaluate --dataset shapes --exploiter standard,gray,jpeg-10
       ulecli evaluate --poison noise.npy --exploiter all --seeds 0,1,2 --out runs/noise
       ulecli evaluate --dataset scenes --protected scenes-protected --upload 1080:q85
-
-    \b
-    Exit codes:
-      0    done
-      1    data, a poison or the memory won't do; the message says why
-      2    an option can't be right
-      4    a path that was named does not exist
-      6    results can't be kept in --out
-      7    the device that was asked for can't be had
-      8    a surrogate is damaged or was changed
-      9    a package is missing; the message installs it
-      130  interrupted (Ctrl-C); finished trainings are kept in --out
     """  # noqa: D301 - the help needs the character itself
     need_torch(*(["matplotlib"] if out else []))  # which draws, at the end
     if list_names:

@@ -99,7 +99,7 @@ def test_another_key_fails_the_run(protected, tmp_path):
     (tmp_path / "key").chmod(0o600)
     names = SAMPLES / "forest.jpg", protected / "out" / "forest.jpg"
     done = command("verify", *names, "--key-file", tmp_path / "key", "--metadata", "keep")
-    assert done.returncode == 3 and "forest.jpg: its code does not read" in done.stderr
+    assert done.returncode == 3 and "forest.jpg: its code is not recognised" in done.stderr
 
 
 def test_a_table_and_the_names_of_what_fails(protected, tmp_path):

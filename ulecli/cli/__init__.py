@@ -64,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         app(args=arguments, prog_name="ulecli")
     except UleError as error:
-        print(f"ulecli: error: {error}", file=sys.stderr)
+        print(
+            f"ulecli: error: {' '.join(str(error).split())}", file=sys.stderr
+        )  # one line, whatever it quotes
         sys.exit(error.exit_code)
     except OSError as error:  # stdout's disk is full, the working folder is gone
         print(f"ulecli: error: {error.strerror or error}", file=sys.stderr)

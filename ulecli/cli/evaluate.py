@@ -1,4 +1,4 @@
-"""`ulecli evaluate`: train exploiters on protected images, and tell what they learned."""
+"""`ulecli evaluate`: train exploiters on protected images, and show what they learned."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT_DEFENDER = "cifar"
 
 
 def _count(words: str, metavar: str = "N") -> Any:
-    """Return an option that is a whole number, or 0 for the default that its words tell."""
+    """Return an option that is a whole number, or 0 for the default that its words name."""
     return typer.Option(show_default=False, metavar=metavar, help=words)
 
 
@@ -121,14 +121,14 @@ def evaluate(
     jobs: Annotated[int, _count("Trainings at a time. Default: by cores and memory.")] = 0,
     threads: Annotated[int, _count("CPU threads of all together. Default: all cores.")] = 0,
     output_format: Annotated[
-        str, typer.Option("--format", metavar="table|json|markdown|latex|csv", help="How results are told.")
+        str, typer.Option("--format", metavar="table|json|markdown|latex|csv", help="How results are shown.")
     ] = "table",
     list_names: Annotated[
         bool, typer.Option("--list", help="Name exploiters, defenders, nets, data sets and presets, and end.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no talk.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")] = False,
 ) -> None:
-    """Train classifiers on protected images and tell what they learn of clean ones.
+    """Train classifiers on protected images and show what they learn of clean ones.
 
     \b
     Examples:
@@ -182,7 +182,7 @@ def evaluate(
         jobs=jobs,
         threads=threads,
     )
-    _tell(_watched(config, quiet), config, output_format, quiet)
+    _show(_watched(config, quiet), config, output_format, quiet)
 
 
 def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
@@ -198,7 +198,7 @@ def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
             raise
 
 
-def _tell(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
+def _show(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
     from ulecli.evaluation.results.tables import render
 
     for note in done.notes:

@@ -121,12 +121,12 @@ def protect(
     jobs: Annotated[
         int | None, typer.Option(metavar="N", help="Photos in work at a time. Default: one per usable core.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell only what failed.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only what failed.")] = False,
     json_lines: Annotated[
         bool, typer.Option("--json", help="One JSON object per photo and a summary, as lines on stdout.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Tell what would be done; write nothing.")
+        bool, typer.Option("--dry-run", "-n", help="Show what would be done; write nothing.")
     ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every written photo back and measure it, not one in 32.")
@@ -148,10 +148,10 @@ def protect(
       find photos -type f -newer stamp -print0 | ulecli protect -0 --files-from - -o protected
     """  # noqa: D301 - the help needs the character itself
     if not paths and files_from is None:
-        raise UsageError("name a PATH to protect, a photo or a folder (ulecli protect --help tells more)")
+        raise UsageError("name a PATH to protect, a photo or a folder (more: ulecli protect --help)")
     if in_place and (backup is None) is not no_backup:
         raise UsageError(
-            "--in-place replaces your photos for good: name a folder for them with --backup DIR, or say "
+            "--in-place replaces your photos: keep them in a folder with --backup DIR, or lose them with "
             "--no-backup (one of the two)"
         )
     if no_backup and not in_place:

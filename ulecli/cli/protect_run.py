@@ -1,4 +1,4 @@
-"""A run of `ulecli protect`: what it is told, what it tells, and how it is ended from outside."""
+"""A run of `ulecli protect`: what it reports, and how it is ended from outside."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Stop(threading.Event):
 def run(
     config: ProtectConfig, *, threads: int, quiet: bool, json_lines: bool, watching: bool = False
 ) -> ExitCode:
-    """Protect, tell of it, and return what the process ends with.
+    """Protect, report it, and return what the process ends with.
 
     A signal ends the run after the photos in work, with the summary. For a watch that is the usual end, so
     its exit code is that of its photos.
@@ -58,7 +58,7 @@ def run(
             say("ulecli: interrupted; the photos that were done are whole, no part of another is left")
             return stop.code or ExitCode.INTERRUPTED
     code = report.exit_code if watching or stop.code is None else stop.code
-    _tell(report, code, quiet=quiet, json_lines=json_lines)
+    _summarise(report, code, quiet=quiet, json_lines=json_lines)
     if stop.code and not watching:
         say("ulecli: interrupted; the next run goes on from here")
     return code
@@ -70,26 +70,26 @@ def _report(
     from ulecli.protection.find import check_exist
     from ulecli.surrogates.opening import open_perturber
 
-    check_exist(config.sources)  # a mistyped path is told at once, not after the surrogate has been loaded
+    check_exist(config.sources)  # a mistyped path is named at once, not after the surrogate has been loaded
     if watching:
         from ulecli.protection.watch import check_watchable, watch
 
         check_watchable(config)
         perturber = open_perturber(config.surrogate, device=config.device, threads=threads)
-        telling = _telling(_line if not quiet else lambda outcome, total: None, json_lines)
+        reporting = _reporting(_line if not quiet else lambda outcome, total: None, json_lines)
         if not quiet:
             say("ulecli: watching; end with Ctrl-C")
         remark = lambda words: say(f"ulecli: {words}")  # noqa: E731
-        return watch(config, perturber, stop, on_outcome=telling, on_remark=remark)
+        return watch(config, perturber, stop, on_outcome=reporting, on_remark=remark)
     from ulecli.protection.run import protect as protect_photos
 
     perturber = open_perturber(config.surrogate, device=config.device, threads=threads)
     with progress(quiet=quiet) as advance:
-        telling = _telling(advance, json_lines)
-        return protect_photos(config, perturber, on_outcome=telling, should_stop=stop.is_set)
+        reporting = _reporting(advance, json_lines)
+        return protect_photos(config, perturber, on_outcome=reporting, should_stop=stop.is_set)
 
 
-def _telling(advance: OnOutcome, json_lines: bool) -> OnOutcome:
+def _reporting(advance: OnOutcome, json_lines: bool) -> OnOutcome:
     from ulecli.protection.summary import photo_record
 
     def on_outcome(outcome: PhotoOutcome, total: int) -> None:
@@ -107,14 +107,14 @@ def _line(outcome: PhotoOutcome, total: int) -> None:
         say(outcome_line(outcome))
 
 
-def _tell(report: ProtectReport, code: ExitCode, *, quiet: bool, json_lines: bool) -> None:
-    from ulecli.protection import summary as reporting
+def _summarise(report: ProtectReport, code: ExitCode, *, quiet: bool, json_lines: bool) -> None:
+    from ulecli.protection import summary
 
     if json_lines:
-        put(reporting.summary_record(report, code))
+        put(summary.summary_record(report, code))
     if quiet:
         for outcome in report.outcomes:
             if outcome.status is Status.FAILED:
-                say(f"ulecli: {reporting.outcome_line(outcome).strip()}")
+                say(f"ulecli: {summary.outcome_line(outcome).strip()}")
     else:
-        say(reporting.summary_text(report))
+        say(summary.summary_text(report))

@@ -30,7 +30,7 @@ def report(
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option("--run", metavar="FILE.jsonl", help="What protect --json told, instead of the ledger."),
+        typer.Option("--run", metavar="FILE.jsonl", help="What protect --json wrote, instead of the ledger."),
     ] = None,
     eps: Annotated[
         str | None,
@@ -76,7 +76,7 @@ def _run(out: Path, original: Path | None, run: Path | None) -> Run:
     from ulecli.report.runs import check_not_empty, from_json, from_ledger, from_pairs
 
     if original and run:
-        raise UsageError("--original and --run are two ways to tell what was done; leave one out")
+        raise UsageError("--original and --run are two ways to say what was done; leave one out")
     for path in (out, run):
         if path and not path.exists():
             raise NoSuchPath(f"{shown(path)} does not exist")

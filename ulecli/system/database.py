@@ -103,7 +103,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, tables: str, schema: in
     connection.commit()
     if empty:
         with contextlib.suppress(OSError):
-            path.chmod(0o600)  # it tells whose photos lay where
+            path.chmod(0o600)  # it shows whose photos lay where
         pragmas = f"PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {schema};"
         connection.executescript(f"BEGIN; {tables} {pragmas} COMMIT;")
     elif connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":

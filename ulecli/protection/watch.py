@@ -95,20 +95,21 @@ def watch(
     latest: dict[Path, PhotoOutcome] = {}
     identities: dict[str, IdentityCode] = {}
     notes: dict[str, None] = {}
-    last, whole = 0.0, None
+    looked: float | None = None
     for new in changes(config.sources, stop, quiet / 4, recursive=config.selection.recursive):
         for words in new.remarks:
             on_remark(words)
         notes |= dict.fromkeys(new.remarks)
         waiting.add(new.files)
-        ready = waiting.ready()
         rest: ProtectReport | None = None
-        if whole is None or time.monotonic() - last > LOOK_AGAIN:
-            only = None if all(map(Path.is_dir, config.sources)) else frozenset(files_below(config.sources))
-            rest = _round(config, perturber, stop, on_outcome if whole is None else _news(on_outcome), only)
-            whole, last = True, time.monotonic()
-        elif ready:
+        if looked is None:
+            rest = _round(config, perturber, stop, on_outcome)
+            looked = time.monotonic()
+        elif ready := waiting.ready():
             rest = _round(config, perturber, stop, _news(on_outcome), frozenset(ready))
+        elif time.monotonic() - looked > LOOK_AGAIN:
+            waiting.add(files_below(config.sources))
+            looked = time.monotonic()
         if rest:
             latest |= {outcome.source: outcome for outcome in rest.outcomes}
             identities |= {one.name: one for one in rest.identities}

@@ -45,6 +45,7 @@ MISTAKES = [
     (["--seeds", ","], ExitCode.USAGE, "one seed"),
     (["--seeds", "99999999999999999999"], ExitCode.USAGE, "seeds below"),
     (["--eps", "33"], ExitCode.USAGE, "--eps is 33"),
+    (["--eps", "7.5"], ExitCode.USAGE, "--eps is 7.5, but must be a whole number of levels, 1 to 32"),
     (["--gray", "test-only"], ExitCode.USAGE, "only both, train-only; did you mean train-only?"),
     (["--poison-kind", "image"], ExitCode.USAGE, "perturbation; did you mean images?"),
     (["--mix", "5"], ExitCode.USAGE, "CLEAN+ADDED"),
@@ -269,7 +270,7 @@ def test_a_package_that_is_missing_is_told_first(package: str, evaluate, monkeyp
     monkeypatch.setitem(sys.modules, package, None)
     code, out, err = evaluate(*FAST, "--out", tmp_path / "out")
     assert code == ExitCode.MISSING_EXTRA and out == ""
-    assert f"this needs {package}: pip install 'ulecli[torch]'" in err
+    assert f"this needs {package}: pip install '.[torch]'" in err
     assert not (tmp_path / "out").exists()
 
 

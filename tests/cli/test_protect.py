@@ -54,7 +54,9 @@ def test_some_failed(ulecli, photo_folder, tmp_path):
         (["empty"], 5, "there is no JPEG"),
         (["p", "--eps", "0"], 2, "1 to 32"),
         (["p", "--eps", "33"], 2, "1 to 32"),
-        (["p", "--eps", "eight"], 2, "--eps"),
+        (["p", "--eps", "eight"], 2, "--eps is eight, but must be a whole number of levels, 1 to 32"),
+        (["p", "--eps", "7.5"], 2, "--eps is 7.5, but must be a whole number of levels, 1 to 32"),
+        (["p", "--eps", "8/255"], 2, "--eps is 8/255, but must be a whole number of levels, 1 to 32"),
         (["p", "--jobs", "0"], 2, "--jobs"),
         (["p", "--identity", ""], 2, "--identity"),
         (["p", "--device", "abacus"], 2, "abacus"),
@@ -71,7 +73,7 @@ def test_bad_input_ends_in_a_line_and_a_code(ulecli, tmp_path, monkeypatch, argu
     monkeypatch.chdir(tmp_path)
     (tmp_path / "p").mkdir()
     (tmp_path / "empty").mkdir()
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("no key")
     scene().save(tmp_path / "p" / "x.png")
     before = names(tmp_path)
     result = ulecli("protect", *arguments)

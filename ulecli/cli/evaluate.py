@@ -1,4 +1,4 @@
-"""`ulecli evaluate`: train exploiters on protected images, and tell what they learned."""
+"""`ulecli evaluate`: train exploiters on protected images, and show what they learned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ulecli.cli.console import say
 from ulecli.cli.extras import need_torch, torch_device
 from ulecli.errors import UsageError, shown, unknown
 from ulecli.system.devices import Device
-from ulecli.units import DEFAULT_EPSILON
+from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON, parse_epsilon
 
 if TYPE_CHECKING:
     from ulecli.evaluation.config import EvaluateConfig
@@ -23,7 +23,7 @@ DEFAULT_DEFENDER = "cifar"
 
 
 def _count(words: str, metavar: str = "N") -> Any:
-    """Return an option that is a whole number, or 0 for the default that its words tell."""
+    """Return an option that is a whole number, or 0 for the default that its words name."""
     return typer.Option(show_default=False, metavar=metavar, help=words)
 
 
@@ -106,8 +106,8 @@ def evaluate(
     ] = "",
     train_images: Annotated[int, _count("Train on N of the images. Default: all.")] = 0,
     eps: Annotated[
-        int, typer.Option(metavar="LEVELS", help="Bound of defenders and noise, 1 to 32.")
-    ] = DEFAULT_EPSILON,
+        str, typer.Option(metavar="LEVELS", help=f"Bound of defenders and noise, 1 to {MAX_EPSILON}.")
+    ] = str(DEFAULT_EPSILON),
     gray: Annotated[
         str, typer.Option(metavar="both|train-only", help="Which images the gray exploiter turns gray.")
     ] = "both",
@@ -121,14 +121,14 @@ def evaluate(
     jobs: Annotated[int, _count("Trainings at a time. Default: by cores and memory.")] = 0,
     threads: Annotated[int, _count("CPU threads of all together. Default: all cores.")] = 0,
     output_format: Annotated[
-        str, typer.Option("--format", metavar="table|json|markdown|latex|csv", help="How results are told.")
+        str, typer.Option("--format", metavar="table|json|markdown|latex|csv", help="How results are shown.")
     ] = "table",
     list_names: Annotated[
         bool, typer.Option("--list", help="Name exploiters, defenders, nets, data sets and presets, and end.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no talk.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")] = False,
 ) -> None:
-    """Train classifiers on protected images and tell what they learn of clean ones.
+    """Train classifiers on protected images and show what they learn of clean ones.
 
     \b
     Examples:
@@ -136,18 +136,6 @@ def evaluate(
       ulecli evaluate --dataset shapes --exploiter standard,gray,jpeg-10
       ulecli evaluate --poison noise.npy --exploiter all --seeds 0,1,2 --out runs/noise
       ulecli evaluate --dataset scenes --protected scenes-protected --upload 1080:q85
-
-    \b
-    Exit codes:
-      0    done
-      1    data, a poison or the memory won't do; the message says why
-      2    an option can't be right
-      4    a path that was named does not exist
-      6    results can't be kept in --out
-      7    the device that was asked for can't be had
-      8    a surrogate is damaged or was changed
-      9    a package is missing; the message installs it
-      130  interrupted (Ctrl-C); finished trainings are kept in --out
     """  # noqa: D301 - the help needs the character itself
     need_torch(*(["matplotlib"] if out else []))  # which draws, at the end
     if list_names:
@@ -185,7 +173,7 @@ def evaluate(
         only=_words(only),
         mix=parse_mix(mix) if mix else None,
         train_images=train_images,
-        epsilon=eps,
+        epsilon=parse_epsilon(eps),
         attack_steps=at_steps,
         controls=controls,
         out=out,
@@ -194,7 +182,7 @@ def evaluate(
         jobs=jobs,
         threads=threads,
     )
-    _tell(_watched(config, quiet), config, output_format, quiet)
+    _show(_watched(config, quiet), config, output_format, quiet)
 
 
 def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
@@ -210,7 +198,7 @@ def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
             raise
 
 
-def _tell(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
+def _show(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
     from ulecli.evaluation.results.tables import render
 
     for note in done.notes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ulecli.errors import install_extra
+
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "PNG": (".png",),
@@ -75,7 +77,7 @@ def missing(format: str) -> str:
     try:
         import pillow_heif  # noqa: F401
     except ImportError:
-        return "HEIC needs one more package: pip install 'ulecli[heif]'"
+        return f"HEIC needs one more package: {install_extra('heif')}"
     return ""
 
 

@@ -14,9 +14,9 @@ class Perturber(Protocol):
 
     Attributes:
         grid: Side S of the square working image, in cells.
-        codes: Number K of codes that tell identities apart.
-        families: Number of families of codes, K / families in a row each; the codes of one family are told
-            apart best.
+        codes: Number K of codes, by which identities differ.
+        families: Number of families of codes, K / families in a row each; the codes of one family are
+            distinguished best.
         device: What does the work, in words.
         label: Name and first 8 hex digits of the sha256 of the surrogate ("photo 1f3a9c02").
         sha256: All 64 digits of it.

@@ -50,9 +50,7 @@ class SurrogatePerturber:
             self.label = f"{card.name} {self.sha256[:8]}"
             self.settings = PgdSettings.from_card(card.protocol["pgd"])
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"the card of '{card.name}' lacks or garbles {error}; reinstall ulecli"
-            ) from error
+            raise ModelError(f"the card of '{card.name}' is damaged at {error}; reinstall ulecli") from error
         self.codes = self.families * self._classes
         self._open_oracle = open_oracle
         self._oracles: dict[int, Oracle] = {}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ulecli.errors import MissingExtra, shown
+from ulecli.errors import MissingExtra, install_extra, shown
 from ulecli.evaluation.results.record import CLEAN, NOISE, RunRecord
 from ulecli.system.atomic import replacing
 from ulecli.units import LEVELS
@@ -108,7 +108,7 @@ def _own_style() -> Iterator[None]:
         import matplotlib
         from matplotlib import style
     except ImportError as error:
-        raise MissingExtra("this needs matplotlib: pip install 'ulecli[torch]'") from error
+        raise MissingExtra(f"this needs matplotlib: {install_extra('torch')}") from error
     own = {
         "axes.spines.right": False,
         "axes.spines.top": False,

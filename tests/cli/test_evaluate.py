@@ -16,7 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-import ulecli.evaluation
+import ulecli.evaluation.config
+import ulecli.evaluation.run
 from ulecli.cli import main
 from ulecli.data.datasets import DATASETS, Dataset
 from ulecli.data.shapes import shapes
@@ -87,11 +88,11 @@ def tiny(monkeypatch) -> None:
         least_steps=0,
     )
     presets = dict.fromkeys(PRESETS, replace(PRESETS["quick"], small=small, robust_images=10, attack_steps=1))
-    read = ulecli.evaluation.open_dataset
-    for module in (ulecli.evaluation, ulecli.evaluation.config):
+    read = ulecli.evaluation.run.open_dataset
+    for module in (ulecli.evaluation.run, ulecli.evaluation.config):
         monkeypatch.setattr(module, "PRESETS", presets)
     monkeypatch.setattr(
-        ulecli.evaluation,
+        ulecli.evaluation.run,
         "open_dataset",
         lambda name, *rest, **more: SHAPES if name == "shapes" else read(name, *rest, **more),
     )

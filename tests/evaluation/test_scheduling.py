@@ -11,6 +11,7 @@ from helpers.tiny_runs import SHAPES, SMALL, tiny  # noqa: F401
 
 from ulecli.errors import UleError
 from ulecli.evaluation import scheduling
+from ulecli.evaluation.run import _test_set
 from ulecli.evaluation.scheduling import Done, Task, fitting_jobs, run
 from ulecli.evaluation.training_sets import TrainingSet
 
@@ -18,9 +19,7 @@ pytestmark = pytest.mark.usefixtures("tiny")
 
 
 def tasks(folder: Path, count: int, **changes: object) -> list[Task]:
-    import ulecli.evaluation as evaluation
-
-    test = evaluation._test_set(SHAPES, folder)
+    test = _test_set(SHAPES, folder)
     names = ("standard", "gray", "at-8")
     return [
         Task(test, test, replace(SMALL, **changes), names[number % 3], 2, 10, number, "cpu")

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-import ulecli.evaluation
+import ulecli.evaluation.config
+import ulecli.evaluation.run
 from ulecli.data.datasets import Dataset
 from ulecli.data.shapes import shapes
 from ulecli.evaluation.exploiters.protocol import PRESETS, Preset, Protocol
@@ -29,11 +30,11 @@ SHAPES = Dataset("shapes", shapes(60), shapes(30, seed=1))
 def tiny(monkeypatch, one_thread) -> None:
     """All presets are `TINY`, and shapes are `SHAPES`."""
     presets = dict.fromkeys(PRESETS, TINY)
-    for module in (ulecli.evaluation, ulecli.evaluation.config):
+    for module in (ulecli.evaluation.run, ulecli.evaluation.config):
         monkeypatch.setattr(module, "PRESETS", presets)
-    read = ulecli.evaluation.open_dataset
+    read = ulecli.evaluation.run.open_dataset
     monkeypatch.setattr(
-        ulecli.evaluation,
+        ulecli.evaluation.run,
         "open_dataset",
         lambda name, *rest, **more: SHAPES if name == "shapes" else read(name, *rest, **more),
     )

@@ -147,8 +147,8 @@ def store_with(path: Path, delta: NDArray[np.int8], part: Path) -> Path:
         raise UleError(f"noise can't be put on {shown(path)}, which {error}; leave it out") from error
     except OSError as error:
         raise UleError(
-            f"noise can't be put on {shown(path)}: {error.strerror or error}; see to the file, or to the room "
-            f"in {shown(part.parent)}"
+            f"noise can't be put on {shown(path)}: {error.strerror or error}; see to the file, or to the "
+            f"room in {shown(part.parent)}"
         ) from error
     return stored
 
@@ -232,9 +232,7 @@ def solve(response: Callable[[float], float], wanted: float, *, start: float) ->
     return min(points, key=lambda point: abs(point[1] - wanted))[0]
 
 
-def _between(
-    below: tuple[float, float] | None, above: tuple[float, float] | None, wanted: float
-) -> float:
+def _between(below: tuple[float, float] | None, above: tuple[float, float] | None, wanted: float) -> float:
     """Return where the response is expected to be `wanted`, from a point at either side or from one alone."""
     if below and above:
         share = (wanted - below[1]) / max(above[1] - below[1], 1e-9)

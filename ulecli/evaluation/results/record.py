@@ -17,7 +17,16 @@ CLEAN = "clean"
 """The poison that is none: what the exploiter gets without protection."""
 
 NOISE = "noise"
-"""The poison that learns nothing: random noise of the same strength."""
+"""The poison that learns nothing: random signs at the bound. On images that are trained on as they are
+stored, such as CIFAR's, its mean change is the bound itself, so no protection within it changes them more."""
+
+NOISE_MEAN = "noise-mean"
+"""In photo mode, random signs scaled so that photos change as much on average as the protected ones do, both
+measured on what the exploiter reads: the fair control, since storing and squeezing weaken noise and
+protection unequally."""
+
+CONTROLS = (CLEAN, NOISE, NOISE_MEAN)
+"""Poisons that protect nothing, in the order in which they stand in tables."""
 
 
 class Cell(NamedTuple):

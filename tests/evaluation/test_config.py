@@ -10,7 +10,7 @@ from ulecli.evaluation.config import EvaluateConfig, parse_mix
 from ulecli.evaluation.exploiters.attacks import Pgd
 from ulecli.evaluation.exploiters.protocol import PRESETS, for_net
 from ulecli.evaluation.exploiters.training import ExploitResult
-from ulecli.evaluation.self_checks import doubts
+from ulecli.evaluation.self_checks import result_warnings
 from ulecli.imaging.upload import Upload
 
 PLAIN = EvaluateConfig()
@@ -101,7 +101,7 @@ def told(result: ExploitResult, **changes: object) -> tuple[str, ...]:
         "exploiter": "standard",
         "whole": True,
     }
-    return doubts(result, **{**usual, **changes})
+    return result_warnings(result, **{**usual, **changes})
 
 
 def result(last: float, **robust: float) -> ExploitResult:

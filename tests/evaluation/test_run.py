@@ -11,13 +11,13 @@ from helpers.tiny_runs import SHAPES, SMALL, Told, figures, tiny  # noqa: F401
 from PIL import Image
 
 from ulecli.data.images import ImageSet
-from ulecli.errors import NoSuchPath, NothingToDo, TargetError, UleError, UsageError
+from ulecli.errors import DeviceUnavailable, NoSuchPath, NothingToDo, TargetError, UleError, UsageError
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.training import train_exploiter
 from ulecli.evaluation.photo_sets import photo_data
 from ulecli.evaluation.results.record import RunRecord
-from ulecli.evaluation.run import evaluate
+from ulecli.evaluation.run import _plan, _test_set, evaluate
 from ulecli.evaluation.training_sets import TrainingSets, picked, poison_names
 from ulecli.imaging.upload import Upload
 from ulecli.surrogates.recipe import RECIPES
@@ -57,6 +57,7 @@ def test_records_hold_all_that_went_in_and_came_out(tmp_path) -> None:
     done = evaluate(config, told)
     assert torch.get_num_threads() == before
     assert len(done.records) == 3 * 3 * 2 == len(set(figures(done.records)))
+    assert told.announced == (("clean", "noise", "cifar-linear"), 18)
     assert [record.to_json() for record in done.records] == lines(tmp_path / "out")
     assert told.records == list(done.records)
     assert sorted(told.epochs) == [(number, epoch) for number in range(18) for epoch in (1, 2)]
@@ -140,7 +141,32 @@ def test_what_is_named_twice_is_trained_once() -> None:
     config = replace(
         NOISE_ALONE, exploiters=("jpeg", "jpeg-10"), seeds=(0, 0), archs=("fast-conv", "fast-conv")
     )
-    assert len(evaluate(config).records) == 1
+    told = Told()
+    assert len(evaluate(config, told).records) == 1
+    assert told.announced == (("noise",), 1)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+@pytest.mark.parametrize("device", ["cuda", "gpu"])
+def test_a_device_that_is_not_there_is_an_error_of_its_own(device: str) -> None:
+    with pytest.raises(DeviceUnavailable, match=rf"the device '{device}'.*take cpu"):
+        evaluate(replace(NOISE_ALONE, device=device))
+
+
+def test_too_many_jobs_are_refused_before_any_work(monkeypatch) -> None:
+    monkeypatch.setattr(
+        "ulecli.evaluation.training_sets.defend", lambda *_, **__: pytest.fail("a defender worked")
+    )
+    with pytest.raises(UleError, match="--jobs 99999 needs about"):
+        evaluate(replace(NOISE_ALONE, jobs=99999))
+
+
+def test_costs_are_weighed_by_what_a_step_takes(tmp_path) -> None:
+    config = replace(NOISE_ALONE, exploiters=("standard", "at-8", "nfgsm-8"), attack_steps=7)
+    sets = list(TrainingSets(config, SHAPES, tmp_path).sets())
+    works = [one.work for one in _plan(config, SHAPES, sets, _test_set(SHAPES, tmp_path))]
+    assert [work.cost for work in works] == [2 * 60, 2 * 60 * 8, 2 * 60 * 2]
+    assert len({work.kind for work in works}) == 3
 
 
 def test_nothing_to_train_on() -> None:

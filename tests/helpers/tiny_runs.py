@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -48,6 +49,13 @@ class Told:
         self.epochs: list[tuple[int, int]] = []
         self.records: list[RunRecord] = []
         self.stop_after = stop_after
+        self.announced: tuple[tuple[str, ...], int] = ((), 0)
+
+    def starting(self, sets: Sequence[str], trainings: int) -> None:
+        self.announced = (tuple(sets), trainings)
+
+    def remaining(self, seconds: float) -> None:
+        assert self.plan and seconds >= 0
 
     def preparing(self, what: str, done: int, total: int) -> None:
         assert 0 < done <= total

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 ENOUGH = 2.0
-"""Seconds of steps that are measured before anything is said."""
+"""Seconds of steps that are measured before there is an estimate."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Forecast:
         Args:
             works: The trainings in the order in which they start.
             jobs: How many run at the same time, at least 1.
-            clock: Tells the time in seconds.
+            clock: Returns the time in seconds.
         """
         self._works, self._jobs, self._clock = tuple(works), jobs, clock
         self._measured: dict[int, _Measured] = {}

@@ -1,5 +1,8 @@
 """Evaluation: train exploiters on protected images and controls, and say what they learned.
 
+Each training belongs to an *arm*, as in a trial: one way of treating the training images, by one exploiter,
+with one net, preset and seed. Arms that differ in the treatment alone are compared.
+
 Example::
 
     from ulecli import EvaluateConfig, evaluate
@@ -25,17 +28,17 @@ import torch
 
 from ulecli import __version__
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
-from ulecli.errors import DeviceUnavailable, NothingToDo, UsageError
 from ulecli.evaluation.config import EvaluateConfig, parse_mix
 from ulecli.evaluation.exploiters.countermeasure import WHITENING
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.forecast import Forecast, Work
 from ulecli.evaluation.photo_sets import photo_data
+from ulecli.evaluation.preparation import check_device, check_plan, jobs_of
 from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.plots import curves, gallery
 from ulecli.evaluation.results.record import CONTROLS, Arm, RunRecord, run_key
-from ulecli.evaluation.scheduling import Done, Task, fitting_jobs, run
-from ulecli.evaluation.self_checks import doubts, remarks
+from ulecli.evaluation.scheduling import Done, Task, run
+from ulecli.evaluation.self_checks import data_notes, result_warnings
 from ulecli.evaluation.training_sets import TrainingSet, TrainingSets
 from ulecli.system.atomic import replacing
 from ulecli.system.cores import usable_cores
@@ -91,7 +94,7 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
     Raises:
         UleError: data, a poison, the device or the output folder can't be used, or a training process died.
     """
-    _check_device(config.device)
+    check_device(config.device)
     data = photo_data(config) if config.protected else _open(config)
     with contextlib.ExitStack() as stack:
         folder = config.out
@@ -100,9 +103,11 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         journal = Journal.open(folder, config.fingerprint(data.digest), resume=config.resume)
         stack.enter_context(journal)
         builder = TrainingSets(config, data, folder / "sets", listener.preparing if listener else None)
-        _announce(config, data, builder, listener)
+        trainings = check_plan(config, data, builder)
+        if listener is not None:
+            listener.starting(builder.names(), trainings)
         sets = list(builder.sets())
-        notes = (*journal.notes, *remarks(config, data))
+        notes = (*journal.notes, *data_notes(config, data))
         planned = _plan(config, data, sets, _test_set(data, folder / "sets"))
         plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
         records = _trained(config, data, plan, journal, listener)
@@ -110,61 +115,6 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
             curves(records, folder / "curves.png", folder / "curves.svg")
             _draw_gallery(data, sets, config, folder / "gallery.png")
         return Evaluation(tuple(records), notes)
-
-
-def _check_device(device: str) -> None:
-    """Refuse a device that torch can't use here, before any work.
-
-    Raises:
-        DeviceUnavailable: torch has no such device, or there is none.
-    """
-    try:
-        torch.empty(0, device=device)
-    except (AssertionError, NotImplementedError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise DeviceUnavailable(f"torch can't use the device {device!r} here ({reason}): take cpu") from error
-
-
-def _announce(
-    config: EvaluateConfig, data: Dataset, builder: TrainingSets, listener: Listener | None
-) -> None:
-    """Find what is wrong before a defender goes to work, and report what will be done.
-
-    Raises:
-        NothingToDo: There is nothing to train on.
-        UsageError: A set holds too few images for a batch.
-        UleError: A poison can't be used, or there is too little memory for the jobs.
-    """
-    builder.read_poisons()
-    if not (names := builder.names()):
-        raise NothingToDo("nothing to train on: name a --defender or a --poison, or leave the controls")
-    measures = {measure.name: measure for measure in map(config.measure, config.exploiters)}
-    side = data.train.images.shape[-1]
-    protocols = {
-        (name, protocol.net): protocol
-        for name, measure in measures.items()
-        for protocol in (config.protocol(measure, arch, side) for arch in config.archs or ("",))
-    }
-    for protocol in protocols.values():
-        if builder.count < (size := protocol.fitted(builder.count).batch_size):
-            raise UsageError(
-                f"{builder.count} training images don't fill a batch of {size}: take more, or another --preset"
-            )
-    trainings = len(names) * len(protocols) * len(set(config.seeds))
-    _jobs(config, trainings, builder.count * data.train.images[0].numel())
-    if listener is not None:
-        listener.starting(names, trainings)
-
-
-def _jobs(config: EvaluateConfig, trainings: int, image_bytes: int) -> int:
-    """Return how many trainings run at the same time.
-
-    Raises:
-        UleError: There is too little memory for the number that was asked for.
-    """
-    if config.device != "cpu":
-        return 1
-    return fitting_jobs(config.jobs, trainings, config.threads or usable_cores(), image_bytes)
 
 
 def _open(config: EvaluateConfig) -> Dataset:
@@ -228,7 +178,7 @@ def _trained(
     """Train what the journal lacks; return the records of the whole plan."""
     todo = [one for one in plan if journal.find(one.key) is None]
     threads = config.threads or usable_cores()
-    jobs = _jobs(config, len(todo), max((one.task.train.read().images.numel() for one in todo), default=0))
+    jobs = jobs_of(config, len(todo), max((one.task.train.read().images.numel() for one in todo), default=0))
     device = _device_name(config.device, max(1, threads // jobs))
     tasks = [one.task for one in todo]
     if listener is not None:
@@ -253,7 +203,7 @@ def _trained(
 
 def _record(config: EvaluateConfig, data: Dataset, planned: _Planned, done: Done, device: str) -> RunRecord:
     arm, task, result = planned.arm, planned.task, done.result
-    found = doubts(
+    found = result_warnings(
         result,
         dataset=arm.dataset,
         preset=arm.preset,

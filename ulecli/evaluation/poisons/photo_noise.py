@@ -25,6 +25,7 @@ from ulecli import codec
 from ulecli.codec.formats import HEAD, SUFFIXES, sniff
 from ulecli.data.folder import list_pictures, read_pictures
 from ulecli.errors import PhotoError, PhotoSkipped, UleError, shown
+from ulecli.evaluation.poisons.content import chunks
 from ulecli.imaging.delta import add_delta
 from ulecli.imaging.upload import Upload
 
@@ -154,12 +155,11 @@ def store_with(path: Path, delta: NDArray[np.int8], part: Path) -> Path:
 
 
 def mean_change(images: Tensor, clean: Tensor) -> float:
-    """Return the mean absolute difference of two sets (n, 3, H, W) uint8, in levels."""
-    total = sum(
-        int((one.to(torch.int16) - other).abs().sum(dtype=torch.int64))
-        for one, other in zip(images.split(256), clean.split(256), strict=True)
-    )
-    return total / max(1, clean.numel())
+    """Return the mean absolute difference of two sets (n, 3, H, W) uint8, at least one image each, in levels."""
+    total = 0
+    for part in chunks(len(clean), clean[0].numel()):
+        total += int((images[part].to(torch.int16) - clean[part]).abs().sum(dtype=torch.int64))
+    return total / clean.numel()
 
 
 def fitted_noise(

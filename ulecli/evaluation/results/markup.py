@@ -36,7 +36,8 @@ def _laid_out(table: Table, layout: str, written: Callable[[str], str] = str) ->
 
     headers, *rows = [[written(cell) for cell in row] for row in (table.headers, *table.rows)]
     sides = ("left", *["right"] * (len(headers) - 1))
-    return tabulate(rows, headers, tablefmt=layout, colalign=sides, disable_numparse=True)
+    text: str = tabulate(rows, headers, tablefmt=layout, colalign=sides, disable_numparse=True)
+    return text
 
 
 def as_text(blocks: Sequence[Block], closing: Sequence[str], encoding: str) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Of Okabe and Ito, 'Color universal design' (2008), which colour-blind readers can tell apart."""
+"""Of Okabe and Ito, 'Color universal design' (2008), which colour-blind readers can distinguish."""
 
 _DASHES = ("-", "--", "-.", ":")
 """After each round of colours, the next of these."""

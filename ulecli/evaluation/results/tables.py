@@ -94,8 +94,8 @@ def document(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> d
     for cell, runs in by_cell(records).items():
         summary = Summary.of(runs)
         figures = {"last": _figure(summary.last), "peak": _figure(summary.peak)}
-        told = {"n": summary.n, "chance": runs[0].chance, **figures}
-        arms.append({**cell._asdict(), **told, "runs": [run.to_json() for run in runs]})
+        known = {"n": summary.n, "chance": runs[0].chance, **figures}
+        arms.append({**cell._asdict(), **known, "runs": [run.to_json() for run in runs]})
     return {
         "type": "evaluation",
         "schema": SCHEMA,
@@ -185,8 +185,8 @@ def _robust(record: RunRecord) -> dict[str, float]:
 def _recalls(record: RunRecord, wanted: Sequence[str]) -> dict[str, float]:
     known = dict(zip(record.classes, record.recalls, strict=False))
     others = [value for name, value in known.items() if name not in wanted]
-    told = {name: known[name] for name in wanted if name in known}
-    return {**told, "mean of the others": fmean(others)} if others else told
+    shares = {name: known[name] for name in wanted if name in known}
+    return {**shares, "mean of the others": fmean(others)} if others else shares
 
 
 def _grid(

@@ -23,7 +23,7 @@ LEARNED = 0.25
 """A clean control must come this share of the way from guessing to 100 %, else nothing follows from it."""
 
 PROTECTED = "protected"
-"""First word of the poison that is photos which `ulecli protect` wrote; the rest tells which of them."""
+"""First word of the poison that is photos which `ulecli protect` wrote; the rest says which of them."""
 
 _LEVELS = ("protected", "partly protected", "not protected")
 _UNJUDGED = "not judged, for want of a clean control that learns,"

@@ -13,7 +13,7 @@ from ulecli.errors import UleError
 from ulecli.evaluation import scheduling
 from ulecli.evaluation.run import _test_set
 from ulecli.evaluation.scheduling import Done, Task, fitting_jobs, run
-from ulecli.evaluation.training_sets import TrainingSet
+from ulecli.evaluation.set_files import TrainingSet
 
 pytestmark = pytest.mark.usefixtures("tiny")
 

@@ -39,7 +39,8 @@ from ulecli.evaluation.results.plots import curves, gallery
 from ulecli.evaluation.results.record import CONTROLS, Arm, RunRecord, run_key
 from ulecli.evaluation.scheduling import Done, Task, run
 from ulecli.evaluation.self_checks import data_notes, result_warnings
-from ulecli.evaluation.training_sets import TrainingSet, TrainingSets
+from ulecli.evaluation.set_files import TrainingSet
+from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.system.atomic import replacing
 from ulecli.system.cores import usable_cores
 

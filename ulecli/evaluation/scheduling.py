@@ -22,7 +22,7 @@ from ulecli.errors import UleError
 from ulecli.evaluation.exploiters.protocol import Protocol
 from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.training import ExploitResult, train_exploiter
-from ulecli.evaluation.training_sets import TrainingSet
+from ulecli.evaluation.set_files import TrainingSet
 
 NEED = 1.5
 """GiB of memory that a process needs beside its pictures: torch, activations, a few copies in work."""

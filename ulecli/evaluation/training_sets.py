@@ -1,89 +1,28 @@
-"""The training sets of an evaluation: the controls, the defenders' and other people's, each kept in a file.
-
-A set is written once and read by every process that trains on it; with an output folder it outlives the run,
-so that nothing is protected twice.
-"""
+"""The training sets of an evaluation: the controls, the defenders' and other people's."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ulecli import __version__
 from ulecli.data.datasets import Dataset
 from ulecli.data.images import ImageSet
 from ulecli.errors import UsageError
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.defenders import CLASSWISE, NOISE, Progress, defend, defender_names
 from ulecli.evaluation.photo_sets import PhotoSets, equal_noise_warnings
-from ulecli.evaluation.poisons.audit import audit, warnings
 from ulecli.evaluation.poisons.reading import read_poison
 from ulecli.evaluation.results.record import CLEAN, NOISE_MEAN
+from ulecli.evaluation.set_files import Made, SetFiles, TrainingSet
 from ulecli.surrogates import store
 from ulecli.surrogates.recipe import RECIPES
-from ulecli.system.atomic import replacing
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """What exploiters train on.
-
-    Attributes:
-        name: In tables.
-        file: Where the images lie, (N, 3, H, W) uint8.
-        labels: Where the labels lie, (N,) int64.
-        classes: The name of each label.
-        digest: md5 over all of it.
-        audit: How the images differ from the clean ones; None for the clean ones.
-        epsilon: Their bound in levels; 0 for clean images.
-        warnings: What the audit found to warn of.
-    """
-
-    name: str
-    file: Path
-    labels: Path
-    classes: tuple[str, ...]
-    digest: str
-    audit: dict[str, Any] | None = None
-    epsilon: int = 0
-    warnings: tuple[str, ...] = ()
-
-    def read(self) -> ImageSet:
-        """Map the images; what isn't touched takes no memory."""
-        # Mode "c" is copy on write: torch can't hold what is read-only.
-        images = torch.from_numpy(np.load(self.file, mmap_mode="c"))
-        return ImageSet(images, torch.from_numpy(np.load(self.labels)), self.classes)
-
-
-@dataclass(frozen=True)
-class _Made:
-    """A set that was just made.
-
-    Attributes:
-        images: The picked images, before any mix.
-        epsilon: Their bound in levels; 0 for clean images, which are not audited.
-        kind: How they were made, in words, for the record; empty where the name says it.
-        remarks: What to warn of beside what the audit finds.
-        bounded: Warn where they leave the bound, or where some are unchanged.
-    """
-
-    images: ImageSet
-    epsilon: int
-    kind: str = ""
-    remarks: tuple[str, ...] = ()
-    bounded: bool = True
 
 
 class TrainingSets:
@@ -117,7 +56,8 @@ class TrainingSets:
         self.count = len(self._picked)
         self._clean = self._part(data.train)
         self._poisons: list[TrainingSet] | None = None
-        folder.mkdir(parents=True, exist_ok=True)
+        data_set = f"{data.train.digest} {config.mix} {config.train_images}"
+        self._files = SetFiles(folder, data_set, self._clean, self._mixed)
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all sets, the controls first, without making any."""
@@ -156,19 +96,19 @@ class TrainingSets:
         yield from poisons
 
     def _clean_set(self) -> TrainingSet:
-        return self._kept(CLEAN, "clean", lambda: _Made(self._clean, epsilon=0))
+        return self._files.kept(CLEAN, "clean", lambda: Made(self._clean, epsilon=0))
 
     def _poison(self, path: Path, name: str) -> TrainingSet:
         poison = read_poison(path, self._whole, kind=self._config.poison_kind)
         images = self._part(poison.images)
-        made = self._kept(name, poison.images.digest, lambda: _Made(images, self._config.epsilon))
+        made = self._files.kept(name, poison.images.digest, lambda: Made(images, self._config.epsilon))
         found = {**(made.audit or {}), "source": str(path), "kind": poison.reading}
         return replace(made, audit=found, warnings=(*poison.notes, *made.warnings))
 
     def _defended(self, name: str) -> TrainingSet:
         config = self._config
 
-        def make() -> _Made:
+        def make() -> Made:
             made = defend(
                 name,
                 self._whole,
@@ -178,10 +118,10 @@ class TrainingSets:
                 checkpoints=self._folder if config.out else None,
                 progress=self._progress,
             )
-            return _Made(made, config.epsilon)
+            return Made(made, config.epsilon)
 
         identity = f"{identity_of(name)} eps {config.epsilon} on {config.device}"
-        return self._kept(name, identity, make)
+        return self._files.kept(name, identity, make)
 
     def _photo_sets(self) -> Iterator[TrainingSet]:
         """Yield the controls of photo mode, which take the way of the protected photos, then these."""
@@ -190,30 +130,30 @@ class TrainingSets:
         read = photos.protected()
         *_, name = self.names()
         # Protected photos may leave the bound, by JPEG, and some stay as they are on purpose.
-        protected = self._kept(
-            name, f"photos {read.digest}", lambda: _Made(read, config.epsilon, bounded=False)
+        protected = self._files.kept(
+            name, f"photos {read.digest}", lambda: Made(read, config.epsilon, bounded=False)
         )
         if config.controls:
             yield self._clean_set()
             way = f"eps {config.epsilon}, upload {config.upload}, size {config.side}, only {config.only}"
             kind = f"random signs at ±{config.epsilon} levels, stored as the photos are"
-            noise = self._kept(
+            noise = self._files.kept(
                 NOISE,
                 f"noise on photos, {way}",
-                lambda: _Made(photos.noise(), config.epsilon, kind, bounded=False),
+                lambda: Made(photos.noise(), config.epsilon, kind, bounded=False),
             )
             yield noise
             target = _mean_change(protected)
             if target:
                 identity = f"noise on photos, {way}, as much as {read.digest}"
-                yield self._kept(
+                yield self._files.kept(
                     NOISE_MEAN, identity, lambda: self._equal_noise(photos, target, _mean_change(noise))
                 )
         yield protected
 
-    def _equal_noise(self, photos: PhotoSets, target: float, at_bound: float) -> _Made:
+    def _equal_noise(self, photos: PhotoSets, target: float, at_bound: float) -> Made:
         images, amplitude, miss = photos.equal_noise(target, at_bound)
-        return _Made(
+        return Made(
             images,
             max(1, math.ceil(amplitude)),
             f"random signs at ±{amplitude:.2f} levels, stored as the photos are: as much change on average "
@@ -221,45 +161,6 @@ class TrainingSets:
             equal_noise_warnings(amplitude, miss, self._config.epsilon),
             bounded=False,
         )
-
-    def _kept(self, name: str, identity: str, make: Callable[[], _Made]) -> TrainingSet:
-        """Return a set from its file, or make it and write the file.
-
-        Args:
-            name: Of the set.
-            identity: Whatever decides its images, beside the data set and what is picked of it.
-            make: Makes it.
-        """
-        config = self._config
-        data = f"{self._whole.digest} {config.mix} {config.train_images}"
-        mark = hashlib.sha256(f"{name} {identity} {data} {__version__}".encode()).hexdigest()[:12]
-        stem = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[-64:]}-{mark}"
-        file, labels, notes = (self._folder / f"{stem}{end}" for end in (".npy", ".labels.npy", ".json"))
-        if notes.exists():
-            return self._read(name, file, labels, notes)
-        made = make()
-        seen = audit(made.images, self._clean, source=name, kind=made.kind) if made.epsilon else None
-        # All of the images may not be as they were, bounded or not.
-        judged = seen is not None and (made.bounded or not seen.changed_share)
-        found = warnings(seen, made.epsilon) if seen and judged else ()
-        mixed = self._mixed(made.images)
-        for path, values in ((file, mixed.images), (labels, mixed.labels)):
-            with replacing(path) as part, part.open("wb") as stream:
-                np.save(stream, values.numpy())
-        entry = {
-            "digest": mixed.digest,
-            "audit": asdict(seen) if seen else None,
-            "epsilon": made.epsilon,
-            "warnings": (*made.remarks, *found),
-        }
-        with replacing(notes) as part:
-            part.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
-        return self._read(name, file, labels, notes)
-
-    def _read(self, name: str, file: Path, labels: Path, notes: Path) -> TrainingSet:
-        entry = json.loads(notes.read_text(encoding="utf-8"))
-        entry["warnings"] = tuple(entry["warnings"])
-        return TrainingSet(name, file, labels, self._clean.classes, **entry)
 
     def _part(self, images: ImageSet) -> ImageSet:
         """Return the picked images of a whole training set."""

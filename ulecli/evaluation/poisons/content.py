@@ -64,7 +64,8 @@ def interpret(values: Tensor, clean: ImageSet, places: Tensor | None, kind: Pois
 
     Integers are levels. Real numbers are on the unit scale if none is beyond 1, else levels. They are a
     perturbation if one of them is negative, and else whichever makes the smaller change: as images that
-    replace the clean ones, or added to them. So one-sided perturbations stored as uint8 are not taken for images.
+    replace the clean ones, or added to them. So one-sided perturbations that are stored as uint8 are not
+    taken for images.
 
     Args:
         values: (n, C, H, W) of any real dtype, C of 1 or 3, finite.

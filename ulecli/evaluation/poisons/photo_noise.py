@@ -155,7 +155,7 @@ def store_with(path: Path, delta: NDArray[np.int8], part: Path) -> Path:
 
 
 def mean_change(images: Tensor, clean: Tensor) -> float:
-    """Return the mean absolute difference of two sets (n, 3, H, W) uint8, at least one image each, in levels."""
+    """Return the mean absolute difference, in levels, of two sets (n, 3, H, W) uint8 with n of 1 or more."""
     total = 0
     for part in chunks(len(clean), clean[0].numel()):
         total += int((images[part].to(torch.int16) - clean[part]).abs().sum(dtype=torch.int64))

@@ -22,7 +22,8 @@ from ulecli.imaging.delta import add_delta, working_image
 from ulecli.surrogates.opening import open_perturber
 from ulecli.surrogates.recognition import CueReader
 from ulecli.system.cores import usable_cores
-from ulecli.verification.measure import DEFAULT_EPSILON, load
+from ulecli.units import DEFAULT_EPSILON
+from ulecli.verification.measure import load
 
 
 def read_codes(path: Path, surrogate: str) -> list[tuple[bool, bool]]:

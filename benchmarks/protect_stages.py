@@ -6,7 +6,8 @@
 Each photo of the folder goes through the stages of `ulecli.protection.photo` one after the other, and beside
 them through what a plain decode and encode by Pillow takes. With `--device cuda` the perturbations are made
 there, one photo at a time and in batches of 64, and torchvision decodes the same JPEGs on the GPU: what
-could be gained by that is the line beside Pillow's. Medians over the repeats; milliseconds are means over the photos.
+could be gained by that is the line beside Pillow's. Medians over the repeats; milliseconds are means over the
+photos.
 """
 
 from __future__ import annotations

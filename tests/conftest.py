@@ -83,7 +83,7 @@ class Result:
 def ulecli(capsys, monkeypatch, config_home, perturber) -> Callable[..., Result]:
     """Run the program in this process, with the test's perturber in place of a real one."""
     opened = SimpleNamespace(open_perturber=lambda name, **settings: perturber)
-    monkeypatch.setitem(sys.modules, "ulecli.perturb", opened)
+    monkeypatch.setitem(sys.modules, "ulecli.surrogates.opening", opened)
 
     def run(*arguments: object) -> Result:
         from ulecli.cli import main

@@ -13,6 +13,7 @@ from ulecli.cli.console import say
 from ulecli.cli.extras import need_torch, torch_device
 from ulecli.errors import UsageError, shown, unknown
 from ulecli.system.devices import Device
+from ulecli.units import DEFAULT_EPSILON
 
 if TYPE_CHECKING:
     from ulecli.evaluation.config import EvaluateConfig
@@ -104,7 +105,9 @@ def evaluate(
         str, typer.Option(metavar="CLEAN+ADDED", help="Percent of clean and of added images, as 5+30.")
     ] = "",
     train_images: Annotated[int, _count("Train on N of the images. Default: all.")] = 0,
-    eps: Annotated[int, typer.Option(metavar="LEVELS", help="Bound of defenders and noise, 1 to 32.")] = 8,
+    eps: Annotated[
+        int, typer.Option(metavar="LEVELS", help="Bound of defenders and noise, 1 to 32.")
+    ] = DEFAULT_EPSILON,
     gray: Annotated[
         str, typer.Option(metavar="both|train-only", help="Which images the gray exploiter turns gray.")
     ] = "both",

@@ -14,7 +14,7 @@ from ulecli.formats.options import MetadataMode, Reading
 from ulecli.protection.config import ProtectConfig, Selection
 from ulecli.system.cores import usable_cores
 from ulecli.system.devices import Device
-from ulecli.units import MAX_EPSILON
+from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON
 
 
 class IdentityFrom(StrEnum):
@@ -42,7 +42,7 @@ def protect(
         typer.Option(
             "--eps", metavar="N", help=f"Largest change of a channel in levels, 1 to {MAX_EPSILON}."
         ),
-    ] = 8,
+    ] = DEFAULT_EPSILON,
     mask: Annotated[
         bool, typer.Option("--mask/--no-mask", help="Change smooth areas, such as sky, less than texture.")
     ] = False,

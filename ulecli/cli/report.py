@@ -10,12 +10,10 @@ import typer
 from ulecli.cli.console import say
 from ulecli.errors import NoSuchPath, TargetError, UsageError, shown
 from ulecli.system.cores import usable_cores
-from ulecli.units import MAX_EPSILON
+from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON
 
 if TYPE_CHECKING:
     from ulecli.report.runs import Run
-
-DEFAULT_EPSILON = 8
 
 
 def report(

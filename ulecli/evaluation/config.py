@@ -18,7 +18,7 @@ from ulecli.evaluation.poisons.content import PoisonKind
 from ulecli.imaging.upload import Upload
 from ulecli.nets.registry import NETS, check_net
 from ulecli.transforms.views import ViewPolicy
-from ulecli.units import check_epsilon
+from ulecli.units import DEFAULT_EPSILON, check_epsilon
 
 SMALL = 48
 """Pictures up to this side are trained on by the protocol for 32 x 32, larger ones by that for photos."""
@@ -78,7 +78,7 @@ class EvaluateConfig:
     only: tuple[str, ...] = ()
     mix: tuple[int, int] | None = None
     train_images: int = 0
-    epsilon: int = 8
+    epsilon: int = DEFAULT_EPSILON
     attack_steps: int = 0
     controls: bool = True
     out: Path | None = None

@@ -22,7 +22,7 @@ from ulecli.surrogates import store
 from ulecli.surrogates.min_min_training import Training
 from ulecli.surrogates.recipe import RECIPES, Recipe
 from ulecli.surrogates.weights import load_net
-from ulecli.units import LEVELS, check_epsilon
+from ulecli.units import DEFAULT_EPSILON, LEVELS, check_epsilon
 
 CLASSWISE = "-classwise"
 """Ending of a name: one perturbation for all images of a class."""
@@ -72,7 +72,7 @@ def defend(
     images: ImageSet,
     *,
     chosen: Tensor | None = None,
-    epsilon: int = 8,
+    epsilon: int = DEFAULT_EPSILON,
     seed: int = 0,
     device: str = "cpu",
     checkpoints: Path | None = None,

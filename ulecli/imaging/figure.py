@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from ulecli.units import LEVELS
+
 _GAP = 8
 
 
@@ -25,7 +27,7 @@ def perturbation(original: Image.Image, protected: Image.Image, epsilon: int) ->
     """
     change = np.asarray(protected, np.int16) - np.asarray(original, np.int16)
     shown = 127.5 + change * np.float32(127.5 / epsilon)
-    return Image.fromarray(np.rint(shown).clip(0, 255).astype(np.uint8))
+    return Image.fromarray(np.rint(shown).clip(0, LEVELS).astype(np.uint8))
 
 
 def side_by_side(rows: Sequence[tuple[Image.Image, Image.Image, int]], *, side: int = 480) -> Image.Image:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ulecli.errors import UsageError
 from ulecli.formats.options import Reading
 from ulecli.system.devices import Device
-from ulecli.units import check_epsilon
+from ulecli.units import DEFAULT_EPSILON, check_epsilon
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ProtectConfig:
 
     sources: tuple[Path, ...]
     output: Path | None = None
-    epsilon: int = 8
+    epsilon: int = DEFAULT_EPSILON
     mask: bool = False
     identity: str = "me"
     identity_from_folder: bool = False

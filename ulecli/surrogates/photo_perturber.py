@@ -14,11 +14,9 @@ from ulecli.perturb.pgd import Oracle, minimise, views_of
 from ulecli.perturb.settings import PgdSettings
 from ulecli.surrogates.store import Card
 from ulecli.transforms.views import Floats, View
-from ulecli.units import LEVELS, to_unit
+from ulecli.units import LEVELS, LUMA, to_unit
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-"""ITU-R 601, as in Pillow's and torchvision's grayscale."""
-
+_LUMA = np.array(LUMA, np.float32)
 
 OpenOracle = Callable[[int], Oracle]
 """Opens the net of a family."""
@@ -61,7 +59,7 @@ class SurrogatePerturber:
     ) -> NDArray[np.int8]:
         """Return delta in levels; see `Perturber`. A photo's delta does not depend on its batch."""
         if self.settings.gray:
-            images = np.einsum("nchw,c->nhw", images, LUMA)[:, None].astype(np.float32)
+            images = np.einsum("nchw,c->nhw", images, _LUMA)[:, None].astype(np.float32)
         found = np.empty(images.shape, np.int8)
         for family in np.unique(codes // self._classes):
             members = codes // self._classes == family

@@ -18,7 +18,7 @@ from ulecli.imaging.difference import difference
 from ulecli.imaging.ssim import ssim
 from ulecli.protection.pairs import Pair, pair_up
 from ulecli.surrogates.recognition import Cue, CueReader, Reading
-from ulecli.units import LEVELS
+from ulecli.units import DEFAULT_EPSILON, LEVELS
 
 __all__ = [
     "Checked",
@@ -32,8 +32,6 @@ __all__ = [
     "load",
     "pair_up",
 ]
-
-DEFAULT_EPSILON = 8
 
 _STORING_DB = 6.0
 """How far storing may take the PSNR of a lossy file below that of a change by epsilon everywhere. No format
@@ -149,7 +147,7 @@ def _measured(pair: Pair, path: Path, demands: Demands, reader: CueReader | None
     original, _ = load(pair.original)
     protected, format = load(path)
     mark = metadata.mark_in(path)
-    epsilon = demands.epsilon or (mark.epsilon if mark else DEFAULT_EPSILON)
+    epsilon = demands.epsilon or (mark.epsilon if mark else 0) or DEFAULT_EPSILON
     found = Checked(
         pair,
         (),

@@ -56,6 +56,24 @@ def test_a_line_for_each_part_that_is_done() -> None:
     ]
 
 
+def test_a_long_start_is_no_silence() -> None:
+    written: list[str] = []
+    said = threading.Event()
+
+    def write(text: str) -> None:
+        written.append(text)
+        said.set()
+
+    with lines(write, silence=0.05) as listener:
+        assert said.wait(20)
+        listener.starting(("clean",), 1)
+        said.clear()
+        while "making" not in written[-1]:
+            assert said.wait(20)
+    assert written[0] == "reading the data set"
+    assert written[-1] == "making the images that are trained on"
+
+
 def test_no_silence_is_longer_than_agreed() -> None:
     written: list[str] = []
     said = threading.Event()

@@ -70,11 +70,12 @@ class Lines:
         self._announced = self._total = self._done = 0
         self._titles: list[str] = []
         self._left: float | None = None
-        self._state = ""
+        self._state = "reading the data set"
 
     def starting(self, sets: Sequence[str], trainings: int) -> None:
         """Write how many trainings there will be."""
         self._announced = trainings
+        self._state = "making the images that are trained on"
         self._say(_announcement(sets, trainings))
 
     def preparing(self, what: str, done: int, total: int) -> None:
@@ -113,10 +114,8 @@ class Lines:
     def watch(self, ended: threading.Event) -> None:
         """Write the state whenever nothing was written for a while, until the end."""
         while not ended.wait(max(0.0, self._last + self._silence - time.monotonic())):
-            if self._state and time.monotonic() - self._last >= self._silence:
+            if time.monotonic() - self._last >= self._silence:
                 self._say(self._state)
-            elif not self._state:
-                self._last = time.monotonic()
 
     def _say(self, text: str) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""`ulecli evaluate`: train exploiters on protected images, and show what they learned."""
+"""`ulecli evaluate`: train exploiters on protected images, and report what they learned."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT_DEFENDER = "cifar"
 
 
 def _count(words: str, metavar: str = "N") -> Any:
-    """Return an option that is a whole number, or 0 for the default that its words name."""
+    """Return an option that is a whole number, or 0 for the default that its help names."""
     return typer.Option(show_default=False, metavar=metavar, help=words)
 
 
@@ -121,14 +121,15 @@ def evaluate(
     jobs: Annotated[int, _count("Trainings at a time. Default: by cores and memory.")] = 0,
     threads: Annotated[int, _count("CPU threads of all together. Default: all cores.")] = 0,
     output_format: Annotated[
-        str, typer.Option("--format", metavar="table|json|markdown|latex|csv", help="How results are shown.")
+        str,
+        typer.Option("--format", metavar="table|json|markdown|latex|csv", help="How results are written."),
     ] = "table",
     list_names: Annotated[
         bool, typer.Option("--list", help="Name exploiters, defenders, nets, data sets and presets, and end.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")] = False,
 ) -> None:
-    """Train classifiers on protected images and show what they learn of clean ones.
+    """Train classifiers on protected images and report what they learn of clean ones.
 
     \b
     Examples:
@@ -137,7 +138,7 @@ def evaluate(
       ulecli evaluate --poison noise.npy --exploiter all --seeds 0,1,2 --out runs/noise
       ulecli evaluate --dataset scenes --protected scenes-protected --upload 1080:q85
     """  # noqa: D301 - the help needs the character itself
-    need_torch(*(["matplotlib"] if out else []))  # which draws, at the end
+    need_torch("psutil", "tabulate", *(["matplotlib"] if out else []))  # which are used at the end
     if list_names:
         from ulecli.cli.catalogue import catalogue
 
@@ -182,7 +183,7 @@ def evaluate(
         jobs=jobs,
         threads=threads,
     )
-    _show(_watched(config, quiet), config, output_format, quiet)
+    _print(_watched(config, quiet), config, output_format, quiet)
 
 
 def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
@@ -198,7 +199,7 @@ def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
             raise
 
 
-def _show(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
+def _print(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
     from ulecli.evaluation.results.tables import render
 
     for note in done.notes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ SMALL = 48
 @dataclass(frozen=True)
 class EvaluateConfig:
     """Everything that one run of `ulecli evaluate` was asked to do.
+
+    Paths may be given as strings, and an upload as `Upload.parse` reads it.
 
     Attributes:
         exploiters: Names of exploiters, see `ulecli.evaluation.exploiters.registry.FAMILIES`.
@@ -56,7 +59,7 @@ class EvaluateConfig:
         threads: CPU threads of all jobs together; 0 for all cores.
 
     Raises:
-        UsageError: a name is unknown or a number out of range.
+        UsageError: a name is unknown, a number out of range, or a single name given where a tuple is meant.
     """
 
     exploiters: tuple[str, ...] = ("standard", "gray")
@@ -85,6 +88,7 @@ class EvaluateConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
+        self._take_types()
         check_epsilon(self.epsilon)
         for exploiter in self.exploiters:
             find_exploiter(exploiter)
@@ -109,6 +113,22 @@ class EvaluateConfig:
         if self.dataset not in DATASETS:
             for defender in self.defenders:
                 check_size(defender, self.side, self.side)
+
+    def _take_types(self) -> None:
+        """Turn strings into paths and lists into tuples; refuse one thing where several are meant."""
+        for name in ("exploiters", "defenders", "archs", "only", "poisons", "seeds"):
+            value = getattr(self, name)
+            if isinstance(value, str | bytes | Path) or not isinstance(value, Iterable):
+                raise UsageError(f"{name} is {value!r}: write a tuple, ({value!r},) for one alone")
+            object.__setattr__(self, name, tuple(value))
+        object.__setattr__(self, "poisons", tuple(map(Path, self.poisons)))
+        for name in ("data_root", "protected", "out"):
+            if isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, Path(value))
+        object.__setattr__(self, "dataset", str(self.dataset))
+        object.__setattr__(self, "poison_kind", _poison_kind(self.poison_kind))
+        if isinstance(self.upload, str):
+            object.__setattr__(self, "upload", Upload.parse(self.upload))
 
     def _check_photo_mode(self) -> None:
         if self.protected is None:
@@ -144,14 +164,20 @@ class EvaluateConfig:
 
     def fingerprint(self, data_md5: str) -> dict[str, Any]:
         """Return what all results of one folder have in common."""
-        told = asdict(self)
+        values = asdict(self)
         kept = ("preset", "dataset", "mix", "train_images", "epsilon", "only", "size")
         return {
-            **{name: told[name] for name in kept},
+            **{name: values[name] for name in kept},
             "dataset": self.dataset if self.dataset in DATASETS else Path(self.dataset).resolve().name,
             "upload": str(self.upload),
             "data_md5": data_md5,
         }
+
+
+def _poison_kind(word: str) -> PoisonKind:
+    if word not in set(PoisonKind):
+        raise unknown("poison kind", word, PoisonKind)
+    return PoisonKind(word)
 
 
 def parse_mix(text: str) -> tuple[int, int]:

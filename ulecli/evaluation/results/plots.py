@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ulecli.errors import MissingExtra, install_extra, shown
-from ulecli.evaluation.results.record import CLEAN, NOISE, RunRecord
+from ulecli.evaluation.results.record import CLEAN, NOISE, NOISE_MEAN, RunRecord
 from ulecli.system.atomic import replacing
 from ulecli.units import LEVELS
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Of Okabe and Ito, 'Color universal design' (2008), which colour-blind readers can tell apart."""
+"""Of Okabe and Ito, 'Color universal design' (2008), which colour-blind readers can distinguish."""
 
 _DASHES = ("-", "--", "-.", ":")
 """After each round of colours, the next of these."""
@@ -128,6 +128,7 @@ def _styles(records: Sequence[RunRecord]) -> dict[str, Mapping[str, Any]]:
     controls = {
         CLEAN: {"color": "black", "linestyle": "--"},
         NOISE: {"color": "0.55", "linestyle": "-"},
+        NOISE_MEAN: {"color": "0.55", "linestyle": "-."},
     }
     styles: dict[str, Mapping[str, Any]] = {name: look for name, look in controls.items() if name in names}
     for place, name in enumerate(name for name in names if name not in controls):

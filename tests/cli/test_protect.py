@@ -39,6 +39,17 @@ def test_a_second_run_leaves_the_output_alone(ulecli, photo_folder):
     assert again.code == 0 and "0 protected, 4 unchanged, 1 skipped" in again.err
 
 
+def test_the_first_line_says_what_will_happen(ulecli, photo_folder):
+    arguments = ["protect", photo_folder, "--eps", 6]
+    out = photo_folder.with_name("photos-protected")
+    first = ulecli(*arguments, "--dry-run").err.splitlines()[0]
+    assert first.startswith(f"ulecli: looking at 4 photos of {photo_folder} into {out}, ")
+    first = ulecli(*arguments).err.splitlines()[0]
+    assert first.startswith(f"ulecli: protecting 4 photos of {photo_folder} into {out}, ")
+    assert "(--eps 6)" in first
+    assert "protecting" not in ulecli(*arguments, "--json").err + ulecli(*arguments, "--quiet").err
+
+
 def test_some_failed(ulecli, photo_folder, tmp_path):
     (photo_folder / "bad.jpg").write_text("no photo")
     result = ulecli("protect", photo_folder, "-o", tmp_path / "out")

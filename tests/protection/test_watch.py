@@ -16,6 +16,7 @@ from conftest import FullSwing, scene
 from ulecli.errors import MissingExtra, UsageError
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.outcome import ProtectReport, Status
+from ulecli.protection.run import protect
 from ulecli.protection.watch import Waiting, check_watchable, watch
 
 pytestmark = pytest.mark.usefixtures("config_home")
@@ -111,6 +112,28 @@ def test_what_is_there_and_what_appears_is_protected(tmp_path):
     assert {one.source for one in seen.report.outcomes} == written and seen.report.exit_code == 0
     made = {path.relative_to(out).as_posix() for path in out.rglob("*.png")}
     assert made == {"there.png", "sub/new.png", "album/moved.png", odd.name}
+
+
+def test_what_was_protected_counts_as_that_when_it_is_seen_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("ulecli.protection.watch.LOOK_AGAIN", 2 * QUIET)
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    scene(16, 16, 0).save(source / "earlier.png")
+    protect(ProtectConfig((source,), out), FullSwing())
+    scene(16, 16, 1).save(source / "new.png")
+    (source / "link.png").symlink_to("z" * 300)
+    with watching(ProtectConfig((source,), out)) as seen:
+        until((out / "new.png").exists)
+        time.sleep(6 * QUIET)  # walked again, and touched
+        (source / "new.png").touch()
+        time.sleep(4 * QUIET)
+    told = {one.source.name: one.status for one in seen.report.outcomes}
+    assert told == {
+        "earlier.png": Status.UNCHANGED,
+        "link.png": Status.FAILED,
+        "new.png": Status.WRITTEN,
+    }
+    assert seen.report.count(Status.WRITTEN) == 1
 
 
 def test_in_place_the_watch_does_not_take_its_own_work(tmp_path):

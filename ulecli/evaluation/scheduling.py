@@ -22,6 +22,7 @@ from ulecli.errors import UleError
 from ulecli.evaluation.exploiters.protocol import Protocol
 from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.training import ExploitResult, train_exploiter
+from ulecli.evaluation.plugins import Plugin, registries
 from ulecli.evaluation.training_sets import TrainingSet
 
 NEED = 1.5
@@ -44,6 +45,7 @@ class Task:
         robust_images: Test images that robust accuracy is measured on.
         seed: Of everything random.
         device: A torch device.
+        plugins: Where the exploiter and the net may come from, beside those that ship.
     """
 
     train: TrainingSet
@@ -54,6 +56,7 @@ class Task:
     robust_images: int
     seed: int
     device: str
+    plugins: tuple[Plugin, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,15 +175,17 @@ def _train_apart(number: int, task: Task) -> Done:
 
 def _train(number: int, task: Task, on_epoch: OnEpoch | None) -> Done:
     start = time.perf_counter()
+    known = registries(task.plugins)
     result = train_exploiter(
         task.train.read(),
         task.test.read(),
         task.protocol,
-        find_exploiter(task.exploiter, attack_steps=task.attack_steps),
+        find_exploiter(task.exploiter, attack_steps=task.attack_steps, families=known.exploiters),
         task.seed,
         device=task.device,
         robust_images=task.robust_images,
         progress=(lambda epoch, accuracy: on_epoch(number, epoch, accuracy)) if on_epoch else None,
+        nets=known.nets,
     )
     return Done(number, result, round(time.perf_counter() - start, 2))
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from ulecli.data.datasets import Dataset
 from ulecli.data.images import ImageSet
 from ulecli.errors import NoSuchPath, UleError, UsageError, shown
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.defenders import CLASSWISE, NOISE, Progress, defend, defender_names
+from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, NOISE, Progress, defend
+from ulecli.evaluation.plugins import Plugin
 from ulecli.evaluation.poisons.audit import audit, warnings
 from ulecli.evaluation.poisons.protected_photos import only_classes, read_photos, read_protected
 from ulecli.evaluation.poisons.reading import read_poison
@@ -94,7 +95,10 @@ class Arms:
         """Yield the controls first, then what is to be judged."""
         config = self._config
         # Read first: what is wrong with a file is told before a defender goes to work.
-        poisons = [self._poison(path, name) for path, name in poison_names(config.poisons).items()]
+        poisons = [
+            self._poison(path, name)
+            for path, name in poison_names(config.poisons, self._config.known.defenders).items()
+        ]
         if config.controls:
             yield self._kept(CLEAN, "clean", lambda: self._clean, judged=False)
             yield self._defended(NOISE)
@@ -124,10 +128,13 @@ class Arms:
                 device=config.device,
                 checkpoints=self._folder if config.out else None,
                 progress=self._progress,
+                defenders=config.known.defenders,
             )
             return only_classes(made, self._clean, config.only) if config.only else made
 
-        identity = f"{identity_of(name)} eps {config.epsilon} on {config.device} only {config.only}"
+        identity = (
+            f"{identity_of(name, config.loaded)} eps {config.epsilon} on {config.device} only {config.only}"
+        )
         return self._kept(name, identity, make, check=not config.only)
 
     def _photos(self) -> ImageSet:
@@ -212,15 +219,18 @@ def picked(images: ImageSet, count: int) -> Tensor:
     return places.argsort(stable=True)[:count].sort().values
 
 
-def poison_names(paths: Sequence[Path]) -> dict[Path, str]:
+def poison_names(paths: Sequence[Path], defenders: Iterable[str] = DEFENDERS) -> dict[Path, str]:
     """Name poisons in tables: by file, or by path where that is a control's, defender's or other's name."""
     shared = Counter(path.stem for path in dict.fromkeys(paths))
-    taken = {"", CLEAN, *defender_names(), *(name for name, count in shared.items() if count > 1)}
+    taken = {"", CLEAN, *defenders, *(name for name, count in shared.items() if count > 1)}
     return {path: f"poison {path}" if path.stem in taken else path.stem for path in paths}
 
 
-def identity_of(defender: str) -> str:
+def identity_of(defender: str, plugins: Sequence[Plugin] = ()) -> str:
     """Return what decides a defender's work beside data and bound, in words."""
+    for plugin in plugins:
+        if defender in plugin.defenders:
+            return f"{defender} {plugin.sha256}"
     stem = defender.removesuffix(CLASSWISE)
     if stem == NOISE:
         return defender

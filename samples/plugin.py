@@ -1,6 +1,6 @@
 """A countermeasure that learns, a net and a defender of one's own, for `ulecli evaluate`.
 
-    ulecli evaluate --dataset shapes --plugin samples/plugin.py --exploiter denoise --defender grid
+ulecli evaluate --dataset shapes --plugin samples/plugin.py --exploiter denoise --defender grid
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class Surrogate:
     Attributes:
         net: In evaluation mode.
         settings: Of its PGD.
-        label: What tells it from others: the first digits of its weights' sha256, or what it was trained on.
+        label: What distinguishes it: the first digits of its weights' sha256, or what it was trained on.
     """
 
     net: nn.Sequential

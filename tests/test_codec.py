@@ -8,8 +8,9 @@ import pytest
 from conftest import scene
 from PIL import Image, ImageCms, ImageOps
 
-from ulecli import codec, exif
+from ulecli import codec
 from ulecli.errors import PhotoError, PhotoSkipped
+from ulecli.formats.metadata import exif
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GRAY = SRGB[:16] + b"GRAY" + SRGB[20:]

@@ -16,12 +16,12 @@ PACKAGE = Path(ulecli.__file__).parent
 
 FLOORS = (
     {"errors", "units", "registry", "system"},
-    {"formats", "imaging", "nets", "transforms", "codec", "exif", "metadata"},
+    {"formats", "imaging", "nets", "transforms", "codec", "metadata"},
     {"data", "perturb"},
     {"surrogates"},
     {"protection", "evaluation"},
     {"verification", "report"},
-    {"cli"},
+    {"api", "cli"},
     {"__main__"},
 )
 """Packages by floor, the lowest first. Modules of one package may use each other, and so may those of the

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 from PIL.TiffImagePlugin import COMPRESSION_INFO
 
-from ulecli.exif.tiff import BadExif, byte_order, entries_of, numbers
+from ulecli.formats.metadata.tiff_directories import BadExif, byte_order, entries_of, numbers
 from ulecli.system.mapped_file import mapped
 
 # Tags of TIFF.

@@ -10,10 +10,10 @@ from PIL import Image, ImageFile, TiffTags
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import TiffImageFile
 
-from ulecli import exif
-from ulecli.exif.tags import ORIENTATION, STRUCTURE
-from ulecli.exif.tiff import POINTERS, SIZES
-from ulecli.metadata.xmp import orientation as xmp_orientation
+from ulecli.formats.metadata import exif
+from ulecli.formats.metadata.exif_tags import ORIENTATION, STRUCTURE
+from ulecli.formats.metadata.tiff_directories import POINTERS, SIZES
+from ulecli.formats.metadata.xmp import orientation as xmp_orientation
 
 _XMP_TAG, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD, _MAKER_NOTE = 700, 34665, 34853, 40965, 37500
 _DIRECTORIES = {_EXIF_IFD, _GPS_IFD, _INTEROP_IFD}

@@ -1,18 +1,17 @@
-"""What a protected file tells beside its pixels: `--metadata private|keep|strip`, the mark, and leaks.
+"""The metadata of files: the mark of a protected picture, and leaks.
 
-`private` keeps the colour profile and the EXIF that tells date, camera and exposure. `keep` keeps all but
-what shows the picture unprotected or is wrong once it is upright. `strip` keeps the colour profile. In every
-mode the file is marked as protected, with the version of ulecli and the bound, wherever the format has room.
+What a protected file holds of its source's metadata is chosen in `ulecli.formats.metadata.policy`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ulecli import exif
-from ulecli.metadata.carried import Carried, Mode, carried, merged
+from ulecli.formats.metadata.leaks import leaks_of, shows_more
+from ulecli.formats.metadata.policy import Carried, carried, merged
+from ulecli.formats.metadata.xmp import Mark, mark_of
+from ulecli.formats.options import MetadataMode as Mode
 from ulecli.metadata.containers import blocks
-from ulecli.metadata.xmp import Mark, mark_of, told
 
 __all__ = [
     "Carried",
@@ -25,8 +24,6 @@ __all__ = [
     "merged",
     "shows_more",
 ]
-
-_PICTURES = ("embedded picture", "thumbnail", "picture in the picture", "second page", "JFIF thumbnail")
 
 
 def mark_in(path: Path) -> Mark | None:
@@ -51,27 +48,13 @@ def is_protected(path: Path) -> bool:
 
 
 def leaks(path: Path) -> list[str]:
-    """Name what a file tells beyond what the mode `private` writes; empty if nothing.
+    """Name what a file reveals beyond what the mode `private` writes; empty if nothing.
 
     Raises:
         OSError: It can't be read.
     """
     found: dict[str, None] = {}
     for block in blocks(path, whole=True):
-        try:
-            if block.kind == "EXIF":
-                found |= dict.fromkeys(f"EXIF {name}" for name in exif.withheld(block.content))
-            elif block.kind == "TIFF":
-                found |= dict.fromkeys(f"TIFF {name}" for name in exif.withheld(path.read_bytes(), file=True))
-            elif block.kind == "XMP":
-                found |= dict.fromkeys(f"XMP {name}" for name in told(block.content))
-            else:
-                found[block.kind] = None
-        except exif.BadExif:
-            found[f"{block.kind} that can't be followed"] = None
+        content = path.read_bytes() if block.kind == "TIFF" else block.content
+        found |= dict.fromkeys(leaks_of(block.kind, content))
     return list(found)
-
-
-def shows_more(leak: str) -> bool:
-    """Tell whether what `leaks` names may show the picture unprotected, which no mode lets through."""
-    return leak.endswith((*_PICTURES, "behind the picture", "index of more pictures"))

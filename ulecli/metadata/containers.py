@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ulecli.exif.tiff import BadExif, entries_of
+from ulecli.formats.metadata.tiff_directories import BadExif, entries_of
 from ulecli.metadata.bmff import read_bmff
 from ulecli.system.mapped_file import mapped
 

@@ -115,9 +115,9 @@ class ProtectReport:
     seconds: float
     left: int = 0
 
-    def count(self, status: Status) -> int:
+    def count(self, status: Status | str) -> int:
         """Count the photos that ended so."""
-        return sum(outcome.status is status for outcome in self.outcomes)
+        return sum(outcome.status == status for outcome in self.outcomes)
 
     @property
     def exit_code(self) -> ExitCode:

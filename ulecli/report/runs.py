@@ -97,7 +97,7 @@ def from_pairs(original: Path, protected: Path) -> Run:
     """
     pairs = pair_up(original, protected)
     marks = [metadata.mark_in(pair.protected) if pair.protected else None for pair in pairs]
-    epsilon = _same([mark.epsilon for mark in marks if mark])
+    epsilon = _same([mark.epsilon for mark in marks if mark and mark.epsilon])
     return Run(protected.absolute().name, _sorted([_of_pair(pair) for pair in pairs]), epsilon)
 
 

@@ -22,7 +22,7 @@ from ulecli.system.atomic import replacing
 ENVIRONMENT = "ULECLI_MODELS"
 """The environment variable that names another folder of surrogates."""
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parent.parent
 _KINDS: dict[str, type] = {"Mapping": dict, "tuple": list, "str": str}
 """What JSON must hold for a field of `Card`, by the outermost word of the field's type."""
 

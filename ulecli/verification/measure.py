@@ -147,7 +147,7 @@ def _measured(pair: Pair, path: Path, demands: Demands, reader: CueReader | None
     original, _ = load(pair.original)
     protected, format = load(path)
     mark = metadata.mark_in(path)
-    epsilon = demands.epsilon or (mark.epsilon if mark else DEFAULT_EPSILON)
+    epsilon = demands.epsilon or (mark.epsilon if mark else 0) or DEFAULT_EPSILON
     found = Checked(
         pair,
         (),

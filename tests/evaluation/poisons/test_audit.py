@@ -13,7 +13,8 @@ from PIL import Image
 from ulecli.data.images import ImageSet
 from ulecli.evaluation.poisons.audit import audit, warnings
 from ulecli.evaluation.poisons.clean_checks import check_clean, check_test_set, same_images
-from ulecli.metadata import Mark, xmp
+from ulecli.formats.metadata import xmp
+from ulecli.formats.metadata.xmp import Mark
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Which tags of EXIF are let through, which describe the layout of pixels, and which tell the size."""
+"""Which tags of EXIF are let through, which describe the layout of pixels, and which hold the size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ STRUCTURE = frozenset(
     | {0x0142, 0x0143, 0x0144, 0x0145, 0x014A, 0x0152, 0x0153, 0x015B, 0x0201, 0x0202}
     | {*range(0x0211, 0x0215), 0x8773}
 )
-"""Tags that tell how the pixels of a TIFF are laid out, its profile among them: nothing about a person."""
+"""Tags that say how the pixels of a TIFF are laid out, its profile among them: nothing about a person."""
+
+PROFILE = 0x8773
 
 _CAMERA = frozenset({0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x0213})
 _EXPOSURE = frozenset(
@@ -26,5 +28,14 @@ _EXPOSURE = frozenset(
 KEPT = {"0": _CAMERA, "Exif": _EXPOSURE, "Interop": frozenset({1, 2})}
 """What is let through by directory: camera and lens model, dates, exposure, colour space."""
 
+NAMES = frozenset({0x010F, 0x0110, 0x0131, 0xA433, 0xA434})
+"""Of those the tags with free text: makers and models of camera and lens, and the software."""
+
+TEXTS = frozenset({0x0132, 0x9003, 0x9004, *range(0x9010, 0x9013), *range(0x9290, 0x9293)})
+"""Of those the tags of date, time zone and parts of seconds, which hold digits and what sets them apart."""
+
 MAX_KEPT = 1024
 """Bytes; no tag that is let through has a reason to hold more."""
+
+MAX_PLAIN = 64
+"""Bytes of a tag without text: eight rational numbers."""

@@ -8,14 +8,28 @@ know.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Iterator
 
-from ulecli.exif.streams import Data, streams
-from ulecli.exif.tags import HEIGHTS, KEPT, MAX_KEPT, ORIENTATION, PICTURES, STRUCTURE, WIDTHS, XMP
-from ulecli.exif.tiff import (
+from ulecli.formats.metadata.embedded import Data, streams
+from ulecli.formats.metadata.exif_tags import (
+    HEIGHTS,
+    KEPT,
+    MAX_KEPT,
+    MAX_PLAIN,
+    NAMES,
+    ORIENTATION,
+    PICTURES,
+    STRUCTURE,
+    TEXTS,
+    WIDTHS,
+    XMP,
+)
+from ulecli.formats.metadata.tiff_directories import (
     ENTRY,
     LONG,
+    MAX_NUMBERS,
     POINTERS,
     SHORT,
     BadExif,
@@ -32,12 +46,15 @@ __all__ = [
     "BadExif",
     "orientation",
     "private",
-    "streams",
     "upright",
     "withheld",
 ]
 
 PREFIX = b"Exif\0\0"
+
+_ASCII = 2
+_MOMENT = re.compile(rb"[0-9 :.,/+\-TZ\0]*")
+"""A date, time zone or part of a second, as cameras write them."""
 
 
 def orientation(block: bytes, unsaid: int = 1) -> int:
@@ -56,7 +73,7 @@ def orientation(block: bytes, unsaid: int = 1) -> int:
 
 
 def private(block: bytes, size: tuple[int, int]) -> bytes:
-    """Return a new block, with its prefix, of the tags that tell date, camera and exposure; empty if none.
+    """Return a new block, with its prefix, of the tags of date, camera and exposure; empty if none.
 
     Whatever is not known to be harmless stays behind: position, serial numbers, names, comments, makers'
     notes, thumbnails and all unknown tags.
@@ -88,13 +105,13 @@ def private(block: bytes, size: tuple[int, int]) -> bytes:
 def upright(block: bytes, size: tuple[int, int] | None = None) -> bytes:
     """Return the block, with its prefix, for a picture that has been turned upright.
 
-    The orientation is 1 and tags that tell the size are right. The second directory is cut off, and all
+    The orientation is 1 and the tags of the size are right. The second directory is cut off, and all
     thumbnails and previews, those in makers' notes too, are overwritten with zeros: they show the picture
     unprotected.
 
     Args:
         block: EXIF with or without its prefix.
-        size: Width and height of the upright picture; None leaves the tags that tell them as they are.
+        size: Width and height of the upright picture; None leaves the tags that hold them as they are.
 
     Raises:
         BadExif: The block can't be followed as far as needed.
@@ -102,14 +119,14 @@ def upright(block: bytes, size: tuple[int, int] | None = None) -> bytes:
     tiff = bytearray(block.removeprefix(PREFIX))
     endian = byte_order(tiff)
     entries = entries_of(tiff)
-    pictures = [*_pictures(entries, endian), *streams(tiff)]
-    needed = list(_needed(entries))
+    pictures = _merged([*_pictures(entries, endian), *streams(tiff)], len(tiff))
+    needed = bytearray(len(tiff))
+    for start, end in _needed(entries):
+        needed[start:end] = b"\1" * (end - start)
+    if any(needed.find(1, start, end) >= 0 for start, end in pictures):
+        raise BadExif("an EXIF thumbnail lies over the tags")
     for start, end in pictures:
-        if any(start < stop and end > first for first, stop in needed):
-            raise BadExif("an EXIF thumbnail lies over the tags")
-    for start, end in pictures:
-        end = min(end, len(tiff))
-        tiff[start:end] = bytes(max(0, end - start))
+        tiff[start:end] = bytes(end - start)
     for entry in entries:
         if entry.directory == "0" and entry.tag == ORIENTATION:
             # Whatever type a broken writer chose: one short, value 1.
@@ -150,7 +167,13 @@ def withheld(block: Data, *, file: bool = False) -> list[str]:
 
 
 def _is_kept(entry: Entry) -> bool:
-    return entry.tag in KEPT.get(entry.directory, ()) and 0 < len(entry.value) <= MAX_KEPT
+    if entry.tag not in KEPT.get(entry.directory, ()) or not 0 < entry.length <= MAX_KEPT:
+        return False
+    if entry.directory == "Interop":
+        return entry.length <= 4
+    if entry.tag in TEXTS:
+        return _MOMENT.fullmatch(entry.value) is not None
+    return entry.tag in NAMES or (entry.kind != _ASCII and entry.length <= MAX_PLAIN)
 
 
 def _turn(entry: Entry, endian: str) -> int:
@@ -162,11 +185,30 @@ def _turn(entry: Entry, endian: str) -> int:
 
 def _pictures(entries: Iterable[Entry], endian: str) -> Iterator[tuple[int, int]]:
     """Yield where the pictures of the directories beyond the first lie, however they are stored."""
+    layout = {tag for pair in PICTURES for tag in pair}
     for directory in ("1", "Sub"):
-        tags = {entry.tag: numbers(entry, endian) for entry in entries if entry.directory == directory}
+        found: dict[int, list[int]] = {}
+        for entry in entries:
+            if entry.directory == directory and entry.tag in layout:
+                pieces = found.setdefault(entry.tag, [])
+                if len(pieces) + entry.count > MAX_NUMBERS:
+                    raise BadExif("an EXIF thumbnail is in too many pieces")
+                pieces += numbers(entry, endian)
         for offsets, lengths in PICTURES:
-            for start, length in zip(tags.get(offsets, ()), tags.get(lengths, ()), strict=False):
+            for start, length in zip(found.get(offsets, ()), found.get(lengths, ()), strict=False):
                 yield start, start + length
+
+
+def _merged(ranges: Iterable[tuple[int, int]], end: int) -> list[tuple[int, int]]:
+    """Return ranges of a block in order and without overlap, cut where it ends."""
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted(ranges):
+        stop = min(stop, end)
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
+        elif start < stop:
+            merged.append((start, stop))
+    return merged
 
 
 def _needed(entries: Iterable[Entry]) -> Iterator[tuple[int, int]]:

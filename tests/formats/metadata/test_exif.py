@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import struct
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ulecli import exif
+from ulecli.formats.metadata import exif
 
 
 def block(orientation: int = 6, thumbnail: bytes = b"", endian: str = "<") -> bytes:
@@ -162,16 +161,6 @@ def test_a_thumbnail_in_strips_goes(endian):
     assert pixels in bytes(plain) and pixels not in after and exif.withheld(after) == []
 
 
-def test_a_stream_is_told_from_bytes_that_look_like_one():
-    whole = io.BytesIO()
-    scene().save(whole, "JPEG")
-    data = b"\xff\xd8\xff\xe0 no" + bytes(40) + whole.getvalue() + b"after"
-    first = data.index(whole.getvalue())
-    assert list(exif.streams(data)) == [(first, first + len(whole.getvalue()))]
-    altered = b"\x00" + whole.getvalue()[1:]  # as some makers store previews
-    assert list(exif.streams(altered)) == [(0, len(altered))]
-
-
 @given(st.binary(max_size=200))
 def test_noise_is_refused_or_patched(noise):
     for candidate in (noise, b"II*\0\x08\0\0\0" + noise):
@@ -197,9 +186,52 @@ def test_pillow_writes_what_was_patched(tmp_path):
         assert stored.getexif()[0x0112] == 1
 
 
-def test_a_value_that_is_very_long_is_not_copied_whole():
-    count = 17 << 20
-    start = struct.pack("<HHHLL", 1, 65000, 1, count, 26) + bytes(4)
-    (entry,) = exif.tiff.entries_of(b"II*\0\x08\0\0\0" + start + b"\1" * count)
-    assert entry.count == count and len(entry.value) == 16 << 20
-    assert exif.tiff.numbers(entry, "<") == []
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        (0x0132, "at Ada's, in May"),
+        (0x9003, "at Ada's, in May"),
+        (0x9209, "Ada"),
+        (0xA302, b"a pattern, and Ada's address: " * 9),
+    ],
+)
+def test_no_text_hides_in_a_tag_of_numbers(tag, value):
+    tags = Image.Exif()
+    tags[0x0110] = "Camera"
+    (tags if tag < 0x8000 else tags.get_ifd(0x8769))[tag] = value
+    after = exif.private(tags.tobytes(), (9, 9))
+    assert b"Ada" in tags.tobytes() and b"Ada" not in after and b"Camera" in after
+    assert len(exif.withheld(tags.tobytes())) == 1 and exif.withheld(after) == []
+
+
+def test_colour_time_zone_and_resolution_go_through():
+    tags = Image.Exif()
+    tags[0x011A], tags[0x0128] = 300.0, 2
+    kept = {0x9010: "+01:00", 0x9290: "123", 0xA001: 0xFFFF, 0xA500: 2.2}
+    tags.get_ifd(0x8769).update(kept)
+    tags.get_ifd(0x8769)[0xA005] = {1: "R03", 2: b"0100"}
+    after = Image.Exif()
+    after.load(exif.private(tags.tobytes(), (9, 9)))
+    directory = dict(after.get_ifd(0x8769))
+    assert after[0x011A] == 300.0 and {tag: directory[tag] for tag in kept} == kept
+    assert after.get_ifd(0xA005) == {1: "R03", 2: b"0100"}
+
+
+def test_a_thumbnail_in_a_great_many_pieces_is_refused():
+    count = 70_000
+    first = struct.pack("<HL", 0, 14)
+    second = struct.pack("<HHHLLHHLLL", 2, 0x0111, 4, count, 44, 0x0117, 4, count, 44, 0)
+    block = b"II*\0\x08\0\0\0" + first + second + bytes(4 * count)
+    with pytest.raises(exif.BadExif, match="pieces"):
+        exif.upright(block)
+
+
+def test_pieces_that_overlap_are_overwritten_once():
+    pixels = bytes(range(1, 100))
+    places = struct.pack("<LLLL", 76, 80, 76, 300)
+    lengths = struct.pack("<LLLL", 99, 50, 99, 99)
+    second = struct.pack("<HHHLLHHLLL", 2, 0x0111, 4, 4, 44, 0x0117, 4, 4, 60, 0)
+    block = b"II*\0\x08\0\0\0" + struct.pack("<HL", 0, 14) + second + places + lengths + pixels
+    after = exif.upright(block).removeprefix(exif.PREFIX)
+    assert len(after) == len(block) and after[:10] == block[:10] and after[14:76] == block[14:76]
+    assert not after[76:].strip(b"\0")

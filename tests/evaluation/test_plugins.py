@@ -80,15 +80,12 @@ def package(tmp_path: Path, monkeypatch) -> Path:
     return tmp_path / "site"
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-@pytest.mark.parametrize("kind", ["file", "package"])
-def test_the_command_trains_with_a_plugin(package: Path, tmp_path: Path, jobs: int, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "jobs"), [("file", 1), ("package", 2)])
+def test_the_command_trains_with_a_plugin(package: Path, tmp_path: Path, kind: str, jobs: int) -> None:
     name = str(SAMPLE) if kind == "file" else "mine.ulecli"
-    if (kind, jobs) == ("package", 1):
-        pytest.skip("the package alone is tried in processes of their own")
     out = tmp_path / "out"
     command = [sys.executable, "-m", "ulecli", "evaluate", "--plugin", name, "--dataset", "shapes"]
-    command += ["--train-images", "400", "--defender", "grid", "--exploiter", "gray+denoise-4,standard"]
+    command += ["--train-images", "100", "--defender", "grid", "--exploiter", "gray+denoise-4,standard"]
     command += ["--arch", "tiny-residual", "--no-controls", "--device", "cpu", "--jobs", str(jobs)]
     command += ["--threads", str(jobs), "--out", str(out)]
     paths = os.pathsep.join([str(package), str(ROOT)])
@@ -243,7 +240,7 @@ def test_objects_join_from_python() -> None:
     mine = Plugin(
         exploiters={"bgr": Countermeasure(varies=(lambda images, targets, rng: (images.flip(1), targets),))},
         nets={"by-view": ByView},
-        defenders={"dark": lambda images, order: images.images.clamp(max=255) - (images.images > 8) * 3},
+        defenders={"dark": lambda images, order: images.images ^ 3},
     )
     config = EvaluateConfig(
         exploiters=("bgr",),
@@ -367,9 +364,9 @@ def test_a_seed_decides_what_a_hook_draws_and_learns() -> None:
 def test_a_denoiser_is_trained_on_the_stored_images_and_takes_noise_off() -> None:
     known = registries([load_plugin(SAMPLE)])
     clean = shapes(200)
-    noise = torch.randint(-8, 9, clean.images.shape, generator=torch.Generator().manual_seed(0))
-    noisy = (clean.images.int() + noise).clamp(0, 255).to(torch.uint8)
-    measure, stored = find_exploiter("denoise-8", families=known.exploiters).prepared(
+    noise = 32 * torch.randn(clean.images.shape, generator=torch.Generator().manual_seed(0))
+    noisy = (clean.images + noise).round().clamp(0, 255).to(torch.uint8)
+    measure, stored = find_exploiter("denoise-32", families=known.exploiters).prepared(
         clean, torch.device("cpu"), 0
     )
     assert not stored.requires_grad and stored.shape == clean.images.shape
@@ -377,7 +374,7 @@ def test_a_denoiser_is_trained_on_the_stored_images_and_takes_noise_off() -> Non
     def error(levels: torch.Tensor) -> float:
         return float((levels.float() - clean.images.float()).square().mean())
 
-    assert error(measure.store(noisy)) < 0.8 * error(noisy)
+    assert error(measure.store(noisy)) < 0.6 * error(noisy)
     assert torch.equal(measure.store(noisy, test=True), measure.store(noisy))
 
 

@@ -17,6 +17,7 @@ from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON, parse_epsilon
 
 if TYPE_CHECKING:
     from ulecli.evaluation.config import EvaluateConfig
+    from ulecli.evaluation.plugins import Registries
     from ulecli.evaluation.run import Evaluation
 
 DEFAULT_DEFENDER = "cifar"
@@ -43,7 +44,7 @@ def _check(option: str, word: str, known: Iterable[str]) -> None:
         raise unknown(option, word, known)
 
 
-def _exploiters(text: str, gray: str) -> tuple[str, ...]:
+def _exploiters(text: str, gray: str, known: Registries) -> tuple[str, ...]:
     """Return the exploiters that were named, as --gray will have them."""
     from ulecli.evaluation.exploiters.registry import exploiter_names
 
@@ -51,7 +52,7 @@ def _exploiters(text: str, gray: str) -> tuple[str, ...]:
         parts = [part.strip() for part in name.split("+")]
         return "+".join("gray-train-only" if part.lower() == "gray" else part for part in parts)
 
-    names = exploiter_names() if text == "all" else _words(text)
+    names = exploiter_names(known.exploiters) if text == "all" else _words(text)
     return tuple(dict.fromkeys(map(changed, names))) if gray == "train-only" else names
 
 
@@ -62,6 +63,12 @@ def evaluate(
     defender: Annotated[
         str, typer.Option(metavar="NAME,...", help="Who protects the training images now. Default: cifar.")
     ] = "",
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE.py|MODULE", help="Your own exploiters, nets and defenders; repeatable, see README."
+        ),
+    ] = None,
     poison: Annotated[
         list[Path] | None,
         typer.Option(
@@ -139,10 +146,13 @@ def evaluate(
       ulecli evaluate --dataset scenes --protected scenes-protected --upload 1080:q85
     """  # noqa: D301 - the help needs the character itself
     need_torch("psutil", "tabulate", *(["matplotlib"] if out else []))  # which are used at the end
+    from ulecli.evaluation.plugins import load_plugin, registries
+
+    plugins = [load_plugin(one) for one in plugin or ()]
     if list_names:
         from ulecli.cli.catalogue import catalogue
 
-        print(catalogue())
+        print(catalogue(plugins))
         return
     from ulecli.evaluation.config import EvaluateConfig, parse_mix
     from ulecli.evaluation.exploiters.protocol import default_preset
@@ -158,8 +168,9 @@ def evaluate(
     if not (defenders or poison or protected):
         defenders = (DEFAULT_DEFENDER,)
     config = EvaluateConfig(
-        exploiters=_exploiters(exploiter, gray),
+        exploiters=_exploiters(exploiter, gray, registries(plugins)),
         defenders=defenders,
+        plugins=tuple(plugins),
         poisons=tuple(poison or ()),
         poison_kind=PoisonKind(poison_kind),
         archs=_words(arch),

@@ -26,7 +26,7 @@ CLASSES = (
 )
 
 _SOLID = 5
-"""Classes before this one keep their shape at any angle; those after it differ by their direction."""
+"""Classes before this one keep their shape at any angle; those after it differ in direction."""
 
 _LUMA = np.array(LUMA, np.float32)
 

@@ -71,4 +71,5 @@ def jobs_of(config: EvaluateConfig, trainings: int, image_bytes: int) -> int:
     """
     if config.device != "cpu":
         return 1
-    return fitting_jobs(config.jobs, trainings, config.threads or usable_cores(), image_bytes)
+    wanted = config.jobs if all(one.source for one in config.loaded) else 1  # objects can't travel
+    return fitting_jobs(wanted, trainings, config.threads or usable_cores(), image_bytes)

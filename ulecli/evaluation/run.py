@@ -160,17 +160,28 @@ def _plan(
             for arch in config.archs or ("",):
                 protocol = config.protocol(measure, arch, side)
                 settings: dict[str, Any] = {**asdict(protocol), "exploiter": measure.name}
+                if config.plugins:
+                    settings["plugins"] = config.plugin_digests
                 if measure.whitening != WHITENING:
                     settings["whitening"] = measure.whitening
                 if measure.attack is not None:
-                    settings["attack"] = {"name": type(measure.attack).__name__, **vars(measure.attack)}
+                    settings["attack"] = _described(measure.attack)
                     settings["robust_images"] = preset.robust_images
                 for one in sets:
                     arm = Arm(data.name, one.name, measure.name, protocol.net, config.preset, seed)
                     key = run_key(arm, settings, one.digest, data.digest)
                     steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
-                    task = Task(one, test, protocol, exploiter, steps, tried, seed, config.device)
+                    task = Task(
+                        one, test, protocol, exploiter, steps, tried, seed, config.device, config.loaded
+                    )
                     yield _Planned(arm, task, settings, key)
+
+
+def _described(attack: object) -> dict[str, Any]:
+    """Return what a record can hold of an attack: its name and its settings."""
+    settings = getattr(attack, "__dict__", {})
+    plain = {name: value for name, value in settings.items() if isinstance(value, bool | int | float | str)}
+    return {"name": type(attack).__name__, **plain}
 
 
 def _trained(

@@ -22,6 +22,7 @@ from ulecli.errors import UleError
 from ulecli.evaluation.exploiters.protocol import Protocol
 from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.training import ExploitResult, train_exploiter
+from ulecli.evaluation.plugins import Plugin, registries
 from ulecli.evaluation.set_files import TrainingSet
 
 NEED = 1.5
@@ -50,6 +51,7 @@ class Task:
         robust_images: Test images that robust accuracy is measured on.
         seed: Of everything random.
         device: A torch device.
+        plugins: Where the exploiter and the net may come from, beside those that ship.
     """
 
     train: TrainingSet
@@ -60,6 +62,7 @@ class Task:
     robust_images: int
     seed: int
     device: str
+    plugins: tuple[Plugin, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -195,16 +198,18 @@ def _train(number: int, task: Task, on_epoch: OnEpoch | None, on_step: OnStep | 
             last = now
             on_step(number, share)
 
+    known = registries(task.plugins)
     result = train_exploiter(
         task.train.read(),
         task.test.read(),
         task.protocol,
-        find_exploiter(task.exploiter, attack_steps=task.attack_steps),
+        find_exploiter(task.exploiter, attack_steps=task.attack_steps, families=known.exploiters),
         task.seed,
         device=task.device,
         robust_images=task.robust_images,
         progress=(lambda epoch, accuracy: on_epoch(number, epoch, accuracy)) if on_epoch else None,
         on_step=stepped,
+        nets=known.nets,
     )
     return Done(number, result, round(time.perf_counter() - start, 2))
 

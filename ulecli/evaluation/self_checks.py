@@ -34,7 +34,7 @@ def data_notes(config: EvaluateConfig, data: Dataset) -> Iterator[str]:
     if config.dataset in DATASETS:
         return
     yield from check_clean(Path(config.dataset))
-    names = [name for name in config.defenders if grid_of(name)]
+    names = [name for name in config.defenders if grid_of(name, config.known.defenders)]
     if names and not config.size:
         yield (
             f"photos are squeezed to {config.side} x {config.side}, the size that {names[0]} protects; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -16,8 +16,9 @@ from ulecli.data.datasets import Dataset
 from ulecli.data.images import ImageSet
 from ulecli.errors import UsageError
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.defenders import CLASSWISE, NOISE, Progress, defend, defender_names
+from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, NOISE, Progress, defend
 from ulecli.evaluation.photo_sets import PhotoSets, equal_noise_warnings
+from ulecli.evaluation.plugins import Plugin
 from ulecli.evaluation.poisons.reading import read_poison
 from ulecli.evaluation.results.record import CLEAN, NOISE_MEAN
 from ulecli.evaluation.set_files import Made, SetFiles, TrainingSet
@@ -66,7 +67,7 @@ class TrainingSets:
         controls = (CLEAN, NOISE, *([NOISE_MEAN] if photos else ())) if config.controls else ()
         protected = [f"protected {'+'.join(config.only)}".strip()] if photos else ()
         return tuple(
-            dict.fromkeys((*controls, *config.defenders, *poison_names(config.poisons).values(), *protected))
+            dict.fromkeys((*controls, *config.defenders, *self._poison_names().values(), *protected))
         )
 
     def read_poisons(self) -> list[TrainingSet]:
@@ -76,9 +77,11 @@ class TrainingSets:
             UleError: One can't be read or does not fit the data set.
         """
         if self._poisons is None:
-            found = poison_names(self._config.poisons)
-            self._poisons = [self._poison(path, name) for path, name in found.items()]
+            self._poisons = [self._poison(path, name) for path, name in self._poison_names().items()]
         return self._poisons
+
+    def _poison_names(self) -> dict[Path, str]:
+        return poison_names(self._config.poisons, self._config.known.defenders)
 
     def sets(self) -> Iterator[TrainingSet]:
         """Yield the controls first, then what is to be judged."""
@@ -117,10 +120,11 @@ class TrainingSets:
                 device=config.device,
                 checkpoints=self._folder if config.out else None,
                 progress=self._progress,
+                defenders=config.known.defenders,
             )
             return Made(made, config.epsilon)
 
-        identity = f"{identity_of(name)} eps {config.epsilon} on {config.device}"
+        identity = f"{identity_of(name, config.loaded)} eps {config.epsilon} on {config.device}"
         return self._files.kept(name, identity, make)
 
     def _photo_sets(self) -> Iterator[TrainingSet]:
@@ -196,10 +200,10 @@ def picked(images: ImageSet, count: int) -> Tensor:
     return places.argsort(stable=True)[:count].sort().values
 
 
-def poison_names(paths: Sequence[Path]) -> dict[Path, str]:
+def poison_names(paths: Sequence[Path], defenders: Iterable[str] = DEFENDERS) -> dict[Path, str]:
     """Name poisons in tables: by file, or by path where that is a control's, defender's or other's name."""
     shared = Counter(path.stem for path in dict.fromkeys(paths))
-    taken = {"", CLEAN, NOISE_MEAN, *defender_names(), *(name for name, count in shared.items() if count > 1)}
+    taken = {"", CLEAN, NOISE_MEAN, *defenders, *(name for name, count in shared.items() if count > 1)}
     return {path: f"poison {path}" if path.stem in taken else path.stem for path in paths}
 
 
@@ -208,8 +212,11 @@ def _mean_change(made: TrainingSet) -> float:
     return fmean(made.audit["mean_amplitude"]) if made.audit else 0.0
 
 
-def identity_of(defender: str) -> str:
+def identity_of(defender: str, plugins: Sequence[Plugin] = ()) -> str:
     """Return what decides a defender's work beside data and bound, in words."""
+    for plugin in plugins:
+        if defender in plugin.defenders:
+            return f"{defender} {plugin.sha256}"
     stem = defender.removesuffix(CLASSWISE)
     if stem == NOISE:
         return defender

@@ -63,7 +63,7 @@ class SurrogatePerturber:
     def __call__(
         self, images: Floats, codes: NDArray[np.int64], aspects: Floats, *, epsilon: int
     ) -> NDArray[np.int8]:
-        """Return delta in levels; see `Perturber`. A photo's delta does not depend on its batch."""
+        """Return delta in levels; see `ulecli.perturb.perturber` for what batches change."""
         if self.settings.gray:
             images = np.einsum("nchw,c->nhw", images, _LUMA)[:, None].astype(np.float32)
         found = np.empty(images.shape, np.int8)

@@ -21,7 +21,7 @@ def tree(root: Path, *names: str) -> list[Path]:
 
 def planned(photos, sources, output=None, **settings):
     config = ProtectConfig(tuple(sources), output, **settings)
-    return [str(target.path) for target in plan(photos, config)]
+    return [str(task.target) for task in plan(photos, config)]
 
 
 def test_a_folder_is_mirrored(tmp_path, monkeypatch):
@@ -54,8 +54,8 @@ def test_no_file_takes_the_place_of_another(tmp_path):
     paths = tree(tmp_path, *names)
     formats = ("JPEG", "JPEG", "JPEG", "PNG", "PNG", "PNG")
     photos = [Photo(path, tmp_path, format) for path, format in zip(paths, formats, strict=True)]
-    targets = plan(photos, ProtectConfig((tmp_path,), Path("/out")))
-    assert [str(target.path) for target in targets] == [
+    tasks = plan(photos, ProtectConfig((tmp_path,), Path("/out")))
+    assert [str(task.target) for task in tasks] == [
         "/out/1/IMG.jpg",
         "/out/1/img-2.JPG",
         "/out/2/photo.2019.jpg",
@@ -63,8 +63,8 @@ def test_no_file_takes_the_place_of_another(tmp_path):
         "/out/2/x.png",
         "/out/2/x-2.png",
     ]
-    assert "PNG" in targets[3].remark and "taken" in targets[3].remark
-    assert targets[4].remark == ""
+    assert "PNG" in tasks[3].remark and "taken" in tasks[3].remark
+    assert tasks[4].remark == ""
 
 
 def test_two_sources_of_one_name(tmp_path):
@@ -134,8 +134,8 @@ def test_a_backup_mirrors_and_does_not_mix_with_the_source(tmp_path):
     photos = [Photo(path, source, "JPEG")]
     config = ProtectConfig((source,), in_place=True, backup=tmp_path / "b")
     check(photos, config)
-    (target,) = plan(photos, config)
-    assert (target.path, target.backup, target.root) == (path, tmp_path / "b" / "a" / "x.jpg", source)
+    (task,) = plan(photos, config)
+    assert (task.target, task.backup, task.root) == (path, tmp_path / "b" / "a" / "x.jpg", source)
     for backup in (source, source / "b", tmp_path):
         with pytest.raises(TargetError, match="--backup"):
             check(photos, ProtectConfig((source,), in_place=True, backup=backup))

@@ -9,10 +9,11 @@ from pathlib import Path
 from ulecli.errors import shown
 from ulecli.formats.image_data import image_data_sha256
 from ulecli.protection.config import ProtectConfig
-from ulecli.protection.destination import Target, file_named
+from ulecli.protection.destination import file_named
 from ulecli.protection.entry import Entry
 from ulecli.protection.ledger import Ledger
 from ulecli.protection.outcome import PhotoOutcome, Status
+from ulecli.protection.task import Task
 from ulecli.system import paths
 from ulecli.system.fingerprint import Stamp, file_sha256, stamp, still
 
@@ -41,9 +42,7 @@ class _Copy:
     edited: bool
 
 
-def judge(
-    target: Target, parameters: str, ledger: Ledger | None, config: ProtectConfig
-) -> Due | PhotoOutcome:
+def judge(task: Task, ledger: Ledger | None, config: ProtectConfig) -> Due | PhotoOutcome:
     """Decide whether a photo shall be protected now; if not, return its outcome.
 
     Sizes and times are looked at first; a file is only read where they have changed. A copy of which a tool
@@ -53,42 +52,40 @@ def judge(
         OSError: A file can't be read.
         LedgerError: The ledger can't be read or written.
     """
-    entry = ledger.by_target(target.path) if ledger else None
+    entry = ledger.by_target(task.target) if ledger else None
     if config.in_place:
-        return _in_place(target, parameters, None if config.dry_run else ledger, entry)
-    path = target.path
+        return _in_place(task, None if config.dry_run else ledger, entry)
+    path = task.target
     if not os.path.lexists(path):
         return Due()
     if paths.is_folder(path):
-        return _left(target, Status.FAILED, f"the folder {shown(path)} is in the way")
+        return _left(task, Status.FAILED, f"the folder {shown(path)} is in the way")
     if entry is None:
         if config.overwrite:
             return Due()
         reason = f"{shown(path)} exists and is not of an earlier run; --overwrite replaces it"
-        return _left(target, Status.FAILED, reason)
-    source = _source(target.photo.path, entry)
-    if source is None and file_named(config) and entry.source != _absolute(target) and not config.overwrite:
+        return _left(task, Status.FAILED, reason)
+    source = _source(task.photo.path, entry)
+    if source is None and file_named(config) and entry.source != _absolute(task) and not config.overwrite:
         reason = f"{shown(path)} was made of {shown(entry.source)}; --overwrite replaces it"
-        return _left(target, Status.FAILED, reason)
-    copy = _copy(target, entry)
-    if copy is None or config.force or entry.parameters != parameters or source is None:
+        return _left(task, Status.FAILED, reason)
+    copy = _copy(task, entry)
+    if copy is None or config.force or entry.parameters != task.parameters or source is None:
         return Due(aside=(copy is None or copy.edited) and not config.overwrite)
-    return _unchanged(target, None if config.dry_run else ledger, entry, source, copy)
+    return _unchanged(task, None if config.dry_run else ledger, entry, source, copy)
 
 
-def _in_place(
-    target: Target, parameters: str, ledger: Ledger | None, entry: Entry | None
-) -> Due | PhotoOutcome:
-    if paths.is_link(target.path):
+def _in_place(task: Task, ledger: Ledger | None, entry: Entry | None) -> Due | PhotoOutcome:
+    if paths.is_link(task.target):
         reason = "is a link; --in-place changes only files that lie where they were named"
-        return _left(target, Status.SKIPPED, reason)
-    copy = _copy(target, entry) if entry else None
+        return _left(task, Status.SKIPPED, reason)
+    copy = _copy(task, entry) if entry else None
     if entry is None or copy is None:
         return Due()
-    if entry.parameters != parameters:
+    if entry.parameters != task.parameters:
         reason = "was protected in place with other settings; put the original back to have it made anew"
-        return _left(target, Status.SKIPPED, reason)
-    return _unchanged(target, ledger, entry, entry.source_stamp, copy)
+        return _left(task, Status.SKIPPED, reason)
+    return _unchanged(task, ledger, entry, entry.source_stamp, copy)
 
 
 def _source(photo: Path, entry: Entry) -> Stamp | None:
@@ -104,37 +101,35 @@ def _source(photo: Path, entry: Entry) -> Stamp | None:
     return Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, before.sha256)
 
 
-def _copy(target: Target, entry: Entry) -> _Copy | None:
+def _copy(task: Task, entry: Entry) -> _Copy | None:
     """Find out whether a copy still shows what was written; None if it does not."""
-    path, before = target.path, entry.target_stamp
+    path, before = task.target, entry.target_stamp
     if still(path, before):
         return _Copy(stamp(path, with_ctime=True, sha256=before.sha256), entry.edited)
-    image = image_data_sha256(path, target.photo.format) if entry.image_sha256 else None
+    image = image_data_sha256(path, task.photo.format) if entry.image_sha256 else None
     return _Copy(stamp(path, with_ctime=True), True) if image and image == entry.image_sha256 else None
 
 
-def _unchanged(
-    target: Target, ledger: Ledger | None, entry: Entry, source: Stamp, copy: _Copy
-) -> PhotoOutcome:
+def _unchanged(task: Task, ledger: Ledger | None, entry: Entry, source: Stamp, copy: _Copy) -> PhotoOutcome:
     outcome = entry.outcome if copy.edited is entry.edited else {**entry.outcome, "edited": copy.edited}
     now = replace(
-        entry, source=_absolute(target), source_stamp=source, target_stamp=copy.stamp, outcome=outcome
+        entry, source=_absolute(task), source_stamp=source, target_stamp=copy.stamp, outcome=outcome
     )
     if ledger and now != entry:  # touched or moved, not changed: the next run need not read it again
         ledger.finish(now)
     return replace(
         entry.as_outcome(),
-        source=target.photo.path,
-        target=target.path,
+        source=task.photo.path,
+        target=task.target,
         status=Status.UNCHANGED,
         reason="",
         seconds=0.0,
     )
 
 
-def _absolute(target: Target) -> Path:
-    return Path(os.path.abspath(target.photo.path))  # noqa: PTH100 - a link is not what it leads to
+def _absolute(task: Task) -> Path:
+    return Path(os.path.abspath(task.photo.path))  # noqa: PTH100 - a link is not what it leads to
 
 
-def _left(target: Target, status: Status, reason: str) -> PhotoOutcome:
-    return PhotoOutcome(target.photo.path, None, status, reason, target.photo.format)
+def _left(task: Task, status: Status, reason: str) -> PhotoOutcome:
+    return PhotoOutcome(task.photo.path, None, status, reason, task.photo.format)

@@ -6,7 +6,6 @@ import itertools
 import os
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from ulecli.errors import TargetError, shown
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.find import OUTPUT_MARK
 from ulecli.protection.outcome import Photo
+from ulecli.protection.task import Task
 from ulecli.system import paths
 from ulecli.system.fingerprint import file_sha256
 
@@ -30,28 +30,9 @@ Place = Callable[[Path], str]
 """Returns what two paths share if a file system may hold them to be one."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """The place of one protected photo.
-
-    Attributes:
-        photo: What will be protected.
-        path: Where it goes.
-        root: The folder of the output that it belongs to, where the ledger lies.
-        remark: Why the name is not the source's; empty if it is.
-        backup: Where the photo itself goes before it is replaced; None where it is not, or shall be lost.
-    """
-
-    photo: Photo
-    path: Path
-    root: Path
-    remark: str = ""
-    backup: Path | None = None
-
-
 def plan(
     found: Sequence[Photo], config: ProtectConfig, ledger_of: LedgerOf = lambda root: None
-) -> list[Target]:
+) -> list[Task]:
     """Choose a target for every photo.
 
     The tree below a folder is mirrored: into the output, into `OUTPUT/NAME` where there are several sources,
@@ -67,12 +48,12 @@ def plan(
         ledger_of: What earlier runs did.
 
     Returns:
-        A target for each photo, in the given order.
+        A task for each photo, in the given order; whose it is and what it carries is added later.
     """
     if config.in_place:
         return [_in_place(photo, config) for photo in found]
     if file := file_named(config):
-        return [Target(photo, file, root_of(photo, config)) for photo in found]
+        return [Task(photo, file, root_of(photo, config)) for photo in found]
     several, place = len(config.sources) > 1, places()
     taken = {place(photo.path) for photo in found}
     roots = [root_of(photo, config) for photo in found]
@@ -82,7 +63,7 @@ def plan(
         _earlier(photo, path, known.get(root), place)
         for photo, root, (path, _) in zip(found, roots, ideal, strict=True)
     ]
-    targets: dict[int, Target] = {}
+    targets: dict[int, Task] = {}
     for number in sorted(
         range(len(found)), key=lambda number: (earlier[number] is None, not fits(found[number]))
     ):
@@ -93,15 +74,15 @@ def plan(
         if free != path:
             remark = f"{remark}; the name was taken" if remark else "the name was taken"
         taken.add(place(free))
-        targets[number] = Target(photo, free, root, remark)
+        targets[number] = Task(photo, free, root, remark)
     return [targets[number] for number in range(len(found))]
 
 
-def _in_place(photo: Photo, config: ProtectConfig) -> Target:
+def _in_place(photo: Photo, config: ProtectConfig) -> Task:
     several = len(config.sources) > 1
     backup = mirror(photo, config.backup, several) if config.backup else None
     remark = "" if fits(photo) else f"holds {photo.format}; its name was left as it is"
-    return Target(photo, photo.path, root_of(photo, config), remark, backup)
+    return Task(photo, photo.path, root_of(photo, config), remark, backup)
 
 
 def _named_right(photo: Photo, path: Path) -> tuple[Path, str]:

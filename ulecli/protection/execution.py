@@ -19,36 +19,18 @@ from ulecli.perturb.perturber import Perturber
 from ulecli.protection.backup import keep
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.decision import Due, judge
-from ulecli.protection.destination import Target, free_name
+from ulecli.protection.destination import free_name
 from ulecli.protection.entry import Entry
 from ulecli.protection.folders import MirroredFolders
 from ulecli.protection.ledgers import Ledgers
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.protection.photo import Job, Made
+from ulecli.protection.task import Task
 from ulecli.protection.worker import ENTRY, make_in
 from ulecli.system.atomic import part_of, sync
 from ulecli.system.fingerprint import Stamp, stamp
 from ulecli.system.isolated import Pool, reason_of
 from ulecli.system.limits import Limits
-
-
-@dataclass(frozen=True)
-class Task:
-    """One photo of a run.
-
-    Attributes:
-        target: Where it goes.
-        identity: Whose it is.
-        code: What the perturbation carries; -1 if it is not known yet.
-        read_back: Measure the written file.
-        parameters: What decides the pixels, as JSON.
-    """
-
-    target: Target
-    identity: str
-    code: int
-    read_back: bool
-    parameters: str
 
 
 @dataclass(frozen=True)
@@ -100,27 +82,27 @@ class Executor:
         began = time.perf_counter()
         outcome = self._guarded(task, lambda: self._protected(task))
         if outcome.status in (Status.FAILED, Status.SKIPPED) and not self._pool.given_up:
-            self._ledgers.add_problem(outcome, task.target.root)
+            self._ledgers.add_problem(outcome, task.root)
         if outcome.status is Status.UNCHANGED:
             return outcome
         return replace(outcome, seconds=time.perf_counter() - began)
 
     def _judged(self, task: Task) -> PhotoOutcome | Due:
-        photo = task.target.photo
+        photo = task.photo
         if not self._config.in_place and self._ledgers.wrote(photo.path):
             raise PhotoSkipped("was written by an earlier run, and nothing is protected twice")
-        verdict = judge(task.target, task.parameters, self._ledgers.of(task.target.root), self._config)
+        verdict = judge(task, self._ledgers.of(task.root), self._config)
         if isinstance(verdict, Due) and self._ledgers.wrote_image(photo):
             raise PhotoSkipped("has the pixels of what an earlier run wrote, and nothing is protected twice")
         return verdict
 
     def _protected(self, task: Task) -> PhotoOutcome:
-        job, target = self._job(task), task.target
-        before = _stat(target.photo.path)
+        job = self._job(task)
+        before = _stat(task.photo.path)
         perturbed: list[_Perturbed] = []
 
         def perturb(image: NDArray[np.float32], aspect: float) -> NDArray[np.int8]:
-            self._make_folders(target)  # not for a photo that can't be decoded
+            self._make_folders(task)  # not for a photo that can't be decoded
             delta = self._delta(image, aspect, task.code)
             perturbed.append(_Perturbed(image, delta))
             return delta
@@ -133,22 +115,22 @@ class Executor:
                 made = make_in(worker, job, perturb)
             # The worker goes on while the disk and the ledger take in what it has made.
             sync(job.part)
-            made = replace(made, remarks=(*made.remarks, *_backed_up(target, made)))
+            made = replace(made, remarks=(*made.remarks, *_backed_up(task, made)))
             recognised = self._recognised(perturbed[-1], made.masked_delta, task.code)
-            outcome = replace(_blank(task, Status.WRITTEN), recognised=recognised, **asdict(made.measured))
+            outcome = replace(task.outcome(Status.WRITTEN), recognised=recognised, **asdict(made.measured))
             return self._put(task, job.part, made, verdict, outcome, before)
         finally:
             job.part.unlink(missing_ok=True)
 
-    def _make_folders(self, target: Target) -> None:
-        for path in filter(None, (target.path, target.backup)):
+    def _make_folders(self, task: Task) -> None:
+        for path in filter(None, (task.target, task.backup)):
             self._folders.make(path.parent)
 
     def _job(self, task: Task) -> Job:
-        target, config = task.target, self._config
+        config = self._config
         return Job(
-            photo=target.photo,
-            part=part_of(target.path),
+            photo=task.photo,
+            part=part_of(task.target),
             epsilon=config.epsilon,
             grid=self._perturber.grid,
             reading=config.reading,
@@ -191,23 +173,23 @@ class Executor:
             outcome: What is to be reported, without remarks.
             before: Of the photo, from before it was read; None if it could not be had.
         """
-        ledger = self._ledgers.of(task.target.root)
+        ledger = self._ledgers.of(task.root)
         assert ledger, "only a dry run goes without"
-        target = task.target.path
-        remarks = [task.target.remark, *made.remarks]
+        target = task.target
+        remarks = [task.remark, *made.remarks]
         if due.aside:
             aside = free_name(target)
             target.rename(aside)
             remarks.append(f"the earlier result had been changed, so it was kept as {aside.name}")
         outcome = replace(outcome, reason="; ".join(filter(None, remarks)))
         entry = Entry(
-            source=Path(os.path.abspath(task.target.photo.path)),  # noqa: PTH100 - a link is another source
+            source=Path(os.path.abspath(task.photo.path)),  # noqa: PTH100 - a link is another source
             target=target,
             source_stamp=_with_ctime(made.source, before),
             target_stamp=stamp(part, sha256=made.sha256),
             parameters=task.parameters,
             outcome=outcome.recorded(),
-            image_sha256=image_data_sha256(part, task.target.photo.format) or b"",
+            image_sha256=image_data_sha256(part, task.photo.format) or b"",
         )
         ledger.intend(entry)
         try:
@@ -223,12 +205,12 @@ class Executor:
         status = Status.FAILED
         try:
             outcome = act()
-            return _blank(task, Status.PLANNED) if isinstance(outcome, Due) else outcome
+            return task.outcome(Status.PLANNED) if isinstance(outcome, Due) else outcome
         except PhotoSkipped as skipped:
             status, reason = Status.SKIPPED, str(skipped)
         except Exception as error:  # also a fault of ours: the other photos shall not suffer from it
             reason = reason_of(error)
-        return replace(_blank(task, status), target=None, code=-1, reason=reason)
+        return replace(task.outcome(status), target=None, code=-1, reason=reason)
 
 
 def _stat(path: Path) -> os.stat_result | None:
@@ -243,30 +225,17 @@ def _with_ctime(source: Stamp, before: os.stat_result | None) -> Stamp:
     return replace(source, ctime_ns=before.st_ctime_ns) if before and source.fresh(before) else source
 
 
-def _backed_up(target: Target, made: Made) -> Iterator[str]:
+def _backed_up(task: Task, made: Made) -> Iterator[str]:
     """Keep the photo that will be replaced, and say where if that is not where it should be.
 
     Raises:
         PhotoError: It is another one than that which was protected.
         OSError: It can't be kept.
     """
-    if target.backup is None:
+    if task.backup is None:
         return
-    kept = keep(target.photo.path, target.backup, made.source.sha256)
-    if kept != target.backup:
+    kept = keep(task.photo.path, task.backup, made.source.sha256)
+    if kept != task.backup:
         yield f"its backup is {kept.name}, since that name was taken"
-    if not made.source.fresh(target.photo.path.stat()):
+    if not made.source.fresh(task.photo.path.stat()):
         raise PhotoError("changed while it was read; the next run takes it")
-
-
-def _blank(task: Task, status: Status) -> PhotoOutcome:
-    photo = task.target.photo
-    return PhotoOutcome(
-        source=photo.path,
-        target=task.target.path,
-        status=status,
-        reason=task.target.remark,
-        format=photo.format,
-        identity=task.identity,
-        code=task.code,
-    )

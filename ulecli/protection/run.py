@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -17,8 +18,8 @@ from ulecli.errors import NothingToDo, TargetError, shown
 from ulecli.perturb.batching import batched
 from ulecli.perturb.perturber import Perturber
 from ulecli.protection.config import ProtectConfig
-from ulecli.protection.destination import Target, plan, root_of
-from ulecli.protection.execution import Executor, Task
+from ulecli.protection.destination import plan, root_of
+from ulecli.protection.execution import Executor
 from ulecli.protection.find import Found, find
 from ulecli.protection.folders import MirroredFolders
 from ulecli.protection.identity import assign_codes, scheme_of
@@ -27,6 +28,7 @@ from ulecli.protection.ledgers import Ledgers
 from ulecli.protection.orphans import orphaned_copies
 from ulecli.protection.outcome import IdentityCode, PhotoOutcome, ProtectReport, Start, Status
 from ulecli.protection.output_check import check
+from ulecli.protection.task import Task
 from ulecli.system.atomic import remove_parts, sync_folder
 
 OnOutcome = Callable[[PhotoOutcome, int], None]
@@ -82,10 +84,10 @@ def protect(
         roots = sorted({root_of(photo, config) for photo in found.photos})
         if not config.dry_run:
             _make(roots, folders)
-        targets = plan(found.photos, config, ledgers.of)
+        placed = plan(found.photos, config, ledgers.of)
         used = [ledgers.of(root) for root in roots]  # all of them before the codes are asked for
-        identities = _assign(config, targets, key, perturber, ledgers)
-        tasks = list(_tasks(config, targets, identities, perturber))
+        identities = _assign(config, placed, key, perturber, ledgers)
+        tasks = list(_complete(config, placed, identities, perturber))
         outcomes = []
         if on_start:
             on_start(Start(len(tasks), tuple(roots), again=not ledgers.empty()))
@@ -172,19 +174,19 @@ def _key(config: ProtectConfig) -> tuple[Key | None, list[str]]:
     return key, notes
 
 
-def _identity(config: ProtectConfig, target: Target) -> str:
+def _identity(config: ProtectConfig, task: Task) -> str:
     if not config.identity_from_folder:
         return config.identity
-    return target.photo.path.absolute().parent.name or config.identity
+    return task.photo.path.absolute().parent.name or config.identity
 
 
 def _assign(
-    config: ProtectConfig, targets: list[Target], key: Key | None, perturber: Perturber, ledgers: Ledgers
+    config: ProtectConfig, tasks: list[Task], key: Key | None, perturber: Perturber, ledgers: Ledgers
 ) -> dict[str, IdentityCode]:
     """Give every identity its code: the one it has in this output, where an earlier run gave it one."""
     if key is None:
         return {}
-    names = {_identity(config, target) for target in targets}
+    names = {_identity(config, task) for task in tasks}
     scheme = scheme_of(key.secret, perturber.codes, perturber.families)
     kept = ledgers.codes(scheme)
     assigned = assign_codes(names, key.secret, perturber.codes, perturber.families, kept)
@@ -192,8 +194,8 @@ def _assign(
     return assigned
 
 
-def _tasks(
-    config: ProtectConfig, targets: list[Target], identities: dict[str, IdentityCode], perturber: Perturber
+def _complete(
+    config: ProtectConfig, tasks: list[Task], identities: dict[str, IdentityCode], perturber: Perturber
 ) -> Iterator[Task]:
     @cache
     def parameters(code: int) -> str:
@@ -208,11 +210,11 @@ def _tasks(
         }
         return json.dumps(decisive, sort_keys=True)
 
-    for number, target in enumerate(targets):
-        identity = _identity(config, target)
+    for number, task in enumerate(tasks):
+        identity = _identity(config, task)
         code = identities[identity].code if identity in identities else -1
         read_back = config.verify or number % READ_BACK_EVERY == 0
-        yield Task(target, identity, code, read_back, parameters(code))
+        yield replace(task, identity=identity, code=code, read_back=read_back, parameters=parameters(code))
 
 
 def _moves(identities: dict[str, IdentityCode]) -> Iterator[str]:
@@ -240,8 +242,8 @@ def _outcomes(
         executor = Executor(config, perturber, ledgers, folders)
         yield from (executor.look(task) for task in tasks)
         return
-    written = {task.target.path.parent for task in tasks}
-    for folder in written | {task.target.backup.parent for task in tasks if task.target.backup}:
+    written = {task.target.parent for task in tasks}
+    for folder in written | {task.backup.parent for task in tasks if task.backup}:
         remove_parts(folder)
     # One thread more than there are workers: it waits for the disk while all of them are busy.
     threads = ThreadPoolExecutor(config.jobs + 1, thread_name_prefix="photo")
@@ -256,12 +258,12 @@ def _outcomes(
 
 def _writable(tasks: Sequence[Task]) -> list[Path]:
     """Return folders below which every photo goes, and make those that are roots of the output."""
-    roots = {os.path.realpath(task.target.root) for task in tasks}
+    roots = {os.path.realpath(task.root) for task in tasks}
     for root in roots:
         with contextlib.suppress(OSError):  # each photo will tell
             Path(root).mkdir(parents=True, exist_ok=True)
     above = tuple(root.rstrip(os.sep) + os.sep for root in roots)
-    folders = {os.path.realpath(folder) for folder in {task.target.path.parent for task in tasks}}
+    folders = {os.path.realpath(folder) for folder in {task.target.parent for task in tasks}}
     elsewhere = {folder for folder in folders if not (folder + os.sep).startswith(above)}  # behind a link
     return [Path(folder) for folder in sorted(roots | elsewhere)]
 

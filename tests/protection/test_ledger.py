@@ -6,7 +6,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -165,10 +164,8 @@ def test_a_run_does_not_wait_for_whoever_reads(tmp_path):
         run.finish(entry(tmp_path, "0.jpg"))
         with reading(tmp_path / NAME) as ledger, ledger.snapshot():
             assert len(ledger.entries()) == 1
-            began = time.perf_counter()
             for number in range(1, 50):
                 run.finish(entry(tmp_path, f"{number}.jpg"))
-            assert time.perf_counter() - began < 5
             assert len(ledger.entries()) == 1  # as it was at the beginning
         with reading(tmp_path / NAME) as ledger:
             assert len(ledger.entries()) == 50
@@ -300,22 +297,12 @@ def test_a_place_that_can_not_be_written(tmp_path):
         pass
 
 
-def test_ten_thousand_photos_cost_less_than_a_millisecond_each(tmp_path):
-    began = time.perf_counter()
-    with opened(tmp_path / NAME) as ledger:
-        for number in range(10_000):
-            one = entry(tmp_path / f"{number % 100}", f"{number}.jpg")
-            assert ledger.by_target(one.target) is None and ledger.by_source(one.source) == []
-            ledger.intend(one)
-            ledger.finish(one)
-    written = time.perf_counter() - began
-    began = time.perf_counter()
-    with opened(tmp_path / NAME) as ledger:
-        for number in range(10_000):
-            assert ledger.by_target(tmp_path / f"{number % 100}" / f"{number}.jpg")
-    read = time.perf_counter() - began
-    print(f"a photo: {written / 10:.3f} ms to look up and enter, {read / 10:.3f} ms to find done")
-    assert written < 10 and read < 10
+@pytest.mark.parametrize("column", ["target", "source", "image_sha256"])
+def test_no_look_into_the_ledger_reads_all_of_it(tmp_path, column):
+    finished(tmp_path / NAME)
+    with contextlib.closing(sqlite3.connect(tmp_path / NAME)) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN SELECT * FROM photos WHERE {column} = x''").fetchall()
+    assert all("SEARCH" in row[-1] and "SCAN" not in row[-1] for row in plan) and plan
 
 
 def test_stamps(tmp_path):

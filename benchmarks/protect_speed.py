@@ -33,7 +33,8 @@ from photographs import parser_for
 from PIL import Image
 from timing import conditions, seconds
 
-from ulecli import codec, protection
+from ulecli import protection
+from ulecli.formats.picture import decode, encode
 from ulecli.records import ProtectConfig
 
 FORMATS = {".jpeg": "JPEG", ".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
@@ -56,11 +57,11 @@ def recode(source: Path, target: Path, jobs: int) -> None:
     """Be the baseline: decode and encode every photo of a folder, `jobs` at a time."""
 
     def one(path: Path) -> None:
-        picture = codec.decode(path, FORMATS[path.suffix.lower()])
+        picture = decode(path, FORMATS[path.suffix.lower()])
         picture.settings["exif"] = picture.exif
         part = target / path.relative_to(source)
         part.parent.mkdir(parents=True, exist_ok=True)
-        codec.encode(picture, picture.image, part)
+        encode(picture, picture.image, part)
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(one, photos_in(source)))

@@ -24,15 +24,17 @@ from numpy.typing import NDArray
 from photographs import jpegs_in, parser_for
 from timing import bound, conditions
 
-from ulecli import carry, codec
+from ulecli import carry
 from ulecli.atomic import sync
+from ulecli.formats.memory import Memory
+from ulecli.formats.picture import decode, encode
 from ulecli.perturb import open_perturber
 from ulecli.perturb.perturber import SurrogatePerturber
 from ulecli.records import Device
 from ulecli.stamps import file_sha256
 
 CODE, EPSILON, BATCH = 9, 8, 64
-MEMORY = codec.Memory()
+MEMORY = Memory()
 STAGES = ("hash the source", "decode", "shrink", "perturb", "add", "encode", "sync", "hash the result")
 PLAIN = ("Pillow decode", "Pillow encode")
 
@@ -59,7 +61,7 @@ def one_photo(path: Path, perturber: SurrogatePerturber, folder: Path, clock: Cl
     with timed(clock, "hash the source"):
         file_sha256(path)
     with timed(clock, "decode"):
-        picture = codec.decode(path, "JPEG", memory=MEMORY)
+        picture = decode(path, "JPEG", memory=MEMORY)
     with timed(clock, "shrink"):
         small = carry.working_image(picture.image, perturber.grid, picture.pixels)[None]
     with timed(clock, "perturb"):
@@ -68,15 +70,15 @@ def one_photo(path: Path, perturber: SurrogatePerturber, folder: Path, clock: Cl
         carry.add_delta(picture.image, delta, picture.pixels)
     target = folder / "protected"
     with timed(clock, "encode"):
-        codec.encode(picture, picture.image, target)
+        encode(picture, picture.image, target)
     with timed(clock, "sync"):
         sync(target)
     with timed(clock, "hash the result"):
         file_sha256(target)
     with timed(clock, "Pillow decode"):
-        plain = codec.decode(path, "JPEG")
+        plain = decode(path, "JPEG")
     with timed(clock, "Pillow encode"):
-        codec.encode(plain, plain.image, folder / "plain")
+        encode(plain, plain.image, folder / "plain")
     for name in ("protected", "plain"):
         (folder / name).unlink()
 

@@ -15,9 +15,10 @@ import ulecli
 PACKAGE = Path(ulecli.__file__).parent
 
 FLOORS = (
-    {"atomic", "cores", "errors", "exif", "mapping", "seeding", "stamps", "torchvision_shim"},
+    {"errors"},
+    {"atomic", "cores", "exif", "mapping", "seeding", "stamps", "torchvision_shim", "units"},
     {"backup", "metadata"},
-    {"codec", "data", "database", "nets", "shelf", "units", "views"},
+    {"data", "database", "formats", "nets", "shelf", "views"},
     {"carry", "perturber", "records", "results", "texture", "transforms"},
     {"batching", "entries", "exploiters", "identity", "perturb", "poisons", "report", "selecting"},
     {"ledger", "photos", "surrogates", "work"},

@@ -11,9 +11,9 @@ import pytest
 from conftest import FullSwing, scene
 from PIL import Image
 
-from ulecli.codec.formats import missing
+from ulecli.formats.registry import missing
 from ulecli.errors import ExitCode, NothingToDo
-from ulecli.metadata import mark_in
+from ulecli.formats.audit import mark_in
 from ulecli.protection import protect
 from ulecli.records import Metadata, ProtectConfig, Reading, Status
 

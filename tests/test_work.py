@@ -9,7 +9,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ulecli import work
-from ulecli.metadata import mark_in
+from ulecli.formats.audit import mark_in
 from ulecli.records import Metadata, Photo, Reading
 
 DELTA = np.random.default_rng(0).integers(-8, 9, (1, 16, 16)).astype(np.int8)

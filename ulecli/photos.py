@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ulecli.codec.formats import HEAD, PICTURE_SUFFIXES, SUFFIXES, SUPPORTED, missing, sniff
+from ulecli.formats.registry import HEAD, PICTURE_SUFFIXES, SUFFIXES, SUPPORTED, missing, sniff
 from ulecli.errors import NoSuchPath, shown
 from ulecli.records import Photo, PhotoOutcome, Selection, Status
 from ulecli.selecting import Fits, fits_of

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ulecli.codec.formats import PICTURE_SUFFIXES, SUFFIXES
+from ulecli.formats.registry import PICTURE_SUFFIXES, SUFFIXES
 from ulecli.errors import TargetError, shown
 from ulecli.photos import OUTPUT_MARK
 from ulecli.records import Photo, ProtectConfig

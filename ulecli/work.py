@@ -13,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ulecli import carry, codec, texture
+from ulecli import carry, texture
 from ulecli.backup import keep
 from ulecli.errors import PhotoError, PhotoSkipped
-from ulecli.metadata import Mode, carried, is_protected, merged
+from ulecli.formats.audit import is_protected
+from ulecli.formats.memory import Memory
+from ulecli.formats.picture import MAX_PIXELS, Picture, decode, encode, read_rgb
+from ulecli.metadata.carried import Mode, carried, merged
 from ulecli.records import Photo, Reading
 from ulecli.stamps import Stamp, file_sha256
 
@@ -72,7 +75,7 @@ class Made:
     remarks: tuple[str, ...]
 
 
-def make(job: Job, perturb: Perturb, memory: codec.Memory | None = None) -> Made:
+def make(job: Job, perturb: Perturb, memory: Memory | None = None) -> Made:
     """Protect one photo; the photo is kept when this returns, and the written file whole but not yet synced.
 
     Raises:
@@ -83,7 +86,7 @@ def make(job: Job, perturb: Perturb, memory: codec.Memory | None = None) -> Made
     """
     before = _stat(job.photo.path)
     try:
-        return _make(job, before, perturb, memory or codec.Memory())
+        return _make(job, before, perturb, memory or Memory())
     except BaseException as error:
         job.part.unlink(missing_ok=True)
         if isinstance(error, PhotoError | OSError):  # then that is the cause, and the rest follows from it
@@ -91,7 +94,7 @@ def make(job: Job, perturb: Perturb, memory: codec.Memory | None = None) -> Made
         raise
 
 
-def _make(job: Job, before: os.stat_result, perturb: Perturb, memory: codec.Memory) -> Made:
+def _make(job: Job, before: os.stat_result, perturb: Perturb, memory: Memory) -> Made:
     path = job.photo.path
     if is_protected(path):
         raise PhotoSkipped("is marked as protected already, and nothing is protected twice")
@@ -106,13 +109,13 @@ def _make(job: Job, before: os.stat_result, perturb: Perturb, memory: codec.Memo
     return Made(source, file_sha256(job.part), told, remarks)
 
 
-def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[dict[str, Any], tuple[str, ...]]:
-    picture = codec.decode(
+def _write(job: Job, perturb: Perturb, memory: Memory) -> tuple[dict[str, Any], tuple[str, ...]]:
+    picture = decode(
         job.photo.path,
         job.photo.format,
         memory=memory,
         first_frame=job.reading.first_frame,
-        max_pixels=job.reading.max_pixels or codec.MAX_PIXELS,
+        max_pixels=job.reading.max_pixels or MAX_PIXELS,
     )
     aspect = picture.image.width / picture.image.height
     delta = perturb(carry.working_image(picture.image, job.grid, picture.pixels), aspect)
@@ -133,10 +136,10 @@ def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[dict[str, 
         }
         picture = _with_metadata(picture, job)
         remarks = picture.remarks
-        codec.encode(picture, picture.image, job.part)
+        encode(picture, picture.image, job.part)
         if original:
             del picture  # a large photo's memory, needed again
-            stored = carry.difference(original, codec.read_rgb(job.part, job.photo.format))
+            stored = carry.difference(original, read_rgb(job.part, job.photo.format))
             told |= {"max_change_on_disk": stored.max_change, "psnr_db_on_disk": stored.psnr_db}
     return told, remarks
 
@@ -153,7 +156,7 @@ def _original(image: Image.Image, job: Job) -> Iterator[Image.Image | BinaryIO |
             yield aside
 
 
-def _with_metadata(picture: codec.Picture, job: Job) -> codec.Picture:
+def _with_metadata(picture: Picture, job: Job) -> Picture:
     """Choose what of the photo's metadata goes on, and mark the picture as protected."""
     told = {**picture.info, "exif": picture.exif, "xmp": picture.xmp}
     mode, size = Mode(job.reading.metadata), picture.image.size

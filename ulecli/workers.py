@@ -159,7 +159,7 @@ def serve() -> None:
     warnings.simplefilter("ignore")
     asks, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    from ulecli.codec import Memory
+    from ulecli.formats.memory import Memory
     from ulecli.work import make
 
     memory = Memory()

@@ -13,7 +13,7 @@ import pytest
 from conftest import scene
 from PIL import Image, ImageCms
 
-from ulecli.codec.colour import display_p3
+from ulecli.formats.colour import display_p3
 from ulecli.errors import NothingToDo, UsageError
 from ulecli.gallery.cards import SIDE, cards, chosen
 from ulecli.gallery.histogram import bins, histogram

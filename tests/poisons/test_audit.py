@@ -11,7 +11,8 @@ from PIL import Image
 from small_set import small_set
 
 from ulecli.data import ImageSet
-from ulecli.metadata import Mark, xmp
+from ulecli.metadata import xmp
+from ulecli.metadata.xmp import Mark
 from ulecli.poisons import audit, check_clean, check_test_set, same_images, warnings
 
 

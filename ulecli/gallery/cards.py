@@ -11,7 +11,7 @@ from io import BytesIO
 from PIL import Image
 
 from ulecli import carry
-from ulecli.codec import colour
+from ulecli.formats import colour
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.records import PhotoOutcome, Status
 from ulecli.verify import load

@@ -11,9 +11,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ulecli import metadata
 from ulecli.entries import Entry, outcome_of
 from ulecli.errors import NothingToDo, UsageError, shown
+from ulecli.formats.audit import mark_in
 from ulecli.ledger import NAME, opened
 from ulecli.records import PhotoOutcome, Status
 from ulecli.verify import Pair, pair_up
@@ -96,7 +96,7 @@ def from_pairs(original: Path, protected: Path) -> Run:
         UsageError: One is a file and the other a folder.
     """
     pairs = pair_up(original, protected)
-    marks = [metadata.mark_in(pair.protected) if pair.protected else None for pair in pairs]
+    marks = [mark_in(pair.protected) if pair.protected else None for pair in pairs]
     epsilon = _same([mark.epsilon for mark in marks if mark])
     return Run(protected.absolute().name, _sorted([_of_pair(pair) for pair in pairs]), epsilon)
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from ulecli import carry, codec, metadata
-from ulecli.codec.formats import HEAD, SUFFIXES, sniff
+from ulecli import carry
 from ulecli.errors import PhotoError, PhotoSkipped
+from ulecli.formats import audit
+from ulecli.formats.picture import decode
+from ulecli.formats.registry import HEAD, SUFFIXES, sniff
 from ulecli.records import Metadata
 from ulecli.units import LEVELS
 from ulecli.verify.cue import Cue, CueReader, Reading
@@ -138,7 +140,7 @@ def load(path: Path) -> tuple[Image.Image, str]:
         format = sniff(file.read(HEAD))
     if format not in SUFFIXES:
         raise PhotoError(f"{path.name!r} is no photo of a supported format")
-    picture = codec.decode(path, format, first_frame=True)
+    picture = decode(path, format, first_frame=True)
     image = picture.image if picture.image.mode == "RGB" else picture.image.convert("RGB")
     image.info["icc_profile"] = picture.settings.get("icc_profile", b"")
     return image, format
@@ -147,17 +149,17 @@ def load(path: Path) -> tuple[Image.Image, str]:
 def _measured(pair: Pair, path: Path, demands: Demands, reader: CueReader | None) -> Checked:
     original, _ = load(pair.original)
     protected, format = load(path)
-    mark = metadata.mark_in(path)
+    mark = audit.mark_in(path)
     epsilon = demands.epsilon or (mark.epsilon if mark else DEFAULT_EPSILON)
     found = Checked(
         pair,
         (),
         format,
         *protected.size,
-        lossless=_is_lossless(path, format),
+        lossless=audit.is_lossless(path, format),
         marked=mark is not None,
         epsilon=epsilon,
-        leaks=tuple(metadata.leaks(path)),
+        leaks=tuple(audit.leaks(path)),
     )
     if original.size != protected.size:
         size = f"{original.width} x {original.height}"
@@ -183,13 +185,6 @@ def _problems(found: Checked, mode: Metadata) -> Iterator[str]:
     least = 20 * math.log10(LEVELS / found.epsilon) - _STORING_DB
     if found.psnr_db < least:
         yield f"is {found.psnr_db:.1f} dB from its original: another picture, or altered since"
-    leaks = [leak for leak in found.leaks if mode is not Metadata.KEEP or metadata.shows_more(leak)]
+    leaks = [leak for leak in found.leaks if mode is not Metadata.KEEP or audit.shows_more(leak)]
     if leaks:
         yield f"tells more than {mode} lets through: {', '.join(leaks)}"
-
-
-def _is_lossless(path: Path, format: str) -> bool:
-    if format != "WEBP":
-        return format in ("PNG", "BMP", "TIFF")
-    with path.open("rb") as file:
-        return b"VP8L" in file.read(64 * 1024)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ulecli.codec.formats import SUFFIXES
+from ulecli.formats.registry import SUFFIXES
 from ulecli.entries import Entry
 from ulecli.errors import LedgerError, NothingToDo, TargetError, UsageError, shown
 from ulecli.ledger import NAME, opened

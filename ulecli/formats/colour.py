@@ -1,7 +1,7 @@
-"""Colour profiles: which kind a profile is of, gray and CMYK by their profiles, and profiles for coded names.
+"""Colour profiles: which kind a profile is of, pixels brought to sRGB by one, and profiles for coded names.
 
 A profile says what the numbers of one kind of pixel mean. The output is RGB, so an RGB profile goes along as
-it is, and pixels of another kind are brought to sRGB by theirs.
+it is where its tones are like those of sRGB, and other pixels are brought to sRGB by theirs.
 """
 
 from __future__ import annotations
@@ -15,23 +15,36 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from ulecli.errors import PhotoSkipped
+from ulecli.formats import tones
+from ulecli.formats.tones import Space
 
 _RELATIVE = ImageCms.Intent.RELATIVE_COLORIMETRIC
 _BLACK_POINT = ImageCms.Flags.BLACKPOINTCOMPENSATION
+_EXACTLY = ImageCms.Flags.NOOPTIMIZE
+"""The library's shortcuts are off by 9 levels in the dark."""
 
 # Code points of ITU-T H.273, as AVIF, HEIC and PNG use them.
-_SRGB_PRIMARIES, _UNSPECIFIED, _P3_PRIMARIES = 1, 2, 12
-BRIGHT = {16: "PQ", 18: "HLG"}
+UNSPECIFIED = 2
+_SRGB_PRIMARIES, _P3_PRIMARIES = 1, 12
+_BRIGHT = {16: "PQ", 18: "HLG"}
 """Transfers of high dynamic range."""
 
+_GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 _UNLIKE_SRGB = {5, 8, 9, 10, 17}
 """Gamma 2.8, linear, logarithmic, cinema; viewers show the others as they show sRGB."""
-_P3 = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
-_D65 = (0.3127, 0.3290)
-_D50 = (0.9642, 1.0, 0.8249)
-"""White of the space that profiles connect through (ICC.1, 7.2.16), XYZ."""
 
-_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+_C = (0.310, 0.316)
+_PRIMARIES: dict[int, tuple[tones.Chromaticities, tuple[float, float]]] = {
+    1: (tones.BT709, tones.D65),
+    2: (tones.BT709, tones.D65),
+    4: (((0.67, 0.33), (0.21, 0.71), (0.14, 0.08)), _C),
+    5: (((0.64, 0.33), (0.29, 0.60), (0.15, 0.06)), tones.D65),
+    6: (((0.630, 0.340), (0.310, 0.595), (0.155, 0.070)), tones.D65),
+    7: (((0.630, 0.340), (0.310, 0.595), (0.155, 0.070)), tones.D65),
+    9: (((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)), tones.D65),
+    12: (tones.P3, tones.D65),
+    22: (((0.630, 0.340), (0.295, 0.605), (0.155, 0.077)), tones.D65),
+}
 
 
 def is_rgb(profile: bytes) -> bool:
@@ -39,16 +52,30 @@ def is_rgb(profile: bytes) -> bool:
     return profile[16:20] == b"RGB "
 
 
-def gray_tones(profile: bytes) -> list[int] | None:
-    """Return for each of 256 gray levels the level that looks the same in sRGB.
+def is_gray(profile: bytes) -> bool:
+    """Tell whether a profile describes gray."""
+    return profile[16:20] == b"GRAY"
+
+
+def gray_tones(profile: bytes, levels: int = 256) -> NDArray[np.uint8] | None:
+    """Return for each gray level the level of 0 to 255 that looks the same in sRGB.
+
+    Args:
+        profile: Of ICC.
+        levels: How many there are: 256 or 65536.
 
     Returns:
-        256 levels; None if the profile is not one of gray or can't be read.
+        So many levels; None if the profile is not one of gray or can't be read.
     """
+    if (curve := tones.gray_curve(profile)) is not None:
+        return tones.gray_to_srgb(levels, curve)
     ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
-    exactly = ImageCms.Flags.NOOPTIMIZE  # its shortcuts are off by 9 levels in the dark
-    shown = _to_srgb(ramp, profile, exactly) if profile[16:20] == b"GRAY" else None
-    return None if shown is None else list(shown.getchannel(1).tobytes())
+    shown = _to_srgb(ramp, profile, _EXACTLY) if is_gray(profile) else None
+    if shown is None:
+        return None
+    coarse = np.asarray(shown.getchannel(1))[0]
+    fine = np.interp(np.linspace(0, 255, levels), np.arange(256), coarse)
+    return np.rint(fine).astype(np.uint8)
 
 
 def cmyk_to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
@@ -60,6 +87,45 @@ def rgb_to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """Return an RGB picture in sRGB; as it is if there is no profile, or none of RGB that can be read."""
     shown = _to_srgb(image, profile) if is_rgb(profile) else None
     return shown or image
+
+
+def table_to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """Return an RGB picture in sRGB, if its profile is one of tables whose steps are shown as larger ones.
+
+    Returns:
+        None if the steps are like those of sRGB, or the profile can't be read.
+    """
+    axis = np.arange(0, 257 - tones.STEP, 31, dtype=np.uint8)
+    colours = np.stack(np.meshgrid(axis, axis, axis), -1).reshape(1, -1, 3)
+    shown = [_to_srgb(Image.fromarray(some), profile, _EXACTLY) for some in (colours, colours + tones.STEP)]
+    if shown[0] is None or shown[1] is None:
+        return None
+    steps = abs(np.asarray(shown[1]).astype(int) - np.asarray(shown[0]))
+    return _to_srgb(image, profile, _EXACTLY) if steps.max() > 2 * tones.MOST_SHOWN else None
+
+
+def coded_space(primaries: int, transfer: int) -> Space | None:
+    """Return what code points of ITU-T H.273 mean, if their tones are unlike those of sRGB.
+
+    Raises:
+        PhotoSkipped: The space is of a kind that 8 bits can't hold, or unknown here.
+    """
+    check_dynamic_range(transfer)
+    if transfer not in _UNLIKE_SRGB:
+        return None
+    if transfer not in _GAMMAS or primaries not in _PRIMARIES:
+        raise PhotoSkipped(f"has tones of a curve (transfer {transfer}) that can't be kept")
+    return tones.space_of(tones.gamma(_GAMMAS[transfer]), *_PRIMARIES[primaries])
+
+
+def check_dynamic_range(transfer: int) -> None:
+    """Refuse a transfer of high dynamic range.
+
+    Raises:
+        PhotoSkipped: It is one.
+    """
+    if transfer in _BRIGHT:
+        raise PhotoSkipped(f"is a high dynamic range picture ({_BRIGHT[transfer]}), which 8 bits can't hold")
 
 
 def coded_profile(primaries: int, transfer: int) -> bytes:
@@ -75,11 +141,10 @@ def coded_profile(primaries: int, transfer: int) -> bytes:
     Raises:
         PhotoSkipped: The space is of a kind that 8 bits can't hold, or one without a profile here.
     """
-    if transfer in BRIGHT:
-        raise PhotoSkipped(f"is a high dynamic range picture ({BRIGHT[transfer]}), which 8 bits can't hold")
+    check_dynamic_range(transfer)
     if transfer in _UNLIKE_SRGB:
         raise PhotoSkipped(f"has tones of a curve (transfer {transfer}) that can't be kept")
-    if primaries in (_SRGB_PRIMARIES, _UNSPECIFIED):
+    if primaries in (_SRGB_PRIMARIES, UNSPECIFIED):
         return b""
     if primaries == _P3_PRIMARIES:
         return display_p3()
@@ -89,19 +154,15 @@ def coded_profile(primaries: int, transfer: int) -> bytes:
 @cache
 def display_p3() -> bytes:
     """Return a profile of Display P3: its primaries, white D65, the tone curve of sRGB (ICC.1:2010)."""
-    white = _xyz(_D65)
-    cones = _BRADFORD @ white
-    adapt = np.linalg.inv(_BRADFORD) @ np.diag(_BRADFORD @ np.array(_D50) / cones) @ _BRADFORD
-    primaries = np.stack([_xyz(one) for one in _P3], axis=1)
-    columns = adapt @ (primaries * np.linalg.solve(primaries, white))
+    columns = tones.space_of(tones.srgb_curve(), tones.P3, tones.D65).to_xyz
     curve = b"para\0\0\0\0\0\3\0\0" + _fixed(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
     name = "Display P3".encode("utf-16-be")
     text = b"mluc\0\0\0\0" + struct.pack(">LL2s2sLL", 1, 12, b"en", b"US", len(name), 28) + name
     tags = {
         b"desc": text,
         b"cprt": text,
-        b"wtpt": b"XYZ \0\0\0\0" + _fixed(*_D50),
-        b"chad": b"sf32\0\0\0\0" + _fixed(*adapt.ravel()),
+        b"wtpt": b"XYZ \0\0\0\0" + _fixed(*tones.D50),
+        b"chad": b"sf32\0\0\0\0" + _fixed(*tones.adaptation(tones.D65).ravel()),
         **{
             kind + b"XYZ": b"XYZ \0\0\0\0" + _fixed(*columns[:, n])
             for n, kind in enumerate((b"r", b"g", b"b"))
@@ -118,18 +179,13 @@ def _profile(tags: dict[bytes, bytes]) -> bytes:
         table += tag + struct.pack(">LL", start + len(body), len(content))
         body += content + bytes(-len(content) % 4)
     head = struct.pack(">L4sL4s4s4s", start + len(body), b"", 0x04200000, b"mntr", b"RGB ", b"XYZ ")
-    head += struct.pack(">6H4s", 2020, 1, 1, 0, 0, 0, b"acsp") + bytes(28) + _fixed(*_D50)
+    head += struct.pack(">6H4s", 2020, 1, 1, 0, 0, 0, b"acsp") + bytes(28) + _fixed(*tones.D50)
     return head.ljust(128, b"\0") + table + body
 
 
 def _fixed(*numbers: float) -> bytes:
     """Return numbers as s15Fixed16."""
     return b"".join(struct.pack(">l", round(number * 65536)) for number in numbers)
-
-
-def _xyz(chromaticity: tuple[float, float]) -> NDArray[np.float64]:
-    x, y = chromaticity
-    return np.array([x / y, 1, (1 - x - y) / y])
 
 
 def _to_srgb(image: Image.Image, profile: bytes, flags: ImageCms.Flags = _BLACK_POINT) -> Image.Image | None:

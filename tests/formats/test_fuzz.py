@@ -13,7 +13,7 @@ pytest.importorskip("resource")
 def fuzz(*arguments: object) -> str:
     """Return what the fuzzer tells, from a process of its own: a decoder's crash would end it by a signal."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests/fuzz/fuzz_decode.py"), *map(str, arguments)],
+        [sys.executable, str(ROOT / "tests/formats/fuzz_decode.py"), *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

@@ -10,7 +10,7 @@ import pytest
 from conftest import scene
 from PIL import TiffImagePlugin
 
-from ulecli import codec
+from ulecli.formats import picture as codec
 from ulecli.errors import PhotoError, PhotoSkipped
 
 resource = pytest.importorskip("resource")

@@ -1,6 +1,6 @@
 """Feed the codec damaged photos and see that it refuses them in words, in time and in bounded memory.
 
-    python tests/fuzz/fuzz_decode.py SOURCES... --count 5000 --seed 0
+    python tests/formats/fuzz_decode.py SOURCES... --count 5000 --seed 0
 
 Each round takes one of the source files or of the small ones made here, in every format, and cuts it, flips
 bits in it (in half of the rounds only near its start, where the headers are), or overwrites, doubles or drops
@@ -24,15 +24,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ulecli import codec
-from ulecli.codec.formats import HEAD, SUFFIXES, missing, sniff
+from ulecli.formats.memory import Memory
+from ulecli.formats import picture as codec
+from ulecli.formats.registry import HEAD, SUFFIXES, missing, sniff
 from ulecli.errors import PhotoError, PhotoSkipped
 
 MAX_PIXELS = 20_000_000
 SECONDS = 20.0
 MEGABYTES = 1024
 HEADERS = 2048
-MEMORY = codec.Memory()
+MEMORY = Memory()
 
 
 def made() -> dict[str, bytes]:

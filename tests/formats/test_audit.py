@@ -13,9 +13,15 @@ from conftest import scene
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from ulecli import __version__, codec, metadata
-from ulecli.codec import Picture
-from ulecli.metadata import Mark, Mode, containers, xmp
+from ulecli import __version__
+from ulecli.formats import audit
+from ulecli.formats import picture as codec
+from ulecli.formats.picture import Picture
+from ulecli.formats.jpeg import XMP as JPEG_XMP
+from ulecli.metadata import carried as metadata_carried
+from ulecli.metadata import xmp
+from ulecli.metadata.carried import Mode
+from ulecli.metadata.xmp import Mark
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif", "AVIF": "avif", "HEIC": "heic"}
@@ -70,13 +76,13 @@ def written(folder, format, mode, info, image=None):
     image = image or scene()
     if format == "TIFF" and info.get("exif", b"").startswith(b"Exif\0\0MM"):
         info = {**info, "exif": little_endian(info["exif"])}  # as the codec has it of a TIFF
-    kept = metadata.carried(info, mode, format=format, size=image.size, epsilon=8)
+    kept = metadata_carried.carried(info, mode, format=format, size=image.size, epsilon=8)
     settings = {
         "JPEG": {"qtables": "web_high"},
         "PNG": {"pnginfo": PngInfo()},
         "TIFF": {"compression": "tiff_lzw", "tiffinfo": {}},
     }.get(format, {})
-    picture = Picture(image, format, metadata.merged({"icc_profile": SRGB, **settings}, kept), ())
+    picture = Picture(image, format, metadata_carried.merged({"icc_profile": SRGB, **settings}, kept), ())
     path = folder / f"{mode}.{FORMATS[format]}"
     path.unlink(missing_ok=True)
     codec.encode(picture, image, path)
@@ -99,7 +105,7 @@ def exiftool(path) -> dict:
 @pytest.mark.parametrize("mode", Mode)
 def test_every_format_bears_the_mark_in_every_mode(tmp_path, shared, format, mode):
     path, _ = written(tmp_path, format, mode, source(shared))
-    assert metadata.mark_in(path) == Mark(__version__, 8) and metadata.is_protected(path)
+    assert audit.mark_in(path) == Mark(__version__, 8) and audit.is_protected(path)
     with Image.open(path) as stored:
         stored.load()
         assert stored.size == scene().size and stored.info.get("icc_profile")
@@ -143,7 +149,7 @@ def test_keep_keeps_all_but_the_pictures(tmp_path, shared, format):
     assert told["XMP-ulecli:Protected"] is True
     if format == "JPEG":
         assert told["File:Comment"] == "by Ada"
-    assert not any(metadata.shows_more(leak) for leak in metadata.leaks(path))
+    assert not any(audit.shows_more(leak) for leak in audit.leaks(path))
 
 
 def hidden_pictures(content: bytes) -> int:
@@ -168,7 +174,7 @@ def test_the_second_picture_and_the_long_xmp_of_a_jpeg_stay_behind(tmp_path):
     content = parts.getvalue()
     content = content[:2] + b"\xff\xe1" + (len(long) + 2).to_bytes(2, "big") + long + content[2:]
     (tmp_path / "in.jpg").write_bytes(content)
-    found = metadata.leaks(tmp_path / "in.jpg")
+    found = audit.leaks(tmp_path / "in.jpg")
     assert "XMP extension" in found and "index of more pictures" in found
     assert any(leak.endswith("bytes behind the picture") for leak in found)
     with Image.open(tmp_path / "in.jpg") as stored:
@@ -181,19 +187,19 @@ def test_the_second_picture_and_the_long_xmp_of_a_jpeg_stay_behind(tmp_path):
 
 def test_leaks_are_what_private_removes(tmp_path, shared):
     scene().save(tmp_path / "plain.png")
-    assert metadata.leaks(tmp_path / "plain.png") == []
+    assert audit.leaks(tmp_path / "plain.png") == []
     for format in FORMATS:
         path, _ = written(tmp_path, format, Mode.PRIVATE, source(shared))
-        assert metadata.leaks(path) == []
+        assert audit.leaks(path) == []
         path, _ = written(tmp_path, format, Mode.KEEP, source(shared))
-        found = " ".join(metadata.leaks(path))
+        found = " ".join(audit.leaks(path))
         assert "GPS" in found and "UserComment" in found and "XMP dc" in found
 
 
 def test_leaks_of_a_camera_photo(shared):
-    found = metadata.leaks(shared / "photos" / "Nikon E995 (iptc).jpg")
+    found = audit.leaks(shared / "photos" / "Nikon E995 (iptc).jpg")
     assert {"IPTC or Photoshop resources", "EXIF MakerNote", "EXIF embedded picture"} <= set(found)
-    assert any(metadata.shows_more(leak) for leak in found)
+    assert any(audit.shows_more(leak) for leak in found)
 
 
 def test_texts_of_a_png(tmp_path):
@@ -202,7 +208,7 @@ def test_texts_of_a_png(tmp_path):
     with Image.open(path) as stored:
         stored.load()
         assert stored.text.keys() == {"Author", "XML:com.adobe.xmp"}
-    assert metadata.leaks(path) == ["text 'Author'"]
+    assert audit.leaks(path) == ["text 'Author'"]
 
 
 def test_iptc_is_kept_on_demand_and_its_thumbnail_never(tmp_path):
@@ -211,13 +217,13 @@ def test_iptc_is_kept_on_demand_and_its_thumbnail_never(tmp_path):
     with Image.open(path) as stored:
         assert stored.info["photoshop"] == {0x0404: info["photoshop"][0x0404]}
     path, _ = written(tmp_path, "JPEG", Mode.PRIVATE, info)
-    assert metadata.leaks(path) == []
+    assert audit.leaks(path) == []
 
 
 def test_damaged_exif_is_left_out_and_said(tmp_path):
     for mode, count in ((Mode.PRIVATE, 1), (Mode.KEEP, 1), (Mode.STRIP, 0)):
         path, kept = written(tmp_path, "JPEG", mode, {"exif": b"Exif\0\0II*\0\xff\xff\0\0", "xmp": b""})
-        assert len(kept.remarks) == count and metadata.leaks(path) == []
+        assert len(kept.remarks) == count and audit.leaks(path) == []
 
 
 def test_exif_that_fits_no_segment(tmp_path):
@@ -232,7 +238,7 @@ def test_exif_that_fits_no_segment(tmp_path):
 @pytest.mark.parametrize("packet", [b"", b"no xmp", b"\xff\xfe<\0", full_xmp(), xmp.packet(Mark("0.0.9", 4))])
 def test_the_mark_is_in_any_packet_once(tmp_path, packet):
     path, _ = written(tmp_path, "JPEG", Mode.KEEP, {"xmp": packet})
-    assert metadata.mark_in(path) == Mark(__version__, 8)
+    assert audit.mark_in(path) == Mark(__version__, 8)
     assert path.read_bytes().count(b"ulecli:protected") == 1
 
 
@@ -269,7 +275,7 @@ def test_what_is_no_picture_bears_no_mark(tmp_path):
         b"x" * 99,
     ):
         (tmp_path / "x").write_bytes(content)
-        assert not metadata.is_protected(tmp_path / "x") and metadata.leaks(tmp_path / "x") == []
+        assert not audit.is_protected(tmp_path / "x") and audit.leaks(tmp_path / "x") == []
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -281,7 +287,7 @@ def test_no_damage_stops_the_reader(tmp_path, shared, format):
         for place in range(step, min(len(broken), 600), 97):
             broken[place] ^= 0xFF
         path.write_bytes(broken)
-        assert all(leak.strip() and leak.isprintable() for leak in metadata.leaks(path))
+        assert all(leak.strip() and leak.isprintable() for leak in audit.leaks(path))
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -290,12 +296,12 @@ def test_the_mark_is_found_at_once(tmp_path, shared, format):
     times = []
     for _ in range(20):
         began = time.perf_counter()
-        assert metadata.is_protected(path)
+        assert audit.is_protected(path)
         times.append(time.perf_counter() - began)
     assert min(times) < 0.001
 
 
 def test_a_container_is_read_from_its_structure(tmp_path):
     """Marks in the pixels, or behind the picture, are none."""
-    (tmp_path / "x.jpg").write_bytes(jpeg() + containers.JPEG_XMP + xmp.packet(Mark("1", 8)))
-    assert not metadata.is_protected(tmp_path / "x.jpg")
+    (tmp_path / "x.jpg").write_bytes(jpeg() + JPEG_XMP + xmp.packet(Mark("1", 8)))
+    assert not audit.is_protected(tmp_path / "x.jpg")

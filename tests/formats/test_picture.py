@@ -8,7 +8,9 @@ import pytest
 from conftest import scene
 from PIL import Image, ImageCms, ImageOps
 
-from ulecli import codec, exif
+from ulecli import exif
+from ulecli.formats.memory import Memory
+from ulecli.formats import picture as codec
 from ulecli.errors import PhotoError, PhotoSkipped
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -57,7 +59,7 @@ def test_the_memory_of_a_jpeg_is_an_array(tmp_path, orientation):
     tags[0x0112] = orientation
     scene().save(tmp_path / "in", "JPEG", exif=tags.tobytes())
     expected = codec.decode(tmp_path / "in", "JPEG")
-    memory = codec.Memory()
+    memory = Memory()
     memory.room(200, 200)[:] = 99  # of an earlier picture
     picture = codec.decode(tmp_path / "in", "JPEG", memory=memory)
     assert expected.pixels is None and picture.pixels is not None and picture.image.mode == "RGBX"
@@ -74,7 +76,7 @@ def test_no_earlier_picture_shines_through(tmp_path):
     scene().save(tmp_path / "in", "JPEG")
     content = (tmp_path / "in").read_bytes()
     scan = content.index(b"\xff\xda")
-    memory = codec.Memory()
+    memory = Memory()
     for cut in (content[:scan] + b"\xff\xd9", content[: scan + 40], content[: len(content) // 2]):
         (tmp_path / "in").write_bytes(cut)
         with pytest.raises(PhotoError):
@@ -82,7 +84,7 @@ def test_no_earlier_picture_shines_through(tmp_path):
 
 
 def test_memory_is_kept_for_the_next_picture_unless_that_needs_far_less():
-    memory = codec.Memory()
+    memory = Memory()
     large = memory.room(400, 400)
     assert np.shares_memory(memory.room(300, 200), large)
     kept = weakref.ref(large.base)
@@ -96,9 +98,9 @@ def test_memory_is_kept_for_the_next_picture_unless_that_needs_far_less():
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
 def test_only_a_jpeg_in_colour_has_its_memory_shown(tmp_path, format):
     scene().save(tmp_path / "in", format)
-    assert codec.decode(tmp_path / "in", format, memory=codec.Memory()).pixels is None
+    assert codec.decode(tmp_path / "in", format, memory=Memory()).pixels is None
     scene().convert("L").save(tmp_path / "gray", "JPEG")
-    assert codec.decode(tmp_path / "gray", "JPEG", memory=codec.Memory()).pixels is None
+    assert codec.decode(tmp_path / "gray", "JPEG", memory=Memory()).pixels is None
 
 
 @pytest.mark.parametrize(

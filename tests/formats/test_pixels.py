@@ -12,7 +12,7 @@ import pytest
 from conftest import scene
 from PIL import Image
 
-from ulecli import codec
+from ulecli.formats import picture as codec
 from ulecli.carry import add_delta
 from ulecli.errors import PhotoError, PhotoSkipped
 

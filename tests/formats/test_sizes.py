@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ulecli import carry, codec
+from ulecli import carry
+from ulecli.formats import picture as codec
 
 
 def test_a_protected_jpeg_is_not_much_larger_than_its_source(shared, tmp_path):

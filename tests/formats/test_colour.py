@@ -8,8 +8,8 @@ import pytest
 from conftest import scene
 from PIL import Image, ImageCms
 
-from ulecli import codec
-from ulecli.codec import colour
+from ulecli.formats import picture as codec
+from ulecli.formats import colour
 from ulecli.errors import PhotoSkipped
 
 

@@ -11,9 +11,9 @@ import pytest
 from conftest import FullSwing, scene
 from PIL import Image
 
-from ulecli.formats.registry import missing
 from ulecli.errors import ExitCode, NothingToDo
 from ulecli.formats.audit import mark_in
+from ulecli.formats.registry import missing
 from ulecli.protection import protect
 from ulecli.records import Metadata, ProtectConfig, Reading, Status
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ulecli.formats.registry import HEAD, PICTURE_SUFFIXES, SUFFIXES, SUPPORTED, missing, sniff
 from ulecli.errors import NoSuchPath, shown
+from ulecli.formats.registry import HEAD, PICTURE_SUFFIXES, SUFFIXES, SUPPORTED, missing, sniff
 from ulecli.records import Photo, PhotoOutcome, Selection, Status
 from ulecli.selecting import Fits, fits_of
 

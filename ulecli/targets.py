@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ulecli.formats.registry import PICTURE_SUFFIXES, SUFFIXES
 from ulecli.errors import TargetError, shown
+from ulecli.formats.registry import PICTURE_SUFFIXES, SUFFIXES
 from ulecli.photos import OUTPUT_MARK
 from ulecli.records import Photo, ProtectConfig
 from ulecli.stamps import file_sha256

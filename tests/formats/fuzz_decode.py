@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ulecli.formats.memory import Memory
-from ulecli.formats import picture as codec
-from ulecli.formats.registry import HEAD, SUFFIXES, missing, sniff
 from ulecli.errors import PhotoError, PhotoSkipped
+from ulecli.formats import picture as codec
+from ulecli.formats.memory import Memory
+from ulecli.formats.registry import HEAD, SUFFIXES, missing, sniff
 
 MAX_PIXELS = 20_000_000
 SECONDS = 20.0

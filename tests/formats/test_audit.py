@@ -16,8 +16,8 @@ from PIL.PngImagePlugin import PngInfo
 from ulecli import __version__
 from ulecli.formats import audit
 from ulecli.formats import picture as codec
-from ulecli.formats.picture import Picture
 from ulecli.formats.jpeg import XMP as JPEG_XMP
+from ulecli.formats.picture import Picture
 from ulecli.metadata import carried as metadata_carried
 from ulecli.metadata import xmp
 from ulecli.metadata.carried import Mode

@@ -8,9 +8,9 @@ import pytest
 from conftest import scene
 from PIL import Image, ImageCms
 
-from ulecli.formats import picture as codec
-from ulecli.formats import colour
 from ulecli.errors import PhotoSkipped
+from ulecli.formats import colour
+from ulecli.formats import picture as codec
 
 
 def icc(space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:

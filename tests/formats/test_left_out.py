@@ -10,9 +10,9 @@ from conftest import scene
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from ulecli.formats import picture as codec
 from ulecli.carry import difference
 from ulecli.errors import PhotoError
+from ulecli.formats import picture as codec
 from ulecli.metadata.carried import Mode, carried
 
 VIDEO = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0\0\x40\x08mdat" + bytes(range(256)) * 64

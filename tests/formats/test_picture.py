@@ -9,9 +9,9 @@ from conftest import scene
 from PIL import Image, ImageCms, ImageOps
 
 from ulecli import exif
-from ulecli.formats.memory import Memory
-from ulecli.formats import picture as codec
 from ulecli.errors import PhotoError, PhotoSkipped
+from ulecli.formats import picture as codec
+from ulecli.formats.memory import Memory
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GRAY = SRGB[:16] + b"GRAY" + SRGB[20:]

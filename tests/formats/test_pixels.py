@@ -12,9 +12,9 @@ import pytest
 from conftest import scene
 from PIL import Image
 
-from ulecli.formats import picture as codec
 from ulecli.carry import add_delta
 from ulecli.errors import PhotoError, PhotoSkipped
+from ulecli.formats import picture as codec
 
 WIDE = np.linspace(0, 65535, 40 * 30).reshape(30, 40).astype(np.uint16)
 

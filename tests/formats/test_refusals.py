@@ -10,8 +10,8 @@ import pytest
 from conftest import scene
 from PIL import TiffImagePlugin
 
-from ulecli.formats import picture as codec
 from ulecli.errors import PhotoError, PhotoSkipped
+from ulecli.formats import picture as codec
 
 resource = pytest.importorskip("resource")
 

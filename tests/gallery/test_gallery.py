@@ -13,8 +13,8 @@ import pytest
 from conftest import scene
 from PIL import Image, ImageCms
 
-from ulecli.formats.colour import display_p3
 from ulecli.errors import NothingToDo, UsageError
+from ulecli.formats.colour import display_p3
 from ulecli.gallery.cards import SIDE, cards, chosen
 from ulecli.gallery.histogram import bins, histogram
 from ulecli.gallery.page import page

@@ -1,4 +1,4 @@
-"""What a picture file says beside its pixels, found in its structure alone: marks and leaks. Decodes nothing."""
+"""What a picture file says beside its pixels, marks and leaks, from its structure: no pixel is decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The boxes of an AVIF or HEIF file and the items in them (ISO/IEC 14496-12 and 23008-12), without a decoder."""
+"""The boxes of an AVIF or HEIF file and the items in them (ISO/IEC 14496-12, 23008-12)."""
 
 from __future__ import annotations
 
@@ -154,8 +154,11 @@ class Meta:
 
     def auxiliaries(self) -> list[bytes]:
         """Return the names of what lies beside the picture for its display: gain maps, depth, masks."""
-        found = [self.properties(source).get(b"auxC", b"")[4:].partition(b"\0")[0]
-                 for kind, source, _ in self.references if kind == b"auxl"]
+        found = [
+            self.properties(source).get(b"auxC", b"")[4:].partition(b"\0")[0]
+            for kind, source, _ in self.references
+            if kind == b"auxl"
+        ]
         return [name for name in found if name not in _OPACITY]
 
     def other_pictures(self) -> set[int]:

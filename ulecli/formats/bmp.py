@@ -31,7 +31,11 @@ class _Opened(Source):
         if _has_profile(data):
             raise PhotoSkipped("is a BMP with a colour profile, which can't be written; make it a PNG")
         self._stored = stored = BmpImageFile(file)
-        self.size, self.bits, self.settings = stored.size, stored_bits(stored), density(stored.info.get("dpi"))
+        self.size, self.bits, self.settings = (
+            stored.size,
+            stored_bits(stored),
+            density(stored.info.get("dpi")),
+        )
 
     def load(self, memory: Memory | None) -> Image.Image:
         """Decode the picture and make it opaque: in most that have a fourth channel it says nothing.

@@ -75,7 +75,7 @@ def gray_tones(profile: bytes, levels: int = 256) -> NDArray[np.uint8] | None:
         return None
     coarse = np.asarray(shown.getchannel(1))[0]
     fine = np.interp(np.linspace(0, 255, levels), np.arange(256), coarse)
-    return np.rint(fine).astype(np.uint8)
+    return np.asarray(np.rint(fine), np.uint8)
 
 
 def cmyk_to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:

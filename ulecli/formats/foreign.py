@@ -1,4 +1,4 @@
-"""Formats that are recognised only to be refused by name: first bytes, name, and endings that promise them."""
+"""Formats that are recognised only to be refused by name, by their first bytes and their name endings."""
 
 from __future__ import annotations
 

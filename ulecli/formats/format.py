@@ -1,4 +1,4 @@
-"""What every format has: how it is recognised, read without pixels, decoded, encoded, and what it can't hold."""
+"""What every format has: how it is recognised, read, decoded and encoded, and what it can't hold."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Source:
         raise NotImplementedError
 
     def low_bytes(self) -> Image.Image | None:
-        """Decode the lower bytes of 16 bits per channel, in the mode of the picture; None if they can't be had."""
+        """Decode the lower bytes of 16 bits per channel, in the picture's mode; None if they can't be had."""
         return None
 
 

@@ -1,4 +1,4 @@
-"""A decoded photo, and the way from a file to it and back, by the format that the file's first bytes announce."""
+"""A decoded photo, and the way from a file to it and back, through the one format that the file is of."""
 
 from __future__ import annotations
 
@@ -128,9 +128,12 @@ def read_rgb(path: Path, format: str) -> Image.Image:
     Raises:
         PhotoError: It can't be decoded.
     """
-    with path.open("rb") as file, refusing("can't be read back"):
-        with _opened(file, FORMATS[format], max_pixels=None) as source:
-            return alone(source.load(None))
+    with (
+        path.open("rb") as file,
+        refusing("can't be read back"),
+        _opened(file, FORMATS[format], max_pixels=None) as source,
+    ):
+        return alone(source.load(None))
 
 
 def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -1,8 +1,8 @@
 """PNG: chunks, of which the decoder gets only those that make the picture.
 
-A text or a profile can be too long for the decoder's limits, or damaged; neither says anything of the pixels.
-So the decoder reads a file that is put together of header, palette and pixels, and what is beside them is read
-here.
+A text or a profile can be too long for the decoder's limits, or damaged; neither says anything of the
+pixels. So the decoder reads a file that is put together of header, palette and pixels, and what is beside
+them is read here.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ _MAX_TEXT = 1 << 20
 
 _MAX_TEXTS = 16 << 20
 _MAX_PROFILE = 64 << 20
-_COLOUR = {b"cHRM", b"cICP", b"gAMA", b"sRGB"}
-_SHORT = 64
-"""Bytes that a chunk about colours has at most."""
+_COLOUR = {b"cHRM": 32, b"cICP": 4, b"gAMA": 4, b"sRGB": 1}
+"""Chunks that say what the colours mean, and how many bytes each has."""
 
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_PLAIN = _COLOUR | {b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"sBIT", b"bKGD", b"pHYs", b"hIST", b"mDCV", b"cLLI"}
+_PLAIN = {*_COLOUR, b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"sBIT", b"bKGD", b"pHYs", b"hIST", b"mDCV", b"cLLI"}
 _PLAIN |= {b"acTL", b"fcTL", b"fdAT"}
 """Chunks that make the picture or say how it is shown; those with names and the like are not among them."""
 
@@ -78,24 +77,32 @@ class _Pieces(io.RawIOBase):
     """A file that is put together of pieces of another and some bytes of its own."""
 
     def __init__(self, data: Content, pieces: list[tuple[int, int] | bytes]) -> None:
-        self._data, self._place = data, 0
+        self._place = 0
         self._pieces = [
             (piece, 0, len(piece)) if isinstance(piece, bytes) else (data, *piece) for piece in pieces
         ]
         self._length = sum(end - start for _, start, end in self._pieces)
 
-    def read(self, size: int = -1) -> bytes:
-        """Return bytes from the position on."""
-        wanted, before, found = self._length if size < 0 else size, 0, []
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """It can be sought in."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Put bytes from the position on into the buffer and return how many they are."""
+        before, filled = 0, 0
         for data, start, end in self._pieces:
             skip = self._place - before
-            if wanted > 0 and skip < end - start:
-                part = bytes(data[start + skip : min(end, start + skip + wanted)])
+            if 0 <= skip < end - start and filled < len(buffer):
+                part = data[start + skip : min(end, start + skip + len(buffer) - filled)]
+                buffer[filled : filled + len(part)] = part
+                filled += len(part)
                 self._place += len(part)
-                wanted -= len(part)
-                found.append(part)
             before += end - start
-        return b"".join(found)
+        return filled
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move the position."""
@@ -139,7 +146,7 @@ class _Opened(Source):
         return stored
 
     def low_bytes(self) -> Image.Image | None:
-        """Decode the lower bytes of 16 bits per channel: those that are the higher ones in the other order."""
+        """Decode the lower bytes of 16 bits per channel: in the other order they are the higher ones."""
         stored = self._decoder()
         raw = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}.get(str(stored.tile[0].args))
         if raw is None:
@@ -168,7 +175,7 @@ class _Opened(Source):
         if self._broken is not None and self._data[self._broken + 4 : self._broken + 8] == b"IDAT":
             pieces.append((self._broken, len(self._data)))
         pieces.append(b"\0\0\0\0IEND\xaeB\x60\x82")
-        return PngImagePlugin.PngImageFile(_Pieces(self._data, pieces))
+        return PngImagePlugin.PngImageFile(io.BufferedReader(_Pieces(self._data, pieces)))
 
     def _has(self, kind: bytes) -> bool:
         return any(chunk.kind == kind for chunk in self._found)
@@ -221,13 +228,13 @@ class _Opened(Source):
         self.not_carried = tuple(missing)
 
     def _read_colours(self) -> None:
-        """Read what the colours mean: of several chunks that say it the first of cICP, iCCP, sRGB and gAMA."""
+        """Read what the colours mean; of several chunks, cICP goes first, then iCCP, sRGB, gAMA."""
         kept = PngImagePlugin.PngInfo()
         found = {kind: self._content(kind) for kind in _COLOUR}
         for chunk in self._found:
             if chunk.kind == b"IDAT":
                 break
-            if chunk.kind in _COLOUR and chunk.end - chunk.body <= _SHORT:
+            if chunk.end - chunk.body == _COLOUR.get(chunk.kind):
                 kept.add(chunk.kind, bytes(self._data[chunk.body : chunk.end]))
         self.colours = {"pnginfo": kept}
         self.profile = _profile(self._content(b"iCCP"))
@@ -289,7 +296,9 @@ def _all_chunks(data: Content) -> tuple[list[Chunk], int | None]:
     except Unfollowable as error:
         if not any(chunk.kind == b"IDAT" for chunk in found):
             broken = bytes(data[error.place + 4 : error.place + 8])
-            raise PhotoError("is damaged: it is cut short" if broken == b"IDAT" else f"is damaged: {error}") from None
+            raise PhotoError(
+                "is damaged: it is cut short" if broken == b"IDAT" else f"is damaged: {error}"
+            ) from None
         return found, error.place
     return found, None
 
@@ -340,7 +349,9 @@ def _profile(content: bytes) -> bytes:
 
 def _raw_profile(text: bytes) -> bytes:
     try:
-        return bytes.fromhex("".join(text.decode("latin-1").split("\n")[3:]))  # name and length come before it
+        return bytes.fromhex(
+            "".join(text.decode("latin-1").split("\n")[3:])
+        )  # name and length come before it
     except ValueError:
         return b""
 
@@ -350,12 +361,13 @@ def _gamma_space(gamma: bytes, chromaticities: bytes) -> tones.Space | None:
     stored = int.from_bytes(gamma[:4], "big") if len(gamma) == 4 else 0
     if not stored:
         return None
-    primaries, white = tones.BT709, tones.D65
+    primaries: tones.Chromaticities = tones.BT709
+    white = tones.D65
     if len(chromaticities) == 32:
         numbers = [int.from_bytes(chromaticities[n : n + 4], "big") / 100_000 for n in range(0, 32, 4)]
         pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
-        if all(0 < y and x + y <= 1 for x, y in pairs):
-            white, primaries = pairs[0], tuple(pairs[1:])
+        if all(y > 0 and x + y <= 1 for x, y in pairs):
+            white, primaries = pairs[0], pairs[1:]
     try:
         return tones.space_of(tones.gamma(100_000 / stored), primaries, white)
     except np.linalg.LinAlgError:

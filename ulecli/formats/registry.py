@@ -1,4 +1,7 @@
-"""The formats that are protected: one line here and one file each. A file's first bytes decide, never its name."""
+"""The formats that are protected: one line here and one file each.
+
+The first bytes of a file say which it is of, never its name.
+"""
 
 from __future__ import annotations
 

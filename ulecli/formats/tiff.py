@@ -95,20 +95,23 @@ class _Opened(Source):
         image: Image.Image = stored
         if stored.mode.startswith("I;16") and photometric == _WHITE_IS_ZERO:
             image = _inverted(stored, self.bits)
-        elif stored.mode == "P" and colours and max(colours) < 256:  # of old software: libtiff takes it so, too
+        elif (
+            stored.mode == "P" and colours and max(colours) < 256
+        ):  # of old software: libtiff takes it so, too
             channels = len(colours) // 3
             stored.putpalette([colours[n + channels * c] for n in range(channels) for c in range(3)])
         return image
 
     def low_bytes(self) -> Image.Image | None:
-        """Decode the lower bytes of 16 bits per channel: those that are the higher ones in the other order."""
+        """Decode the lower bytes of 16 bits per channel: in the other order they are the higher ones."""
         stored = _opened(self._file)
-        raws = {tile.args[0] for tile in stored.tile if isinstance(tile.args, tuple)}
-        if not raws or not raws <= _OTHER_ORDER.keys():
-            return None
-        stored.tile = [
-            tile._replace(args=(_OTHER_ORDER[tile.args[0]], *tile.args[1:])) for tile in stored.tile
-        ]
+        tiles = []
+        for tile in stored.tile:
+            raw, *rest = tile.args if isinstance(tile.args, tuple) else ("",)
+            if raw not in _OTHER_ORDER:
+                return None
+            tiles.append(tile._replace(args=(_OTHER_ORDER[raw], *rest)))
+        stored.tile = tiles
         with _any_size(stored.size):
             stored.load()
         return stored

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from ulecli.units import LEVELS
 
 MOST_SHOWN = 12
-"""Levels of sRGB that a step of `STEP` stored ones may show as. Adobe RGB shows 9 at most, L* 11, a gamma of 1.8, 13."""
+"""Levels of sRGB that a step of `STEP` stored ones may show as. Under the curve of Adobe
+RGB it is 9 at most, of L* 11, of a gamma of 1.8 already 13, of BT.709 20."""
 
 STEP = 8
 _DEEP = 65535
@@ -70,7 +71,7 @@ def encoded(light: NDArray[np.float64]) -> NDArray[np.float64]:
 @cache
 def gamma(exponent: float) -> Curve:
     """Return the curve of a power function."""
-    return np.linspace(0, 1, _DEEP + 1) ** exponent
+    return np.asarray(np.linspace(0, 1, _DEEP + 1) ** exponent, np.float64)
 
 
 @cache
@@ -82,14 +83,15 @@ def srgb_curve() -> Curve:
 
 def space_of(curve: Curve, primaries: Chromaticities, white: tuple[float, float]) -> Space:
     """Return a space by its curve and the x, y chromaticities of its primaries and its white."""
-    columns, adapt = np.stack([_xyz(one) for one in primaries], axis=1), adaptation(white)
-    return Space((curve,) * 3, adapt @ (columns * np.linalg.solve(columns, _xyz(white))))
+    columns = np.stack([_xyz(one) for one in primaries], axis=1)
+    return Space((curve,) * 3, adaptation(white) @ (columns * np.linalg.solve(columns, _xyz(white))))
 
 
 def adaptation(white: tuple[float, float]) -> NDArray[np.float64]:
     """Return the matrix of the Bradford transform from XYZ under `white` to XYZ under D50."""
     cones = _BRADFORD @ _xyz(white)
-    return np.linalg.inv(_BRADFORD) @ np.diag(_BRADFORD @ np.array(D50) / cones) @ _BRADFORD
+    scaled = np.diag(_BRADFORD @ np.array(D50) / cones)
+    return np.asarray(np.linalg.inv(_BRADFORD) @ scaled @ _BRADFORD, np.float64)
 
 
 def profile_space(profile: bytes) -> Space | None:
@@ -172,9 +174,7 @@ def _curve(tag: bytes) -> Curve:
     function = count >> 16
     if kind != b"para" or function > 4:
         raise ValueError("no tone curve")
-    g, *rest = (
-        number / 65536 for number in struct.unpack_from(f">{(1, 3, 4, 5, 7)[function]}l", tag, 12)
-    )
+    g, *rest = (number / 65536 for number in struct.unpack_from(f">{(1, 3, 4, 5, 7)[function]}l", tag, 12))
     a, b, c, d, e, f = _parameters(function, rest)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         power = np.maximum(a * levels + b, 0) ** g + e

@@ -11,8 +11,8 @@ from io import BytesIO
 from PIL import Image
 
 from ulecli import carry
-from ulecli.formats import colour
 from ulecli.errors import PhotoError, PhotoSkipped
+from ulecli.formats import colour
 from ulecli.records import PhotoOutcome, Status
 from ulecli.verify import load
 from ulecli.verify.figure import perturbation, shrunk

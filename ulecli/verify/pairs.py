@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ulecli.formats.registry import SUFFIXES
 from ulecli.entries import Entry
 from ulecli.errors import LedgerError, NothingToDo, TargetError, UsageError, shown
+from ulecli.formats.registry import SUFFIXES
 from ulecli.ledger import NAME, opened
 from ulecli.photos import check_exist, find
 from ulecli.records import Photo, Status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,3 +92,42 @@ def exif_block() -> bytes:
     tags[0x013B] = "Ada"
     tags[0x8825] = {1: "N", 2: (1.0, 2.0, 3.0)}
     return tags.tobytes().removeprefix(b"Exif\0\0")
+
+
+def tiff(order: str, body: bytes, tags: dict[int, tuple[int, Sequence[int] | bytes]]) -> bytes:
+    """Return a TIFF of kinds that Pillow can't write, its pixels from byte 8 on.
+
+    Args:
+        order: "<" or ">".
+        body: The pixels, as stored.
+        tags: From number to TIFF's type, 3, 4 or 7, and the values.
+    """
+    body += bytes(len(body) % 2)
+    apart, entries, start = b"", struct.pack(order + "H", len(tags)), 8 + len(body)
+    for tag, (kind, values) in sorted(tags.items()):
+        letter = {3: "H", 4: "L", 7: "B"}[kind]
+        packed = struct.pack(f"{order}{len(values)}{letter}", *values)
+        entries += struct.pack(order + "HHL", tag, kind, len(values))
+        if len(packed) <= 4:
+            entries += packed.ljust(4, b"\0")
+        else:
+            entries += struct.pack(order + "L", start + len(apart))
+            apart += packed + bytes(len(packed) % 2)
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    return mark + struct.pack(order + "L", start + len(apart)) + body + apart + entries + bytes(4)
+
+
+def tiff_tags(size: tuple[int, int], bits: int, channels: int, length: int) -> dict[int, tuple[int, Any]]:
+    """Return the tags of an uncompressed TIFF of one strip."""
+    photometric = 2 if channels >= 3 else 1
+    return {
+        **{256: (4, [size[0]]), 257: (4, [size[1]]), 258: (3, [bits] * channels), 259: (3, [1])},
+        **{
+            262: (3, [photometric]),
+            273: (4, [8]),
+            277: (3, [channels]),
+            278: (4, [size[1]]),
+            279: (4, [length]),
+        },
+        **({338: (3, [2])} if channels == 4 else {}),
+    }

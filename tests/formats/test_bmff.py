@@ -17,7 +17,7 @@ from ulecli.metadata.xmp import Mark, packet
 
 PRIMARY, EXIF, XMP = 1, 2, 3
 XMP_TYPE = b"application/rdf+xml"
-ANADA = [(EXIF, b"Exif"), (XMP, b"mime")]
+_HIDDEN = [(EXIF, b"Exif"), (XMP, b"mime")]
 
 
 @dataclass
@@ -72,7 +72,7 @@ def described(layout: Layout, starts: dict[int, int], contents: dict[int, bytes]
     _, meta, _ = source()
     id_size = 4 if layout.iloc == 2 else 2
     entries = b""
-    for item, kind in ((PRIMARY, b"av01"), *ANADA):
+    for item, kind in ((PRIMARY, b"av01"), *_HIDDEN):
         named = kind + b"\0" + (XMP_TYPE + b"\0" if kind == b"mime" else b"")
         entries += full(b"infe", layout.infe, number(item, 4 if layout.infe == 3 else 2), b"\0\0", named)
     places = b""
@@ -85,8 +85,9 @@ def described(layout: Layout, starts: dict[int, int], contents: dict[int, bytes]
         for start in range(0, step * layout.pieces, step):
             places += number(starts[item] - base + start, 4)
             places += number(len(content[start : start + step]), 4)
-    stored_properties = b"".join(box(kind, content) for kind, content in meta.items[meta.primary].properties)
-    count = len(meta.items[meta.primary].properties)
+    properties = [(kind, said) for kind, said in meta.items[meta.primary].properties if kind != b"colr"]
+    stored_properties = b"".join(box(kind, said) for kind, said in properties)
+    count = len(properties)
     indexes = b"".join(
         number(0x8000 | n + 1, 2) if layout.wide_index else number(0x80 | n + 1, 1) for n in range(count)
     )
@@ -281,9 +282,9 @@ def test_only_the_pictures_own_colours_count(tmp_path):
     without = laid(Layout())
     bright = box(b"colr", b"nclx", struct.pack(">HHHB", 9, 16, 9, 128))
     assert decoded(tmp_path, with_property(without, bright, related=False), "AVIF").remarks == ()
-    if bmff.read_meta(without).code_points() is None:
-        with pytest.raises(PhotoSkipped, match="PQ"):
-            decoded(tmp_path, with_property(without, bright, related=True), "AVIF")
+    assert bmff.read_meta(without).code_points() is None
+    with pytest.raises(PhotoSkipped, match="PQ"):
+        decoded(tmp_path, with_property(without, bright, related=True), "AVIF")
 
 
 def test_a_thumbnail_and_a_picture_in_the_picture_are_leaks(tmp_path):

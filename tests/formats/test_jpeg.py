@@ -189,4 +189,4 @@ def test_a_profile_in_parts_in_any_order_is_whole(tmp_path):
 def test_no_setting_of_the_library_is_needed_or_changed(tmp_path):
     before = (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS)
     decoded(tmp_path, stored("JPEG")[:-2], "JPEG")
-    assert (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS) == before
+    assert before == (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS)

@@ -95,13 +95,13 @@ def table_to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
     Returns:
         None if the steps are like those of sRGB, or the profile can't be read.
     """
-    axis = np.arange(0, 257 - tones.STEP, 31, dtype=np.uint8)
+    axis = np.arange(0, 256 - tones.STEP, 30, dtype=np.uint8)
     colours = np.stack(np.meshgrid(axis, axis, axis), -1).reshape(1, -1, 3)
     shown = [_to_srgb(Image.fromarray(some), profile, _EXACTLY) for some in (colours, colours + tones.STEP)]
     if shown[0] is None or shown[1] is None:
         return None
     steps = abs(np.asarray(shown[1]).astype(int) - np.asarray(shown[0]))
-    return _to_srgb(image, profile, _EXACTLY) if steps.max() > 2 * tones.MOST_SHOWN else None
+    return _to_srgb(image, profile, _EXACTLY) if steps.max() > 1.5 * tones.MOST_SHOWN else None
 
 
 def coded_space(primaries: int, transfer: int) -> Space | None:

@@ -26,6 +26,7 @@ from PIL import Image
 
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.formats import picture as codec
+from ulecli.formats.audit import leaks, mark_in
 from ulecli.formats.memory import Memory
 from ulecli.formats.registry import HEAD, SUFFIXES, missing, sniff
 
@@ -117,6 +118,8 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
 
 def judge(path: Path, format: str, rng: np.random.Generator) -> str:
     """Decode and encode one file; tell in a word what came of it."""
+    mark_in(path)
+    assert all(leak.isprintable() for leak in leaks(path))
     try:
         first = bool(rng.integers(2))
         picture = codec.decode(path, format, memory=MEMORY, first_frame=first, max_pixels=MAX_PIXELS)

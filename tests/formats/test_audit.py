@@ -264,18 +264,20 @@ def test_the_mark_tells_nothing_of_the_person():
     assert xmp.told(xmp.packet(Mark("1", 8))) == []
 
 
-def test_what_is_no_picture_bears_no_mark(tmp_path):
+def test_what_is_no_picture_bears_no_mark_and_is_not_clean(tmp_path):
     for content in (
         b"",
         b"\xff\xd8",
         b"\x89PNG\r\n\x1a\n\0",
-        b"RIFF\0\0\0\0WEBP",
+        b"RIFF\4\0\0\0WEB",
         b"II*\0",
         b"\0\0\0\x0cftypavif",
         b"x" * 99,
     ):
         (tmp_path / "x").write_bytes(content)
-        assert not audit.is_protected(tmp_path / "x") and audit.leaks(tmp_path / "x") == []
+        assert not audit.is_protected(tmp_path / "x")
+        (leak,) = audit.leaks(tmp_path / "x")
+        assert leak.startswith("structure that can't be followed at byte") and audit.shows_more(leak)
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import io
+import os
 import weakref
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from conftest import scene
+from formats.table import ROWS, stored
 from PIL import Image, ImageCms, ImageOps
 
 from ulecli import exif
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.formats import picture as codec
+from ulecli.formats.colour import display_p3
 from ulecli.formats.memory import Memory
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -285,3 +290,64 @@ def test_damaged_exif_does_not_stop_the_pixels(tmp_path):
     assert picture.remarks == ()
     with Image.open(tmp_path / "out") as stored:
         assert "exif" not in stored.info
+
+
+@pytest.mark.parametrize("format", ROWS)
+def test_a_file_that_is_longer_than_the_memory(tmp_path, format):
+    resource = pytest.importorskip("resource")
+    settings = {"progressive": True} if format == "JPEG" else {}
+    (tmp_path / "in").write_bytes(stored(format, **settings))
+    os.truncate(tmp_path / "in", 520 << 20)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if format in ("WEBP", "AVIF", "HEIC"):
+        with pytest.raises(PhotoError, match="520 MiB"):
+            codec.decode(tmp_path / "in", format)
+    else:
+        assert codec.decode(tmp_path / "in", format).image.size == scene().size
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 200_000  # kB
+
+
+@pytest.mark.parametrize("format", ROWS)
+def test_any_photo_is_read_upright_in_srgb(tmp_path, format):
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    settings = {"icc_profile": display_p3(), "exif": tags.tobytes()} if ROWS[format].mark else {}
+    (tmp_path / "in").write_bytes(stored(format, **settings))
+    image = codec.read(tmp_path / "in")
+    assert image.mode == "RGB" and image.size == (scene().size[::-1] if settings else scene().size)
+    if settings:
+        plain = codec.decode(tmp_path / "in", format).image
+        oracle = ImageCms.profileToProfile(plain, io.BytesIO(display_p3()), ImageCms.createProfile("sRGB"), 1)
+        assert abs(np.asarray(image).astype(int) - np.asarray(oracle)).max() <= 1
+        assert abs(np.asarray(image).astype(int) - np.asarray(plain)).max() > 5
+
+
+def test_what_is_no_photo_is_not_read(tmp_path):
+    for content, word in ((b"", "no photo"), (b"GIF89a" + bytes(60), "GIF"), (b"x" * 80, "no photo")):
+        (tmp_path / "in").write_bytes(content)
+        with pytest.raises(PhotoError, match=word):
+            codec.read(tmp_path / "in")
+    (tmp_path / "in").write_bytes(stored("PNG"))
+    with pytest.raises(PhotoError, match="limit"):
+        codec.read(tmp_path / "in", max_pixels=10)
+
+
+@pytest.mark.parametrize("format", ROWS)
+def test_no_limit_of_the_library_applies_to_what_was_written(tmp_path, format, monkeypatch):
+    (tmp_path / "in").write_bytes(stored(format))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    picture = codec.decode(tmp_path / "in", format)
+    codec.encode(picture, picture.image, tmp_path / "out")
+    assert codec.read_rgb(tmp_path / "out", format).size == codec.read(tmp_path / "out").size == scene().size
+
+
+def test_the_limit_of_the_library_is_back_when_the_last_thread_has_read(tmp_path):
+    (tmp_path / "in").write_bytes(stored("WEBP"))
+    before = Image.MAX_IMAGE_PIXELS
+    with ThreadPoolExecutor(8) as pool:
+        assert len({image.size for image in pool.map(codec.read, [tmp_path / "in"] * 64)}) == 1
+    assert Image.MAX_IMAGE_PIXELS == before
+    with pytest.raises(PhotoError):
+        codec.read(tmp_path / "in", max_pixels=1)
+    assert Image.MAX_IMAGE_PIXELS == before

@@ -211,3 +211,10 @@ def test_a_gray_profile_of_sixteen_bits(tmp_path, gamma, alpha):
     found = np.asarray(picture.image).astype(float)
     assert abs(found[..., :3] - 255 * tones.encoded((ramp / 65535) ** gamma)[..., None]).max() < 0.6
     assert "its gray profile was applied" in picture.remarks
+
+
+def test_a_png_without_its_palette_is_damaged(tmp_path):
+    content = stored("PNG", scene().quantize(64))
+    start, end = content.index(b"PLTE") - 4, content.index(b"IDAT") - 4
+    with pytest.raises(PhotoError, match="palette"):
+        decoded(tmp_path, content[:start] + content[end:], "PNG")

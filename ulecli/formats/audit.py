@@ -47,7 +47,7 @@ def mark_in(path: Path) -> Mark | None:
         OSError: It can't be read.
     """
     for block in blocks(path):
-        if block.kind == "XMP" and (mark := mark_of(block.content)):
+        if block.kind == "XMP" and (mark := mark_of(bytes(block.content))):
             return mark
     return None
 
@@ -82,7 +82,7 @@ def leaks(path: Path) -> list[str]:
     found: dict[str, None] = {}
     for block in blocks(path, whole=True):
         try:
-            found |= dict.fromkeys(_said(block, path))
+            found |= dict.fromkeys(_said(block))
         except exif.BadExif:
             found[f"{block.kind} that can't be followed"] = None
     return list(found)
@@ -93,12 +93,11 @@ def shows_more(leak: str) -> bool:
     return leak.endswith(_PICTURES) or leak.startswith(_LOST)
 
 
-def _said(block: Block, path: Path) -> list[str]:
+def _said(block: Block) -> list[str]:
     if block.kind == "EXIF":
         return [f"EXIF {name}" for name in exif.withheld(block.content)]
     if block.kind == "TIFF":
-        with path.open("rb") as file, mapped(file) as data:
-            return [f"TIFF {name}" for name in exif.withheld(data, file=True)]
+        return [f"TIFF {name}" for name in exif.withheld(block.content, file=True)]
     if block.kind == "XMP":
-        return [f"XMP {name}" for name in told(block.content)]
+        return [f"XMP {name}" for name in told(bytes(block.content))]
     return [] if block.kind == "ICC" else [block.kind]

@@ -47,12 +47,13 @@ class Block:
     """One piece of a file that holds no pixels of the picture.
 
     Attributes:
-        kind: "EXIF", "XMP", "TIFF" (the file itself is the block), "ICC", or what it is in words.
-        content: Its bytes; empty where only its presence matters.
+        kind: "EXIF", "XMP", "ICC", "TIFF" (the file itself is the block), or what it is in words.
+        content: Its bytes, to be read before the next block is asked for; empty where only its presence
+            matters.
     """
 
     kind: str
-    content: bytes = b""
+    content: Content = b""
 
 
 @dataclass

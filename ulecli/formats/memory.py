@@ -5,6 +5,10 @@ To fetch fresh memory for a photo takes a sixth of the time that it takes to dec
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -71,3 +75,30 @@ class Memory:
 def image_on(pixels: NDArray[np.uint8]) -> Image.Image:
     """Return an RGBX image whose memory is an array (H, W, 4)."""
     return Image.frombuffer("RGBX", pixels.shape[1::-1], pixels, "raw", "RGBX", 0, 1)
+
+
+class _PixelLimit:
+    """The library's limit of pixels, which holds for the whole process and not for one picture."""
+
+    def __init__(self) -> None:
+        self._lock, self._users = threading.Lock(), 0
+        self._limit: int | None = None
+
+    @contextlib.contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Lift the limit as long as some thread is here."""
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    Image.MAX_IMAGE_PIXELS = self._limit
+
+
+pixel_limit = _PixelLimit()
+"""Lifted while a picture is read, whose size is checked against the limit of this program."""

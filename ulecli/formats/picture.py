@@ -17,7 +17,7 @@ from ulecli import exif
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.formats import colour
 from ulecli.formats.format import Format, Source, alone, refusing
-from ulecli.formats.memory import QUARTER_TURNS, Memory, image_on
+from ulecli.formats.memory import QUARTER_TURNS, Memory, image_on, pixel_limit
 from ulecli.formats.pixels import to_8_bits
 from ulecli.formats.registry import FORMATS, HEAD, SUPPORTED, sniff
 from ulecli.mapping import Content, mapped
@@ -169,7 +169,7 @@ def _opened(file: BinaryIO, format: Format, max_pixels: int | None) -> Iterator[
         raise PhotoError(f"is {length >> 20} MiB long; its decoder would hold all of it in memory")
     if not length:
         raise PhotoError("is empty")
-    with _content(file, format, length) as data:
+    with _content(file, format, length) as data, pixel_limit.lifted():
         with refusing(f"is damaged or no {format.name} that can be read"):
             source = format.open(file, data)
             _check_size(source, format, length, max_pixels)

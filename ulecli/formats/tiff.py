@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import struct
 import sys
@@ -24,7 +23,10 @@ from ulecli.mapping import Content
 # Tags.
 _KIND_OF_PAGE, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR = 254, 258, 259, 262, 277, 284
 _PREDICTOR, _COLOUR_MAP, _INKS, _SAMPLE_FORMAT, _SUBSAMPLING, _DNG_VERSION = 317, 320, 332, 339, 530, 50706
-_PROFILE, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD, _MAKER_NOTE = 34675, 34665, 34853, 40965, 37500
+_EXIF_IFD, _GPS_IFD, _INTEROP_IFD, _MAKER_NOTE = 34665, 34853, 40965, 37500
+
+_PLACES = {273: 279, 324: 325, 513: 514}
+"""Where pixels lie, in strips, tiles or as a JPEG, and the tags that say how long they are."""
 
 _REDUCED = 1
 """Bit of the kind of a page: a smaller version of another."""
@@ -90,8 +92,7 @@ class _Opened(Source):
         """Decode the picture, which the library turns upright."""
         stored, tags = self._stored, self._stored.tag_v2
         photometric, colours = tags.get(_PHOTOMETRIC), tags.get(_COLOUR_MAP)
-        with _any_size(stored.size):
-            stored.load()
+        stored.load()
         image: Image.Image = stored
         if stored.mode.startswith("I;16") and photometric == _WHITE_IS_ZERO:
             image = _inverted(stored, self.bits)
@@ -112,8 +113,7 @@ class _Opened(Source):
                 return None
             tiles.append(tile._replace(args=(_OTHER_ORDER[raw], *rest)))
         stored.tile = tiles
-        with _any_size(stored.size):
-            stored.load()
+        stored.load()
         return stored
 
 
@@ -141,10 +141,8 @@ class _Tiff(Format):
             if entry.directory == "0" and entry.tag == XMP:
                 yield Block("XMP", entry.value)
         if whole:
-            yield Block("TIFF")
-            for entry in entries:
-                if entry.tag == _PROFILE:
-                    yield Block("ICC", entry.value)
+            yield Block("TIFF", data)
+            _check_places(data, entries)
 
     def prepare(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Put EXIF and XMP among the tags; the further directories wait for `finish`."""
@@ -182,23 +180,6 @@ def _opened(file: BinaryIO) -> TiffImageFile:
         raise PhotoSkipped(f"is a TIFF of a kind that can't be read: {error}") from error
 
 
-@contextlib.contextmanager
-def _any_size(size: tuple[int, int]) -> Iterator[None]:
-    """Lift the library's limit of pixels, which holds for the whole process, while a larger picture is read.
-
-    The size was checked before, against the limit of this program.
-    """
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is None or size[0] * size[1] <= limit:
-        yield
-        return
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-
-
 def _check_tags(data: Content) -> None:
     """Leave a camera's raw file alone, and a picture whose kind the library could not even name.
 
@@ -214,6 +195,43 @@ def _check_tags(data: Content) -> None:
         if sensor or entry.tag == _DNG_VERSION:
             raise PhotoSkipped(_RAW)
     _check_kind(_as_tags(entries, endian))
+
+
+def _check_places(data: Content, entries: list[Entry]) -> None:
+    """See that all that the directories point to lies in the file.
+
+    Raises:
+        Unfollowable: Something does not.
+    """
+    endian, places = byte_order(data), dict[tuple[str, int], list[int]]()
+    for entry in entries:
+        length = SIZES.get(entry.kind, 0) * entry.count
+        if entry.kind not in SIZES or (length > _INLINE and entry.at + length > len(data)):
+            raise Unfollowable(entry.place)
+        if entry.tag in POINTERS:
+            for start in numbers(entry, endian):
+                _end_of_directory(data, start, endian)
+        elif entry.tag in _PLACES or entry.tag in _PLACES.values():
+            places.setdefault((entry.directory, entry.tag), []).extend(numbers(entry, endian))
+    for (directory, tag), starts in places.items():
+        lengths = places.get((directory, _PLACES.get(tag, 0)), [])
+        for start, length in zip(starts, lengths, strict=False):
+            if start + length > len(data):
+                raise Unfollowable(start)
+    start, seen = struct.unpack_from(endian + "L", data, 4)[0], set[int]()
+    while start and start not in seen:
+        seen.add(start)
+        end = _end_of_directory(data, start, endian)
+        start = struct.unpack_from(endian + "L", data, end)[0] if end + 4 <= len(data) else 0
+
+
+def _end_of_directory(data: Content, start: int, endian: str) -> int:
+    if start + 2 > len(data):
+        raise Unfollowable(start)
+    end = start + 2 + _ENTRY * int(struct.unpack_from(endian + "H", data, start)[0])
+    if end > len(data):
+        raise Unfollowable(start)
+    return end
 
 
 def _as_tags(entries: list[Entry], endian: str) -> dict[int, Any]:

@@ -9,7 +9,9 @@ from formats.table import box, decoded, rewritten, stored
 from PIL import Image
 
 from ulecli.errors import PhotoError, PhotoSkipped
+from ulecli.formats import bmff
 from ulecli.formats.audit import leaks
+from ulecli.formats.picture import read_rgb
 
 pillow_heif = pytest.importorskip("pillow_heif")
 
@@ -65,3 +67,21 @@ def test_a_film_behind_the_picture_is_reported(tmp_path):
     picture = decoded(tmp_path, stored("HEIC") + film, "HEIC")
     assert picture.remarks == ("its video was left out; it is a motion photo, as it seems",)
     assert {"box 'ftyp'", "box 'mpvd'"} <= set(leaks(tmp_path / "in"))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_picture_that_is_too_large_for_the_encoder_is_laid_in_tiles(tmp_path, mode, monkeypatch):
+    monkeypatch.setattr("ulecli.formats.heic._MOST_ENCODED", 200 * 150)
+    monkeypatch.setattr("ulecli.formats.heic._TILE", 128)
+    image = scene(300, 200).convert(mode)
+    if mode == "RGBA":
+        image.putalpha(scene(300, 200, seed=3).convert("L"))
+        with pytest.raises(PhotoSkipped, match="300 x 200 pixels with transparency"):
+            decoded(tmp_path, stored("HEIC", image), "HEIC")
+        return
+    picture = decoded(tmp_path, stored("HEIC", image), "HEIC")
+    meta = bmff.read_meta(rewritten(tmp_path, picture))
+    assert meta.items[meta.primary].kind == b"grid" and meta.size() == (300, 200)
+    again = read_rgb(tmp_path / "out", "HEIC")
+    assert abs(np.asarray(again).astype(int) - np.asarray(picture.image)).mean() < 3
+    assert leaks(tmp_path / "out") == []

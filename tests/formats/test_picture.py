@@ -347,7 +347,7 @@ def test_the_limit_of_the_library_is_back_when_the_last_thread_has_read(tmp_path
     before = Image.MAX_IMAGE_PIXELS
     with ThreadPoolExecutor(8) as pool:
         assert len({image.size for image in pool.map(codec.read, [tmp_path / "in"] * 64)}) == 1
-    assert Image.MAX_IMAGE_PIXELS == before
+    assert before == Image.MAX_IMAGE_PIXELS
     with pytest.raises(PhotoError):
         codec.read(tmp_path / "in", max_pixels=1)
-    assert Image.MAX_IMAGE_PIXELS == before
+    assert before == Image.MAX_IMAGE_PIXELS

@@ -8,8 +8,9 @@ from conftest import scene
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ulecli import codec, metadata
 from ulecli.errors import NoSuchPath, NothingToDo, UsageError
+from ulecli.formats import picture as codec
+from ulecli.metadata import carried as metadata_carried
 from ulecli.records import Metadata
 from ulecli.verify import Demands, check, check_all, pair_up
 from ulecli.verify.figure import perturbation, side_by_side
@@ -22,9 +23,9 @@ def moved(image: Image.Image, levels: int) -> Image.Image:
 
 
 def stored(path, image, format="PNG", epsilon=8, mode="private", info=None, **more):
-    kept = metadata.carried(info or {}, mode, format=format, size=image.size, epsilon=epsilon)
+    kept = metadata_carried.carried(info or {}, mode, format=format, size=image.size, epsilon=epsilon)
     settings = {"PNG": {"pnginfo": PngInfo()}, "TIFF": {"tiffinfo": {}}}.get(format, {}) | more
-    codec.encode(codec.Picture(image, format, metadata.merged(settings, kept), ()), image, path)
+    codec.encode(codec.Picture(image, format, metadata_carried.merged(settings, kept), ()), image, path)
     return path
 
 

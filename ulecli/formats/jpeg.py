@@ -68,7 +68,7 @@ _FILLING = 64
 """So many equal bytes at the end of what is decoded are no picture: an encoder's shortest codes alternate."""
 
 _MODES = {1: ("L", "L"), 3: ("RGB", "RGB"), 4: ("CMYK", "CMYK;I")}
-"""By the number of components: Pillow's mode, and that of the library's output (CMYK inverted, as Adobe's)."""
+"""By the number of components: Pillow's mode, and how the library's output lies (CMYK inverted, as Adobe)."""
 
 _NAMED_SAMPLINGS = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 _INCHES = {1: 1.0, 2: 2.54}
@@ -193,11 +193,11 @@ class _Opened(Source):
         self._height_at = segment.body + 1
         self._progressive = segment.marker in _PROGRESSIVE
         if len(content) < 6 or len(content) < 6 + 3 * content[5]:
-            raise PhotoError("is damaged: its header is cut short")
+            raise PhotoError("is damaged: its header is truncated")
         if content[0] != 8:
-            raise PhotoError(f"has {content[0]} bits per channel, which can't be read; make it a JPEG of 8")
+            raise PhotoError(f"is damaged or no JPEG that can be read: it has {content[0]} bits per channel")
         if content[5] not in _MODES:
-            raise PhotoError(f"has {content[5]} channels, which can't be read")
+            raise PhotoError(f"is damaged or no JPEG that can be read: it has {content[5]} channels")
         self.size = int.from_bytes(content[3:5], "big"), int.from_bytes(content[1:3], "big")
         self._components = [
             (content[n + 1] >> 4, content[n + 1] & 15, content[n + 2])
@@ -287,7 +287,7 @@ class _Opened(Source):
         data = bytes(self._data[: self._scanned])
         filling = data[-_FILLING:]
         if filling == filling[:1] * _FILLING or not self._complete(data):
-            raise PhotoError("is damaged: it is cut short" + self._and_more())
+            raise PhotoError("is damaged: it is truncated" + self._and_more())
         if not self._ended and (self._scanned < len(self._data) or self._complete(data[:-_PADDING])):
             self.remarks.append(VIDEO if self._data.find(b"ftyp", self._scanned_from) >= 0 else REST)
         return data + b"\xff\xd9"

@@ -297,7 +297,7 @@ def _all_chunks(data: Content) -> tuple[list[Chunk], int | None]:
         if not any(chunk.kind == b"IDAT" for chunk in found):
             broken = bytes(data[error.place + 4 : error.place + 8])
             raise PhotoError(
-                "is damaged: it is cut short" if broken == b"IDAT" else f"is damaged: {error}"
+                "is damaged: it is truncated" if broken == b"IDAT" else f"is damaged: {error}"
             ) from None
         return found, error.place
     return found, None

@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 from conftest import scene
-from formats.table import ROWS, decoded, rewritten, stored
+from formats.table import MARKED, ROWS, decoded, exif_block, rewritten, stored
+from PIL import Image
 
 from ulecli.formats import foreign, registry
 from ulecli.formats.audit import is_lossless, leaks
@@ -84,3 +85,18 @@ def test_only_heic_can_be_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     assert [name for name in FORMATS if missing(name)] == ["HEIC"]
     assert missing("GIF") == ""
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_the_encoder_finds_nothing_of_the_source_in_the_picture(tmp_path, name):
+    tags = Image.Exif()
+    tags.load(b"Exif\0\0" + exif_block())
+    settings = {"exif": tags.tobytes(), "dpi": (300, 300)}
+    if name == "TIFF":
+        settings["tiffinfo"] = {270: "by Ada", 33723: b"IPTC", 34377: b"8BIM", 700: b"<x:xmpmeta by='Ada'/>"}
+    else:
+        settings["xmp"] = b"<x:xmpmeta by='Ada'/>"
+    picture = decoded(tmp_path, stored(name, **settings), name)
+    assert leaks(tmp_path / "in") and picture.exif
+    assert b"Ada" not in rewritten(tmp_path, picture)
+    assert leaks(tmp_path / "out") == []

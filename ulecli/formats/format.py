@@ -210,8 +210,6 @@ def density(dpi: Any) -> dict[str, Any]:
 
 
 def alone(stored: Image.Image) -> Image.Image:
-    """Return decoded pixels without what an encoder would write of a file's `info`, tags or decoder."""
-    if hasattr(stored, "tag_v2") or stored.format in ("WEBP", "AVIF", "HEIF"):
-        stored = stored.copy()
+    """Return decoded pixels without what an encoder would write of a file's `info`."""
     stored.info = {}
     return stored

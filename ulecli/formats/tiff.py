@@ -101,6 +101,7 @@ class _Opened(Source):
         ):  # of old software: libtiff takes it so, too
             channels = len(colours) // 3
             stored.putpalette([colours[n + channels * c] for n in range(channels) for c in range(3)])
+        tags.clear()  # or the encoder would write some of them
         return image
 
     def low_bytes(self) -> Image.Image | None:

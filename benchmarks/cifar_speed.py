@@ -26,7 +26,7 @@ import numpy as np
 from tables import Row, markdown, write_json
 from timing import conditions, seconds
 
-from ulecli.data import SUFFIXES
+from ulecli.data.folder import SUFFIXES
 
 IMAGES = 50_000
 

@@ -18,22 +18,24 @@ import numpy as np
 from photographs import jpegs_in, parser_for
 from timing import conditions
 
-from ulecli import carry
-from ulecli.cores import usable_cores
-from ulecli.perturb import open_perturber
-from ulecli.verify import DEFAULT_EPSILON, CueReader, load
+from ulecli.imaging.delta import add_delta, working_image
+from ulecli.surrogates.opening import open_perturber
+from ulecli.surrogates.recognition import CueReader
+from ulecli.system.cores import usable_cores
+from ulecli.units import DEFAULT_EPSILON
+from ulecli.verification.measure import load
 
 
 def read_codes(path: Path, surrogate: str) -> list[tuple[bool, bool]]:
     """Protect a photo with every code and tell for each whether it reads, and whether it is guessed."""
     perturber, reader = open_perturber(surrogate), CueReader(surrogate)
     photo, _ = load(path)
-    small = carry.working_image(photo, perturber.grid)[None]
+    small = working_image(photo, perturber.grid)[None]
     aspect = np.array([photo.width / photo.height], np.float32)
     told = []
     for code in range(perturber.codes):
         picture = photo.copy()
-        carry.add_delta(picture, perturber(small, np.array([code]), aspect, epsilon=DEFAULT_EPSILON)[0])
+        add_delta(picture, perturber(small, np.array([code]), aspect, epsilon=DEFAULT_EPSILON)[0])
         told.append((reader.cue(picture, code).readings["file"].reads, reader.cue(picture).code == code))
     return told
 

@@ -4,10 +4,10 @@
     python benchmarks/evaluate_speed.py --threads 4 --images 10000 --repeats 3
 
 Both train the same net on the same CIFAR-10 images with the same augmentation (crop with a padding of 2,
-mirror image) and batch size, on the same number of threads. Ours is `ulecli.exploiters.Batches` and bfloat16
-in channels-last layout; the plain one is what a tutorial shows: `torchvision.datasets.CIFAR10`, `RandomCrop`,
-`RandomHorizontalFlip`, `ToTensor`, a `DataLoader` in the same process, and float32. The two take turns, and
-each is warmed up; the table shows images a second, the median over repeats, and their ratio.
+mirror image) and batch size, on the same number of threads. Ours is the `Batches` of the exploiters and
+bfloat16 in channels-last layout; the plain one is what a tutorial shows: `torchvision.datasets.CIFAR10`,
+`RandomCrop`, `RandomHorizontalFlip`, `ToTensor`, a `DataLoader` in the same process, and float32. The two
+take turns, and each is warmed up; the table shows images a second, the median over repeats, and their ratio.
 
 Not measured: reading the data set, judging on test images, and a DataLoader with workers, which on a few
 cores take them from the training.
@@ -28,13 +28,13 @@ from timing import conditions
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ulecli.data import cifar10
-from ulecli.exploiters import PRESETS
-from ulecli.exploiters.batches import Batches
-from ulecli.exploiters.precision import logits_of
-from ulecli.nets import make_net
-from ulecli.seeding import seeded
-from ulecli.torchvision_shim import import_torchvision
+from ulecli.data.cifar import cifar10
+from ulecli.evaluation.exploiters.batches import Batches
+from ulecli.evaluation.exploiters.precision import logits_of
+from ulecli.evaluation.exploiters.protocol import PRESETS
+from ulecli.nets.registry import make_net
+from ulecli.nets.seeding import seeded
+from ulecli.system.torchvision_shim import import_torchvision
 
 QUICK = PRESETS["quick"].small
 

@@ -33,7 +33,7 @@ from processes import AT_HAND, MemoryWatch
 from tables import Row, markdown, write_json
 from timing import conditions, seconds
 
-from ulecli.ledger import NAME, opened
+from ulecli.protection.ledger import NAME, opened
 
 PACKAGES = ("ulecli", "onnxruntime", "pillow", "numpy")
 PARTS = {"first tenth": (0, 0.1), "middle tenth": (0.45, 0.55), "last tenth": (0.9, 1), "whole run": (0, 1)}

@@ -33,9 +33,9 @@ from photographs import parser_for
 from PIL import Image
 from timing import conditions, seconds
 
-from ulecli import protection
 from ulecli.formats.picture import decode, encode
-from ulecli.records import ProtectConfig
+from ulecli.protection.config import ProtectConfig
+from ulecli.protection.run import protect
 
 FORMATS = {".jpeg": "JPEG", ".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 LARGE = (4000, 3000)
@@ -117,6 +117,12 @@ class StandIn:
         shape = (len(images), 1, self.grid, self.grid)
         return np.random.default_rng(0).integers(-epsilon, epsilon + 1, shape).astype(np.int8)
 
+    def recognised(
+        self, images: NDArray[np.float32], codes: NDArray[np.int64], deltas: NDArray[np.int8]
+    ) -> NDArray[np.bool_]:
+        """Say that nothing is recognised, at no cost."""
+        return np.zeros(len(images), bool)
+
 
 def stand_in(milliseconds: float) -> Command:
     """Return a command that protects a folder with a `StandIn` in place of the surrogate."""
@@ -132,7 +138,7 @@ def protect_in_process(source: Path, target: Path, jobs: int, milliseconds: floa
     """Be `ulecli protect` with a stand-in for the surrogate."""
     key = target.parent / "key"
     config = ProtectConfig((source,), target, jobs=jobs, key_file=key)
-    report = protection.protect(config, StandIn(milliseconds))
+    report = protect(config, StandIn(milliseconds))
     if report.exit_code:
         raise SystemExit("a photo could not be protected")
 

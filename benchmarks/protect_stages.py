@@ -3,10 +3,11 @@
     python benchmarks/protect_stages.py
     python benchmarks/protect_stages.py --photos ~/Pictures/2024 --device cuda
 
-Each photo of the folder goes through the stages of `ulecli.work` one after the other, and beside them through
-what a plain decode and encode by Pillow takes. With `--device cuda` the perturbations are made there, one
-photo at a time and in batches of 64, and torchvision decodes the same JPEGs on the GPU: what could be gained
-by that is the line beside Pillow's. Medians over the repeats; milliseconds are means over the photos.
+Each photo of the folder goes through the stages of `ulecli.protection.photo` one after the other, and beside
+them through what a plain decode and encode by Pillow takes. With `--device cuda` the perturbations are made
+there, one photo at a time and in batches of 64, and torchvision decodes the same JPEGs on the GPU: what
+could be gained by that is the line beside Pillow's. Medians over the repeats; milliseconds are means over the
+photos.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from numpy.typing import NDArray
 from photographs import jpegs_in, parser_for
 from timing import bound, conditions
 
-from ulecli import carry
-from ulecli.atomic import sync
 from ulecli.formats.memory import Memory
 from ulecli.formats.picture import decode, encode
-from ulecli.perturb import open_perturber
-from ulecli.perturb.perturber import SurrogatePerturber
-from ulecli.records import Device
-from ulecli.stamps import file_sha256
+from ulecli.imaging.delta import add_delta, working_image
+from ulecli.surrogates.opening import open_perturber
+from ulecli.surrogates.photo_perturber import SurrogatePerturber
+from ulecli.system.atomic import sync
+from ulecli.system.devices import Device
+from ulecli.system.fingerprint import file_sha256
 
 CODE, EPSILON, BATCH = 9, 8, 64
 MEMORY = Memory()
@@ -63,11 +64,11 @@ def one_photo(path: Path, perturber: SurrogatePerturber, folder: Path, clock: Cl
     with timed(clock, "decode"):
         picture = decode(path, "JPEG", memory=MEMORY)
     with timed(clock, "shrink"):
-        small = carry.working_image(picture.image, perturber.grid, picture.pixels)[None]
+        small = working_image(picture.image, perturber.grid, picture.pixels)[None]
     with timed(clock, "perturb"):
         delta = perturb(perturber, small, picture.image.width / picture.image.height)[0]
     with timed(clock, "add"):
-        carry.add_delta(picture.image, delta, picture.pixels)
+        add_delta(picture.image, delta, picture.pixels)
     target = folder / "protected"
     with timed(clock, "encode"):
         encode(picture, picture.image, target)

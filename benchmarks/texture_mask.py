@@ -25,12 +25,16 @@ from numpy.typing import NDArray
 from photographs import fixed_key
 from PIL import Image
 
-from ulecli import carry, texture, work
+from ulecli.formats.options import Reading
 from ulecli.formats.picture import decode
-from ulecli.ledger import NAME, opened
-from ulecli.perturb import open_perturber
-from ulecli.perturber import Perturber
-from ulecli.records import Device, Photo, Reading
+from ulecli.imaging import texture
+from ulecli.imaging.delta import working_image
+from ulecli.perturb.perturber import Perturber
+from ulecli.protection.ledger import NAME, reading
+from ulecli.protection.outcome import Photo
+from ulecli.protection.photo import Job, make
+from ulecli.surrogates.opening import open_perturber
+from ulecli.system.devices import Device
 
 ROOT = Path(__file__).parents[1]
 PLACES = ("Küste über Ærø.jpg:0.25,0.3", "dunes.jpg:0.5,0.4", "mountains.jpg:0.3,0.25")
@@ -48,18 +52,18 @@ def weaken(source: Path, target: Path, code: int, epsilon: int, perturber: Pertu
     """Protect a JPEG like the product, but with its delta evened."""
     photo = decode(source, "JPEG").image
     weights = texture.texture_weights(photo)
-    images, aspects = carry.working_image(photo, perturber.grid)[None], np.array([photo.width / photo.height])
+    images, aspects = working_image(photo, perturber.grid)[None], np.array([photo.width / photo.height])
     delta = perturber(images, np.array([code]), aspects.astype(np.float32), epsilon=epsilon)[0]
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
-    job = work.Job(Photo(source, source, "JPEG"), target, epsilon, perturber.grid, Reading(), False)
-    work.make(job, lambda image, aspect: evened(delta, weights))
+    job = Job(Photo(source, source, "JPEG"), target, epsilon, perturber.grid, Reading(), False)
+    make(job, lambda image, aspect: evened(delta, weights))
 
 
 def control(masked: Path, out: Path) -> None:
     """Make the control of every JPEG of a tree."""
     perturber = open_perturber("photo", device=Device.CPU)
-    with opened(masked / NAME, settle=False) as ledger:
+    with reading(masked / NAME) as ledger:
         entries = ledger.entries()
     root = masked.resolve()
     for entry in entries:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ulecli.cores import usable_cores
+from ulecli.system.cores import usable_cores
 
 
 def seconds(command: Sequence[str], *, cores: int) -> float:

@@ -22,9 +22,9 @@ from typing import Any
 
 from timing import conditions as machine
 
-from ulecli import shelf
-from ulecli.results import CLEAN, NOISE, RunRecord, Spread, by_cell
-from ulecli.results.tables import conditions
+from ulecli.evaluation.results.record import CLEAN, NOISE, RunRecord, Spread, by_cell
+from ulecli.evaluation.results.tables import conditions
+from ulecli.surrogates import store
 
 Entry = dict[str, Any]
 
@@ -95,7 +95,7 @@ def effects(folder: Path, photos: str) -> Iterator[tuple[str, Entry]]:
     shared = json.loads((folder / "run.json").read_text(encoding="utf-8"))["fingerprint"]
     for poison in dict.fromkeys(one.arm.poison for one in records):
         name = photos if poison.split()[0] == "protected" else poison
-        if name in shelf.names():
+        if name in store.names():
             for entry in entries(records, poison, shared):
                 yield name, entry
 
@@ -111,7 +111,7 @@ def main() -> None:
         for name, entry in effects(folder, options.photos):
             found.setdefault(name, []).append(entry)
     for name, told in found.items():
-        path = shelf.write_card(replace(shelf.load_card(name), effect=tuple(told)), shelf.directory())
+        path = store.write_card(replace(store.load_card(name), effect=tuple(told)), store.directory())
         print(f"wrote {len(told)} effects to {path}")
 
 

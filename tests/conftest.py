@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -58,6 +60,11 @@ class FullSwing:
         signs = rng.choice([-1, 1], (1, self.channels, self.grid, self.grid))
         return (signs * (epsilon + self.overshoot)).astype(np.int8)
 
+    def recognised(self, images, codes, deltas):
+        assert images.shape == (1, 3, self.grid, self.grid) and deltas.dtype == np.int8
+        assert codes.shape == (1,) and deltas.shape[:2] == (1, self.channels)
+        return np.ones(1, bool)
+
 
 @pytest.fixture
 def perturber() -> FullSwing:
@@ -83,7 +90,7 @@ class Result:
 def ulecli(capsys, monkeypatch, config_home, perturber) -> Callable[..., Result]:
     """Run the program in this process, with the test's perturber in place of a real one."""
     opened = SimpleNamespace(open_perturber=lambda name, **settings: perturber)
-    monkeypatch.setitem(sys.modules, "ulecli.perturb", opened)
+    monkeypatch.setitem(sys.modules, "ulecli.surrogates.opening", opened)
 
     def run(*arguments: object) -> Result:
         from ulecli.cli import main
@@ -120,3 +127,15 @@ def photo_folder(tmp_path) -> Path:
     (root / ".hidden").mkdir()
     scene().save(root / ".hidden" / "x.png")
     return root
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system with 2 MB of room."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from ulecli import shelf
-from ulecli.perturb.onnx_oracle import OnnxOracle
+from ulecli.perturb.onnx_gradients import OnnxOracle
+from ulecli.surrogates import store
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 PICTURES = sorted(
@@ -72,9 +72,9 @@ def test_a_lossless_sample_moves_within_the_bound_and_both_ways(protected) -> No
 @pytest.mark.parametrize("name", PICTURES, ids=str)
 def test_the_surrogate_reads_the_code_in_the_stored_file(protected, name: Path) -> None:
     out, told = protected
-    card = shelf.load_card("photo")
+    card = store.load_card("photo")
     family, label = divmod(told[str(SAMPLES / name)]["code"], card.net["classes"])
-    session = OnnxOracle(shelf.verified_bytes("photo", f".{family}.onnx")).session
+    session = OnnxOracle(store.verified_bytes("photo", f".{family}.onnx")).session
 
     def loss(path: Path) -> float:
         small = Image.fromarray(upright(path)).convert("L").resize((48, 48), Image.Resampling.BILINEAR)

@@ -1,4 +1,4 @@
-"""The two scales of pixel values, and the bound that users give in one of them.
+"""The two scales of pixel values, the weights of luma, and the bound on a change.
 
 Users, papers and files speak *levels* (0 to 255); nets and gradients speak the *unit* scale (0 to 1).
 """
@@ -8,6 +8,14 @@ from __future__ import annotations
 from ulecli.errors import UsageError
 
 LEVELS = 255
+"""The level of white: pixels are whole levels from 0 to this."""
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of R, G and B in the luma of ITU-R BT.601, which Pillow and torchvision turn to gray with."""
+
+DEFAULT_EPSILON = 8
+"""The bound in levels that most papers on unlearnable examples use."""
+
 MAX_EPSILON = 32
 """Beyond this the change is plainly visible and no published method is measured there."""
 

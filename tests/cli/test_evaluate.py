@@ -17,15 +17,16 @@ import torch
 from PIL import Image
 
 import ulecli.evaluation
-from ulecli import shelf
 from ulecli.cli import main
-from ulecli.data import DATASETS, Dataset
+from ulecli.data.datasets import DATASETS, Dataset
 from ulecli.data.shapes import shapes
-from ulecli.defenders import defender_names
 from ulecli.errors import ExitCode
-from ulecli.exploiters import FAMILIES, PRESETS, exploiter_names
-from ulecli.nets import NETS
-from ulecli.results import Format
+from ulecli.evaluation.defenders import defender_names
+from ulecli.evaluation.exploiters.protocol import PRESETS
+from ulecli.evaluation.exploiters.registry import FAMILIES, exploiter_names
+from ulecli.evaluation.results.tables import Format
+from ulecli.nets.registry import NETS
+from ulecli.surrogates import store
 
 SHAPES = Dataset("shapes", shapes(60), shapes(30, seed=1))
 FAST = ("--dataset", "shapes", "--device", "cpu", "--jobs", "1", "--threads", "1")
@@ -129,7 +130,7 @@ def test_help_tells_the_exit_codes(evaluate) -> None:
 
 
 def test_a_damaged_surrogate_is_told(evaluate, monkeypatch, tmp_path) -> None:
-    shutil.copytree(shelf.directory(), tmp_path / "models")
+    shutil.copytree(store.directory(), tmp_path / "models")
     with (tmp_path / "models" / "cifar-linear.safetensors").open("ab") as file:
         file.write(b"x")
     monkeypatch.setenv("ULECLI_MODELS", str(tmp_path / "models"))
@@ -253,7 +254,7 @@ def test_mistakes_are_told_in_a_line_before_any_training(
     if arguments == ["--device", "cuda"] and torch.cuda.is_available():
         pytest.skip("there is one")
     for name in ("train_exploiter", "ProcessPoolExecutor"):
-        monkeypatch.setattr(f"ulecli.evaluation.running.{name}", lambda *_, **__: pytest.fail("training"))
+        monkeypatch.setattr(f"ulecli.evaluation.scheduling.{name}", lambda *_, **__: pytest.fail("training"))
     given = [option for option in arguments if option.startswith("--")]
     pairs = [(FAST[place], FAST[place + 1]) for place in range(0, len(FAST), 2)]
     usual = [part for option, value in pairs if option not in given for part in (option, value)]
@@ -276,7 +277,7 @@ def test_an_interruption_says_how_to_go_on(evaluate, monkeypatch, tmp_path) -> N
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ulecli.evaluation.running.train_exploiter", interrupted)
+    monkeypatch.setattr("ulecli.evaluation.scheduling.train_exploiter", interrupted)
     code, out, err = evaluate(*FAST, "--out", tmp_path / "out")
     assert code == ExitCode.INTERRUPTED and out == ""
     assert f"go on with --out {tmp_path / 'out'} --resume" in err

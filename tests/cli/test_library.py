@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, scene
 
-from ulecli.report import SCHEMA
+from ulecli.protection.json_records import SCHEMA
 
 FIELDS = {
     *(
@@ -29,7 +29,7 @@ FIELDS = {
         "identity",
         "code",
     ),
-    *("max_change", "psnr_db", "max_change_on_disk", "psnr_db_on_disk", "seconds"),
+    *("max_change", "psnr_db", "max_change_on_disk", "psnr_db_on_disk", "seconds", "recognised"),
 }
 NAMES = {"one.jpg", "a/IMG_1.png", "b/deep/IMG_1.png", "a/Zürich 東京.webp"}
 
@@ -148,7 +148,7 @@ class Slow(FullSwing):
         time.sleep(0.3)
         return super().__call__(*arguments, **settings)
 
-sys.modules["ulecli.perturb"] = SimpleNamespace(open_perturber=lambda *names, **settings: Slow())
+sys.modules["ulecli.surrogates.opening"] = SimpleNamespace(open_perturber=lambda *names, **settings: Slow())
 from ulecli.cli import main
 main(sys.argv[1:])
 """

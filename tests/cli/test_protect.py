@@ -82,7 +82,7 @@ def test_bad_input_ends_in_a_line_and_a_code(ulecli, tmp_path, monkeypatch, argu
 
 def test_a_missing_path_is_told_before_the_surrogate_is_opened(ulecli, photo_folder, monkeypatch):
     opened = []
-    monkeypatch.setattr(sys.modules["ulecli.perturb"], "open_perturber", lambda *a, **k: opened.append(a))
+    monkeypatch.setattr("ulecli.surrogates.opening.open_perturber", lambda *a, **k: opened.append(a))
     result = ulecli("protect", photo_folder, "nowhere")
     assert result.code == 4 and "nowhere does not exist" in result.err and opened == []
 
@@ -102,14 +102,14 @@ def test_a_device_that_can_not_be_had(ulecli, photo_folder, monkeypatch):
     def refuse(name, *, device, threads):
         raise DeviceUnavailable("there is no cuda here; use --device cpu")
 
-    monkeypatch.setattr(sys.modules["ulecli.perturb"], "open_perturber", refuse)
+    monkeypatch.setattr("ulecli.surrogates.opening.open_perturber", refuse)
     result = ulecli("protect", photo_folder, "--device", "cuda")
     assert result.code == 7
     assert result.err == "ulecli: error: there is no cuda here; use --device cpu\n"
 
 
 def test_an_unknown_error_keeps_its_traceback(ulecli, photo_folder, monkeypatch):
-    monkeypatch.setattr("ulecli.protection.protect", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("ulecli.protection.run.protect", lambda *a, **k: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         ulecli("protect", photo_folder)
 
@@ -118,7 +118,7 @@ def test_interrupted(ulecli, photo_folder, monkeypatch):
     def interrupt(*arguments, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ulecli.protection.protect", interrupt)
+    monkeypatch.setattr("ulecli.protection.run.protect", interrupt)
     result = ulecli("protect", photo_folder)
     assert result.code == 130 and "interrupted" in result.err
 

@@ -3,9 +3,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 
 import pytest
+from conftest import ROOT, FullSwing
 from PIL import Image
+
+from ulecli.protection.config import ProtectConfig
+from ulecli.protection.outcome import Status
+from ulecli.protection.run import protect
 
 
 def test_the_page_of_a_run(ulecli, photo_folder):
@@ -65,3 +71,48 @@ def test_a_browser_shows_it(ulecli, photo_folder, tmp_path):
     with Image.open(tmp_path / "s.png") as shot:
         colours = shot.convert("RGB").getcolors(1 << 24)
     assert shot.size == (390, 1800) and len(colours) > 1000
+
+
+class Asked(FullSwing):
+    """Before its third perturbation, so during a run, other commands are asked about the output."""
+
+    def __init__(self, *commands: list[str]) -> None:
+        super().__init__()
+        self.commands, self.done = commands, []
+
+    def __call__(self, *arguments, **settings):
+        if len(self.seen) == 2:
+            for words in self.commands:
+                command = [sys.executable, "-m", "ulecli", *words]
+                self.done.append(subprocess.run(command, cwd=ROOT, capture_output=True, text=True))
+        return super().__call__(*arguments, **settings)
+
+
+def test_during_a_run_it_shows_what_is_done_and_a_second_run_waits(photo_folder, tmp_path, config_home):
+    out, page, key = tmp_path / "out", tmp_path / "r.html", tmp_path / "key"
+    key.write_text("75" * 32 + "\n")
+    asked = Asked(
+        ["report", str(out), "-o", str(page)],
+        ["verify", str(photo_folder), str(out), "--no-cue"],
+        ["protect", str(photo_folder), "-o", str(out), "--key-file", str(key)],
+        ["protect", str(photo_folder), "-o", str(out), "--key-file", str(key), "--dry-run"],
+    )
+    report = protect(ProtectConfig((photo_folder,), out, key_file=key), asked)
+    assert report.count(Status.WRITTEN) == 4
+    reported, verified, second, dry = asked.done
+    assert reported.returncode == 0 and "a run is in progress" in reported.stderr
+    assert "data:image/jpeg" in page.read_text(encoding="utf-8")
+    assert verified.returncode == 3 and "a run is in progress" in verified.stderr
+    assert "another picture" not in verified.stderr and "no protected copy" in verified.stderr
+    assert second.returncode == 11 and "another run" in second.stderr
+    assert dry.returncode == 0
+
+
+def test_of_an_output_on_a_read_only_disk(ulecli, photo_folder, small_disk, tmp_path):
+    out = small_disk / "out"
+    ulecli("protect", photo_folder, "-o", out)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    refused = ulecli("report", out)
+    assert refused.code == 6 and "choose another with -o" in refused.err and refused.err.count("\n") == 1
+    done = ulecli("report", out, "-o", tmp_path / "r.html")
+    assert done.code == 0 and "4 protected, 0 failed" in done.err and "in progress" not in done.err

@@ -12,9 +12,9 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from ulecli import shelf
 from ulecli.cli import main
 from ulecli.errors import ExitCode
+from ulecli.surrogates import store
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -44,10 +44,10 @@ def test_what_ships_is_small_and_as_its_cards_say(capsys) -> None:
         assert f"{name}: as its card says" in told
     assert sum(path.stat().st_size for path in MODELS.iterdir()) < 8_000_000
     assert {path.suffix for path in MODELS.iterdir()} == {".json", ".onnx", ".safetensors"}
-    for name in shelf.names():
-        card = shelf.load_card(name)
+    for name in store.names():
+        card = store.load_card(name)
         assert card.effect and card.limits, f"the card of {name} tells no effect or no limits"
-    assert shelf.load_card("photo").protocol["families"] * shelf.load_card("photo").net["classes"] >= 64
+    assert store.load_card("photo").protocol["families"] * store.load_card("photo").net["classes"] >= 64
 
 
 def test_list_and_show(capsys) -> None:
@@ -80,7 +80,7 @@ def test_training_on_a_folder_makes_a_surrogate_that_protects(
     assert len(list(out.rglob("*.png"))) == 40
     graph = tmp_path / "graph.onnx"
     assert run("surrogate", "export", "mine", "-o", str(graph)) == ExitCode.OK
-    assert graph.read_bytes() == shelf.verified_bytes("mine", ".0.onnx")
+    assert graph.read_bytes() == store.verified_bytes("mine", ".0.onnx")
     onnxruntime.InferenceSession(graph.read_bytes(), providers=["CPUExecutionProvider"])
 
 

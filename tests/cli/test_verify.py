@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ulecli.identity import code_of
-from ulecli.verify import pair_up
+from ulecli.protection.identity import code_of
+from ulecli.protection.pairs import pair_up
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ulecli.data import Dataset, cifar, open_dataset
+from ulecli.data import cifar
+from ulecli.data.datasets import Dataset, open_dataset
 from ulecli.errors import UleError
-from ulecli.torchvision_shim import import_torchvision
+from ulecli.system.torchvision_shim import import_torchvision
 
 ARCHIVES = {"cifar10": "cifar-10-python.tar.gz", "cifar100": "cifar-100-python.tar.gz"}
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ulecli.data import default_root, image_folder, open_dataset
+from ulecli.data.cifar import default_root
+from ulecli.data.datasets import open_dataset
+from ulecli.data.folder import image_folder
 from ulecli.errors import UleError, UsageError
 
 

@@ -129,7 +129,7 @@ def test_cifar10_as_published(train: bool, count: int) -> None:
 def test_torchvision_works_beside_a_cpu_build_of_torch() -> None:
     """In a fresh process, as the import leaves its marks on a process, and twice, as the second is plain."""
     script = (
-        "import torch; from ulecli.torchvision_shim import import_torchvision\n"
+        "import torch; from ulecli.system.torchvision_shim import import_torchvision\n"
         "torchvision = import_torchvision()\n"
         "assert import_torchvision() is torchvision\n"
         "import torchvision.models, torchvision.transforms.v2 as transforms\n"

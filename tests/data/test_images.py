@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ulecli.data import Dataset, ImageSet
+from ulecli.data.datasets import Dataset
+from ulecli.data.images import ImageSet
 from ulecli.errors import UleError
 
 IMAGES = (torch.arange(4 * 3 * 2 * 2) % 256).to(torch.uint8).view(4, 3, 2, 2)

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from ulecli.data import open_dataset, shapes
-from ulecli.exploiters import PRESETS, find_exploiter, train_exploiter
+from ulecli.data.datasets import open_dataset
+from ulecli.data.shapes import shapes
+from ulecli.evaluation.exploiters.protocol import PRESETS
+from ulecli.evaluation.exploiters.registry import find_exploiter
+from ulecli.evaluation.exploiters.training import train_exploiter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import time
-from xml.etree import ElementTree
 
 import pytest
 from conftest import scene
@@ -17,11 +16,11 @@ from ulecli import __version__
 from ulecli.formats import audit
 from ulecli.formats import picture as codec
 from ulecli.formats.jpeg import XMP as JPEG_XMP
+from ulecli.formats.metadata import policy as metadata_carried
+from ulecli.formats.metadata import xmp
+from ulecli.formats.metadata.xmp import Mark
+from ulecli.formats.options import MetadataMode as Mode
 from ulecli.formats.picture import Picture
-from ulecli.metadata import carried as metadata_carried
-from ulecli.metadata import xmp
-from ulecli.metadata.carried import Mode
-from ulecli.metadata.xmp import Mark
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif", "AVIF": "avif", "HEIC": "heic"}
@@ -242,26 +241,16 @@ def test_the_mark_is_in_any_packet_once(tmp_path, packet):
     assert path.read_bytes().count(b"ulecli:protected") == 1
 
 
-def test_a_kept_packet_does_not_point_to_what_stayed_behind():
-    names = b"".join(
-        b' xmlns:%s="urn:%s"' % (name, name) for name in (b"GCamera", b"hdrgm", b"dc", b"Container", b"Item")
-    )
-    motion = (
-        b'<x:xmpmeta xmlns:x="adobe:ns:meta/">'
-        b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        b'<rdf:Description GCamera:MotionPhoto="1" GCamera:MicroVideoOffset="50042" hdrgm:Version="1.0" '
-        b'dc:title="a scene"' + names + b"><hdrgm:GainMapMax>2</hdrgm:GainMapMax><Container:Directory>\n"
-        b'<rdf:Seq><rdf:li Item:Semantic="MotionPhoto"/></rdf:Seq></Container:Directory>'
-        b"</rdf:Description></rdf:RDF></x:xmpmeta>"
-    )
-    kept = xmp.marked(motion, Mark("1", 8)) or b""
-    description = ElementTree.fromstring(kept)[0][0]
-    assert description.attrib == {"{urn:dc}title": "a scene"} and len(description) == 0
-
-
-def test_the_mark_tells_nothing_of_the_person():
-    assert xmp.packet(Mark("1", 8)) == xmp.packet(Mark("1", 8))
-    assert xmp.told(xmp.packet(Mark("1", 8))) == []
+@pytest.mark.parametrize("mode", [Mode.PRIVATE, Mode.KEEP])
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_mark_outlives_exiftool(tmp_path, shared, format, mode):
+    path, _ = written(tmp_path, format, mode, source(shared))
+    before, found = path.read_bytes(), audit.leaks(path)
+    exiftool(path)
+    for change in ("-XMP:Rating=5", "-XMP-dc:Title=a title"):
+        subprocess.run(["exiftool", "-q", "-m", "-overwrite_original", change, path], check=True)
+        assert path.read_bytes() != before and audit.mark_in(path) == Mark(__version__, 8)
+    assert set(audit.leaks(path)) == {*found, "XMP xmp", "XMP dc"}
 
 
 def test_what_is_no_picture_bears_no_mark_and_is_not_clean(tmp_path):

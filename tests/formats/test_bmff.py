@@ -13,7 +13,7 @@ from ulecli.errors import PhotoSkipped
 from ulecli.formats import bmff
 from ulecli.formats.audit import leaks, mark_in
 from ulecli.formats.format import Unfollowable
-from ulecli.metadata.xmp import Mark, packet
+from ulecli.formats.metadata.xmp import Mark, packet
 
 PRIMARY, EXIF, XMP = 1, 2, 3
 XMP_TYPE = b"application/rdf+xml"

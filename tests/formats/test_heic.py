@@ -18,7 +18,7 @@ pillow_heif = pytest.importorskip("pillow_heif")
 
 def test_it_needs_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(PhotoSkipped, match=r"pip install 'ulecli\[heif\]'"):
+    with pytest.raises(PhotoSkipped, match=r"pip install '\.\[heif\]'"):
         decoded(tmp_path, b"\0\0\0\x18ftypheic", "HEIC")
 
 

@@ -13,7 +13,7 @@ from ulecli.errors import PhotoError
 from ulecli.formats import jpeg
 from ulecli.formats.audit import is_protected, leaks
 from ulecli.formats.format import Unfollowable
-from ulecli.metadata.xmp import Mark, packet
+from ulecli.formats.metadata.xmp import Mark, packet
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 EOI = b"\xff\xd9"

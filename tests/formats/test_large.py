@@ -19,13 +19,14 @@ SCRIPT = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from ulecli.records import Photo, Reading
-from ulecli.work import Job, make
+from ulecli.formats.options import Reading
+from ulecli.protection.outcome import Photo
+from ulecli.protection.photo import Job, make
 source, target, format = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 delta = np.random.default_rng(0).integers(-8, 9, (1, 64, 64)).astype(np.int8)
 job = Job(Photo(source, source, format), target, 8, 64, Reading(), read_back=True)
-told = make(job, lambda image, aspect: delta).told
-assert told["max_change"] <= 8 < told["psnr_db_on_disk"], told
+found = make(job, lambda image, aspect: delta).measured
+assert found.max_change <= 8 < found.psnr_db_on_disk, found
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform != "darwin" else 1 << 20))
 """
 

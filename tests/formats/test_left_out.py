@@ -10,10 +10,11 @@ from conftest import scene
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from ulecli.carry import difference
 from ulecli.errors import PhotoError
 from ulecli.formats import picture as codec
-from ulecli.metadata.carried import Mode, carried
+from ulecli.formats.metadata.policy import carried
+from ulecli.formats.options import MetadataMode as Mode
+from ulecli.imaging.delta import difference
 
 VIDEO = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0\0\x40\x08mdat" + bytes(range(256)) * 64
 FORMATS = ["JPEG", "PNG", "WEBP", "AVIF", "HEIC"]

@@ -12,11 +12,11 @@ from conftest import scene
 from formats.table import ROWS, stored
 from PIL import Image, ImageCms, ImageOps
 
-from ulecli import exif
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.formats import picture as codec
 from ulecli.formats.colour import display_p3
 from ulecli.formats.memory import Memory
+from ulecli.formats.metadata import exif
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GRAY = SRGB[:16] + b"GRAY" + SRGB[20:]

@@ -12,9 +12,9 @@ import pytest
 from conftest import scene
 from PIL import Image
 
-from ulecli.carry import add_delta
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.formats import picture as codec
+from ulecli.imaging.delta import add_delta
 
 WIDE = np.linspace(0, 65535, 40 * 30).reshape(30, 40).astype(np.uint16)
 
@@ -203,7 +203,7 @@ def test_avif_keeps_its_subsampling(tmp_path, sampling):
 def test_heic_needs_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     (tmp_path / "in").write_bytes(b"\0\0\0\x18ftypheic")
-    with pytest.raises(PhotoSkipped, match=r"pip install 'ulecli\[heif\]'"):
+    with pytest.raises(PhotoSkipped, match=r"pip install '\.\[heif\]'"):
         codec.decode(tmp_path / "in", "HEIC")
 
 

@@ -13,7 +13,7 @@ from ulecli.errors import PhotoError
 from ulecli.formats import png, tones
 from ulecli.formats.audit import leaks, mark_in
 from ulecli.formats.format import Unfollowable
-from ulecli.metadata.xmp import Mark, packet
+from ulecli.formats.metadata.xmp import Mark, packet
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 LONG = "x" * 3_000_000

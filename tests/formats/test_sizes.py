@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ulecli import carry
 from ulecli.formats import picture as codec
+from ulecli.imaging.delta import add_delta
+from ulecli.imaging.difference import difference
 
 
 def test_a_protected_jpeg_is_not_much_larger_than_its_source(shared, tmp_path):
@@ -15,7 +16,7 @@ def test_a_protected_jpeg_is_not_much_larger_than_its_source(shared, tmp_path):
     ratios = {}
     for path in sorted((shared / "photos").glob("*.jpg")):
         picture = codec.decode(path, "JPEG")
-        carry.add_delta(picture.image, delta)
+        add_delta(picture.image, delta)
         codec.encode(picture, picture.image, tmp_path / path.name)
         ratios[path.name] = (tmp_path / path.name).stat().st_size / path.stat().st_size
         with Image.open(path) as source, Image.open(tmp_path / path.name) as stored:
@@ -40,7 +41,7 @@ def test_lossy_formats_are_stored_as_finely_as_jpeg(shared, tmp_path, format):
     codec.encode(picture, picture.image, tmp_path / "out")
     picture.image.save(tmp_path / "jpeg", "JPEG", quality=85)
     kept, floor = (
-        carry.difference(picture.image, codec.read_rgb(tmp_path / one, kind))
+        difference(picture.image, codec.read_rgb(tmp_path / one, kind))
         for one, kind in (("out", format), ("jpeg", "JPEG"))
     )
     assert kept.psnr_db > floor.psnr_db

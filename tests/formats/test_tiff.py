@@ -11,8 +11,8 @@ from PIL import Image, TiffImagePlugin
 
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.formats.audit import leaks, mark_in
+from ulecli.formats.metadata.xmp import Mark, packet
 from ulecli.formats.picture import read_rgb
-from ulecli.metadata.xmp import Mark, packet
 
 
 def sub_directory(photometric: int) -> bytes:

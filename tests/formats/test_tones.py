@@ -10,8 +10,8 @@ from formats.table import MARKED, decoded, rewritten, stored, tiff, tiff_tags
 from formats.test_colour import WHITE, WORDS, icc
 from PIL import Image, ImageCms
 
-from ulecli.carry import add_delta
 from ulecli.formats import colour, tones
+from ulecli.imaging.delta import add_delta
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 D50_BT709 = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410))

@@ -11,7 +11,7 @@ from ulecli.errors import PhotoError
 from ulecli.formats import webp
 from ulecli.formats.audit import leaks, mark_in
 from ulecli.formats.format import Unfollowable
-from ulecli.metadata.xmp import Mark, packet
+from ulecli.formats.metadata.xmp import Mark, packet
 
 
 def riff(*chunks: tuple[bytes, bytes]) -> bytes:

@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from ulecli.data.shapes import shapes
-from ulecli.exploiters import PRESETS, find_exploiter, train_exploiter
+from ulecli.evaluation.exploiters.protocol import PRESETS
+from ulecli.evaluation.exploiters.registry import find_exploiter
+from ulecli.evaluation.exploiters.training import train_exploiter
 from ulecli.nets.fast_conv import Scale, Whiten, fast_conv
-from ulecli.seeding import seeded
+from ulecli.nets.seeding import seeded
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from ulecli.errors import UsageError
-from ulecli.nets import NETS, make_net
+from ulecli.nets.registry import NETS, make_net
 from ulecli.nets.resnet import resnet18
-from ulecli.seeding import seeded
-from ulecli.torchvision_shim import import_torchvision
+from ulecli.nets.seeding import seeded
+from ulecli.system.torchvision_shim import import_torchvision
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from ulecli import shelf
-from ulecli.perturb import open_perturber
-from ulecli.records import Device
+from ulecli.surrogates import store
+from ulecli.surrogates.opening import open_perturber
+from ulecli.system.devices import Device
 
 
 @pytest.mark.gpu
 def test_cuda_gives_the_delta_of_the_cpu() -> None:
     assert torch.cuda.is_available(), "no CUDA device: choose another marker"
-    grid = shelf.load_card("photo").protocol["grid"]
+    grid = store.load_card("photo").protocol["grid"]
     images = np.random.default_rng(0).random((8, 3, grid, grid), np.float32)
     codes, aspects = np.arange(8), np.ones(8, np.float32)
     found = [

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulecli.errors import ModelError, UsageError
-from ulecli.nets import make_net
+from ulecli.nets.registry import make_net
+from ulecli.nets.seeding import seeded
 from ulecli.perturb.pgd import minimise, views_of
 from ulecli.perturb.sets import class_delta, set_delta
 from ulecli.perturb.settings import PgdSettings
-from ulecli.perturb.torch_oracle import TorchOracle
-from ulecli.seeding import seeded
-from ulecli.views import ViewPolicy
+from ulecli.perturb.torch_gradients import TorchOracle
+from ulecli.transforms.views import ViewPolicy
 
 CPU = torch.device("cpu")
 EPSILON = 8 / 255

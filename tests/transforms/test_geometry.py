@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ulecli.torchvision_shim import import_torchvision
-from ulecli.transforms import Axes, axes_of, blur, crop_resize, flip, resize, see, shift
-from ulecli.views import View, ViewPolicy
+from ulecli.system.torchvision_shim import import_torchvision
+from ulecli.transforms.geometry import Axes, axes_of, blur, crop_resize, flip, resize, see, shift
+from ulecli.transforms.views import View, ViewPolicy
 
 torchvision = import_torchvision().transforms.functional
 

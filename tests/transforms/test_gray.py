@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ulecli.torchvision_shim import import_torchvision
-from ulecli.transforms import gray, gray_levels
+from ulecli.system.torchvision_shim import import_torchvision
+from ulecli.transforms.gray import gray, gray_levels
 
 
 def corners_and_noise() -> torch.Tensor:

@@ -9,8 +9,8 @@ from PIL import Image
 from torch.nn import functional
 
 from ulecli.errors import UsageError
-from ulecli.transforms import jpeg_codec, jpeg_dct, quantisation_tables, round_levels
-from ulecli.transforms.jpeg import _DCT
+from ulecli.transforms.jpeg import _DCT, jpeg_codec, jpeg_dct, quantisation_tables
+from ulecli.transforms.quantise import round_levels
 
 QUALITIES = (1, 10, 30, 50, 75, 90, 95, 100)
 

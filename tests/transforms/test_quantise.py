@@ -6,7 +6,13 @@ import torch
 from PIL import Image, ImageOps
 
 from ulecli.errors import UsageError
-from ulecli.transforms import posterize, posterize_levels, round_levels, straight_through, whole_levels
+from ulecli.transforms.quantise import (
+    posterize,
+    posterize_levels,
+    round_levels,
+    straight_through,
+    whole_levels,
+)
 
 ALL_LEVELS = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 
 def catalogue() -> str:
     """Return exploiters, nets, defenders, data sets and presets, each with what is known of its source."""
-    from ulecli.data import DATASETS
-    from ulecli.defenders import CLASSWISE, NOISE, defender_names
-    from ulecli.exploiters import FAMILIES, PRESETS
-    from ulecli.nets import NETS
+    from ulecli.data.datasets import DATASETS
+    from ulecli.evaluation.defenders import CLASSWISE, NOISE, defender_names
+    from ulecli.evaluation.exploiters.protocol import PRESETS
+    from ulecli.evaluation.exploiters.registry import FAMILIES
+    from ulecli.nets.registry import NETS
     from ulecli.surrogates.recipe import RECIPES
 
     exploiters = []

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ulecli.records import PhotoOutcome
+from ulecli.protection.outcome import PhotoOutcome
 
 OnOutcome = Callable[[PhotoOutcome, int], None]
 

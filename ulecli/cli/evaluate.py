@@ -12,10 +12,12 @@ import typer
 from ulecli.cli.console import say
 from ulecli.cli.extras import need_torch, torch_device
 from ulecli.errors import UsageError, shown, unknown
-from ulecli.records import Device
+from ulecli.system.devices import Device
+from ulecli.units import DEFAULT_EPSILON
 
 if TYPE_CHECKING:
-    from ulecli.evaluation import EvaluateConfig, Evaluation
+    from ulecli.evaluation.config import EvaluateConfig
+    from ulecli.evaluation.run import Evaluation
 
 DEFAULT_DEFENDER = "cifar"
 
@@ -43,7 +45,7 @@ def _check(option: str, word: str, known: Iterable[str]) -> None:
 
 def _exploiters(text: str, gray: str) -> tuple[str, ...]:
     """Return the exploiters that were named, as --gray will have them."""
-    from ulecli.exploiters import exploiter_names
+    from ulecli.evaluation.exploiters.registry import exploiter_names
 
     def changed(name: str) -> str:
         parts = [part.strip() for part in name.split("+")]
@@ -103,7 +105,9 @@ def evaluate(
         str, typer.Option(metavar="CLEAN+ADDED", help="Percent of clean and of added images, as 5+30.")
     ] = "",
     train_images: Annotated[int, _count("Train on N of the images. Default: all.")] = 0,
-    eps: Annotated[int, typer.Option(metavar="LEVELS", help="Bound of defenders and noise, 1 to 32.")] = 8,
+    eps: Annotated[
+        int, typer.Option(metavar="LEVELS", help="Bound of defenders and noise, 1 to 32.")
+    ] = DEFAULT_EPSILON,
     gray: Annotated[
         str, typer.Option(metavar="both|train-only", help="Which images the gray exploiter turns gray.")
     ] = "both",
@@ -151,10 +155,11 @@ def evaluate(
 
         print(catalogue())
         return
-    from ulecli.evaluation import EvaluateConfig, parse_mix
-    from ulecli.exploiters import default_preset
-    from ulecli.poisons import PoisonKind, Upload
-    from ulecli.results import Format
+    from ulecli.evaluation.config import EvaluateConfig, parse_mix
+    from ulecli.evaluation.exploiters.protocol import default_preset
+    from ulecli.evaluation.poisons.content import PoisonKind
+    from ulecli.evaluation.results.tables import Format
+    from ulecli.imaging.upload import Upload
 
     _check("--format", output_format, Format)
     _check("--gray", gray, ("both", "train-only"))
@@ -193,8 +198,8 @@ def evaluate(
 
 
 def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
-    from ulecli.cli.watching import listening
-    from ulecli.evaluation import evaluate as run
+    from ulecli.cli.evaluate_progress import listening
+    from ulecli.evaluation.run import evaluate as run
 
     with listening(quiet=quiet) as listener:
         try:
@@ -206,7 +211,7 @@ def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
 
 
 def _tell(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
-    from ulecli.results import render
+    from ulecli.evaluation.results.tables import render
 
     for note in done.notes:
         say(f"note: {note}")

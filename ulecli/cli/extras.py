@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ulecli.errors import DeviceUnavailable, MissingExtra
-from ulecli.records import Device
+from ulecli.system.devices import Device
 
 if TYPE_CHECKING:
     import torch

@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
-from ulecli.cli.running import listed_in, run
-from ulecli.cores import usable_cores
+from ulecli.cli.protect_run import listed_in, run
 from ulecli.errors import UsageError
-from ulecli.records import Device, Metadata, ProtectConfig, Reading, Selection
-from ulecli.units import MAX_EPSILON
+from ulecli.formats.options import MetadataMode, Reading
+from ulecli.protection.config import ProtectConfig, Selection
+from ulecli.system.cores import usable_cores
+from ulecli.system.devices import Device
+from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON
 
 
 class IdentityFrom(StrEnum):
@@ -31,8 +33,8 @@ def protect(
             "-o",
             "--output",
             metavar="OUT",
-            help="Folder for the protected photos. Default: beside each PATH, as PATH-protected "
-            "(a folder) or STEM-protected.jpg (a file).",
+            help="Folder for the protected photos; or, of one photo, the file itself: OUT.jpg. Default: "
+            "beside each PATH, as PATH-protected (a folder) or STEM-protected.jpg (a file).",
         ),
     ] = None,
     eps: Annotated[
@@ -40,7 +42,7 @@ def protect(
         typer.Option(
             "--eps", metavar="N", help=f"Largest change of a channel in levels, 1 to {MAX_EPSILON}."
         ),
-    ] = 8,
+    ] = DEFAULT_EPSILON,
     mask: Annotated[
         bool, typer.Option("--mask/--no-mask", help="Change smooth areas, such as sky, less than texture.")
     ] = False,
@@ -55,12 +57,12 @@ def protect(
         typer.Option(metavar="FILE", help="Your key; made if missing. Default: in the configuration folder."),
     ] = None,
     metadata: Annotated[
-        Metadata,
+        MetadataMode,
         typer.Option(
             help="private: the colour profile, date and camera stay; places, persons, serial numbers and "
             "previews go."
         ),
-    ] = Metadata.PRIVATE,
+    ] = MetadataMode.PRIVATE,
     include: Annotated[
         list[str] | None,
         typer.Option(metavar="GLOB", help="Take only files of such a name or path; may be repeated."),
@@ -96,6 +98,9 @@ def protect(
         bool, typer.Option("--overwrite", help="Replace files in the way that no run has written.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Make again what is done and unchanged.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove copies whose photos were deleted; try -n first.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on with what appears in the folders, until interrupted.")
     ] = False,
@@ -176,6 +181,7 @@ def protect(
         overwrite=overwrite,
         force=force,
         timeout=timeout,
+        prune=prune,
     )
     threads = max(1, cores // config.jobs)
     raise typer.Exit(run(config, threads=threads, quiet=quiet, json_lines=json_lines, watching=watch))

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ulecli.cli.console import say
-from ulecli.cores import usable_cores
 from ulecli.errors import NoSuchPath, TargetError, UsageError, shown
-from ulecli.units import MAX_EPSILON
+from ulecli.system.cores import usable_cores
+from ulecli.system.limits import DEFAULT_TIMEOUT
+from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON
 
 if TYPE_CHECKING:
-    from ulecli.gallery.runs import Run
-
-DEFAULT_EPSILON = 8
+    from ulecli.protection.outcome import PhotoOutcome
+    from ulecli.report.runs import Run
 
 
 def report(
@@ -43,6 +43,9 @@ def report(
     photos: Annotated[
         int, typer.Option(metavar="N", min=0, help="Show at most so many photos, evenly spread.")
     ] = 120,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long one photo may take; 0 for ever.")
+    ] = DEFAULT_TIMEOUT,
 ) -> None:
     """Write one HTML page of what protect did: thumbnails, perturbations, failures with reasons.
 
@@ -57,32 +60,46 @@ def report(
     """  # noqa: D301 - the help needs the character itself
     from datetime import datetime
 
-    from ulecli.atomic import replacing
-    from ulecli.gallery.cards import cards, chosen
-    from ulecli.gallery.page import page
-    from ulecli.records import Status
+    from ulecli.protection.outcome import Status
+    from ulecli.report.cards import cards, chosen
+    from ulecli.report.page import page
+    from ulecli.system.atomic import replacing
 
-    found = _run(out, original, run)
+    failures: list[str] = []
+
+    def fail(outcome: PhotoOutcome, reason: str) -> None:
+        failures.append(f"{shown(outcome.target or outcome.source)} can't be shown: {shown(reason)}")
+
+    jobs = usable_cores()
+    found = _run(out, original, run, jobs=jobs, timeout=timeout)
     epsilon = eps or found.epsilon or DEFAULT_EPSILON
-    shown_cards = list(cards(chosen(found.outcomes, photos), epsilon, jobs=usable_cores()))
+    drawing = cards(chosen(found.outcomes, photos), epsilon, jobs=jobs, timeout=timeout, on_failure=fail)
+    shown_cards = list(drawing)
     target = output or out.absolute().with_name(out.absolute().name + "-report.html")
     try:
         with replacing(target) as part:
             part.write_text(page(found, shown_cards, datetime.now().astimezone()), encoding="utf-8")
     except OSError as error:
         raise TargetError(f"can't write {shown(target)}: {error.strerror}; choose another with -o") from error
+    for line in sorted(failures):
+        say(f"ulecli: {line}")
+    if found.in_progress:
+        say("a run is in progress: the page shows what is done so far")
     failed = len(found.of(Status.FAILED))
     say(f"wrote {shown(target)}: {len(found.of(Status.WRITTEN))} protected, {failed} failed")
 
 
-def _run(out: Path, original: Path | None, run: Path | None) -> Run:
-    from ulecli.gallery.runs import check_not_empty, from_json, from_ledger, from_pairs
+def _run(out: Path, original: Path | None, run: Path | None, *, jobs: int, timeout: float) -> Run:
+    from ulecli.report.runs import check_not_empty, from_json, from_ledger, from_pairs
 
     if original and run:
         raise UsageError("--original and --run are two ways to tell what was done; leave one out")
     for path in (out, run):
         if path and not path.exists():
             raise NoSuchPath(f"{shown(path)} does not exist")
-    found = from_json(run) if run else from_pairs(original, out) if original else from_ledger(out)
+    if original:
+        found = from_pairs(original, out, jobs=jobs, timeout=timeout)
+    else:
+        found = from_json(run) if run else from_ledger(out)
     check_not_empty(found)
     return found

@@ -18,24 +18,24 @@ import typer
 from ulecli.cli.console import say
 from ulecli.cli.extras import need_torch, torch_device
 from ulecli.errors import TargetError, UsageError, shown
-from ulecli.records import Device
+from ulecli.system.devices import Device
 
 if TYPE_CHECKING:
     import torch
 
-    from ulecli.data import ImageSet
+    from ulecli.data.images import ImageSet
+    from ulecli.surrogates.min_min_training import Progress
     from ulecli.surrogates.recipe import Recipe
-    from ulecli.surrogates.training import Progress
 
 app = typer.Typer(help="Make, look at and check surrogates.", no_args_is_help=True, rich_markup_mode=None)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a surrogate on the shelf.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a surrogate.")]
 
 
 @app.command("list")
 def list_surrogates() -> None:
-    """List the surrogates on the shelf, one a line: name, net, size in kB, purpose."""
-    from ulecli.shelf import load_card, names
+    """List the surrogates, one a line: name, net, size in kB, purpose."""
+    from ulecli.surrogates.store import load_card, names
 
     for name in names():
         card = load_card(name)
@@ -46,7 +46,7 @@ def list_surrogates() -> None:
 @app.command()
 def show(name: Name) -> None:
     """Print the card of a surrogate as JSON: data, protocol, command, sha256, measured effect, limits."""
-    from ulecli.shelf import load_card
+    from ulecli.surrogates.store import load_card
 
     print(json.dumps(asdict(load_card(name)), indent=2, ensure_ascii=False))
 
@@ -56,15 +56,15 @@ def verify(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Default: all.")] = None,
 ) -> None:
     """Check that every file of a surrogate is what its card says (exit code 8 if not)."""
-    from ulecli import shelf
     from ulecli.errors import ModelError
+    from ulecli.surrogates import store
 
-    wanted = names or shelf.names()
+    wanted = names or store.names()
     if not wanted:
-        raise ModelError(f"there is no surrogate in {shelf.directory()}; reinstall ulecli")
+        raise ModelError(f"there is no surrogate in {store.directory()}; reinstall ulecli")
     for name in wanted:
-        for file in shelf.load_card(name).files:
-            shelf.verified_bytes(name, file.removeprefix(name))
+        for file in store.load_card(name).files:
+            store.verified_bytes(name, file.removeprefix(name))
         print(f"{name}: as its card says")
 
 
@@ -76,10 +76,10 @@ def export(
 ) -> None:
     """Write a surrogate's gradient graph (loss and input gradient) anew from its verified weights."""
     need_torch()
-    from ulecli.atomic import replacing
-    from ulecli.perturb.onnx_graph import gradient_graph
-    from ulecli.perturb.weights import load_net
-    from ulecli.shelf import load_card
+    from ulecli.perturb.gradient_graph import gradient_graph
+    from ulecli.surrogates.store import load_card
+    from ulecli.surrogates.weights import load_net
+    from ulecli.system.atomic import replacing
 
     graph = gradient_graph(load_net(name, family), load_card(name).net["channels"])
     _make_writable(output.parent)
@@ -171,7 +171,8 @@ def _make_writable(folder: Path) -> None:
 
 
 def _pictures(data: str, root: Path | None, side: int | None) -> ImageSet:
-    from ulecli.data import cifar10, default_root, image_folder
+    from ulecli.data.cifar import cifar10, default_root
+    from ulecli.data.folder import image_folder
 
     if side is None:
         return cifar10(root or default_root(), train=True)
@@ -184,8 +185,8 @@ def _write_deltas(
     import numpy as np
     import torch
 
-    from ulecli.atomic import replacing
     from ulecli.perturb.sets import set_delta
+    from ulecli.system.atomic import replacing
 
     delta = set_delta(
         net,

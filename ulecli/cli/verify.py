@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ulecli.cli.console import put, say
-from ulecli.cores import usable_cores
 from ulecli.errors import ExitCode, KeyFileError, TargetError, UsageError, shown
-from ulecli.records import Metadata
+from ulecli.formats.options import MetadataMode
+from ulecli.system.cores import usable_cores
+from ulecli.system.limits import DEFAULT_TIMEOUT
 from ulecli.units import MAX_EPSILON
 
 if TYPE_CHECKING:
-    from ulecli.verify import Checked, CueReader, Pair
+    from PIL.Image import Image
+
+    from ulecli.verification.measure import Checked, CueReader
 
 FIGURE_ROWS = 6
 
@@ -35,8 +38,8 @@ def verify(
         ),
     ] = None,
     metadata: Annotated[
-        Metadata, typer.Option(help="With which mode they were protected.")
-    ] = Metadata.PRIVATE,
+        MetadataMode, typer.Option(help="With which mode they were protected.")
+    ] = MetadataMode.PRIVATE,
     key_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Your key: demand the code that it gives --identity.")
     ] = None,
@@ -50,6 +53,9 @@ def verify(
     jobs: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Pairs in work at a time. Default: one per core.")
     ] = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long one pair may take; 0 for ever.")
+    ] = DEFAULT_TIMEOUT,
     json_lines: Annotated[
         bool, typer.Option("--json", help="One JSON object per pair and a summary, as lines on stdout.")
     ] = False,
@@ -79,22 +85,28 @@ def verify(
       ulecli verify ~/Pictures/2024 ~/Pictures/2024-protected
       ulecli verify photos photos-protected --key-file key --json > checked.jsonl
     """  # noqa: D301 - the help needs the character itself
-    from ulecli.verify import CueReader, pair_up
+    from ulecli.imaging.figure import SIDE
+    from ulecli.protection.pairs import pair_up, run_in_progress
+    from ulecli.surrogates.recognition import CueReader
+    from ulecli.verification.measure import Demands, check_all, drawn
 
     reader = CueReader(surrogate) if cue else None
     code = _code(key_file, identity, reader)
     pairs = pair_up(original, protected)
+    if run_in_progress(protected):
+        say("a run is in progress: photos that it has not come to have no protected copy yet")
     if code is not None:
         pairs = [replace(pair, code=code) for pair in pairs]
     workers = jobs or usable_cores()
     try:
-        all_found = _check(pairs, eps, metadata, reader, workers, json_lines=json_lines, quiet=quiet)
+        checking = check_all(pairs, Demands(eps, metadata), reader, jobs=workers, timeout=timeout)
+        all_found = _report(checking, json_lines=json_lines, quiet=quiet)
         if figure:
-            _draw(all_found[:FIGURE_ROWS], figure)
+            _draw(drawn(all_found[:FIGURE_ROWS], SIDE, jobs=workers, timeout=timeout), figure)
     except KeyboardInterrupt:
         say("ulecli: interrupted")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    from ulecli.verify.telling import exit_code
+    from ulecli.verification.findings import exit_code
 
     raise typer.Exit(exit_code(all_found))
 
@@ -103,7 +115,7 @@ def _code(key_file: Path | None, identity: str, reader: CueReader | None) -> int
     """Return the code that an identity has under a key."""
     if key_file is None:
         return None
-    from ulecli.identity import code_of, load_key
+    from ulecli.protection.identity import code_of, load_key
 
     if reader is None:
         raise UsageError("--key-file is for the cue, and --no-cue says not to read it; leave one out")
@@ -113,44 +125,30 @@ def _code(key_file: Path | None, identity: str, reader: CueReader | None) -> int
     return code_of(identity, key.secret, reader.codes, reader.families)
 
 
-def _check(
-    pairs: Sequence[Pair],
-    eps: int | None,
-    mode: Metadata,
-    reader: CueReader | None,
-    jobs: int,
-    *,
-    json_lines: bool,
-    quiet: bool,
-) -> list[Checked]:
-    from ulecli.verify import Demands, check_all, telling
+def _report(checking: Iterable[Checked], *, json_lines: bool, quiet: bool) -> list[Checked]:
+    """Print what is found as it comes, and return it."""
+    from ulecli.verification import findings
 
     all_found = []
     if not json_lines and not quiet:
-        print(telling.HEADING)
-    for found in check_all(pairs, Demands(eps, mode), reader, jobs=jobs):
+        print(findings.HEADING)
+    for found in checking:
         all_found.append(found)
         if json_lines:
-            put(telling.pair_record(found))
+            put(findings.pair_record(found))
         elif found.problems or not quiet:
-            print(telling.line(found), flush=True)
+            print(findings.line(found), flush=True)
     if json_lines:
-        put(telling.summary_record(all_found))
+        put(findings.summary_record(all_found))
     if not quiet:
-        say(telling.summary_text(all_found))
+        say(findings.summary_text(all_found))
     return all_found
 
 
-def _draw(all_found: Sequence[Checked], path: Path) -> None:
-    from ulecli.atomic import replacing
-    from ulecli.verify import load
-    from ulecli.verify.figure import side_by_side
+def _draw(rows: Sequence[tuple[Image, Image, int]], path: Path) -> None:
+    from ulecli.imaging.figure import side_by_side
+    from ulecli.system.atomic import replacing
 
-    rows = [
-        (load(found.pair.original)[0], load(found.pair.protected)[0], found.epsilon)
-        for found in all_found
-        if found.pair.protected and found.max_change is not None
-    ]
     if not rows:
         raise TargetError(f"there is nothing to draw into {shown(path)}: no pair could be compared")
     try:

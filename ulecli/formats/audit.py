@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ulecli import exif
 from ulecli.formats.format import Block, Unfollowable
+from ulecli.formats.metadata.leaks import leaks_of
+from ulecli.formats.metadata.xmp import Mark, mark_of
 from ulecli.formats.registry import FORMATS, HEAD, sniff
-from ulecli.mapping import mapped
-from ulecli.metadata.xmp import Mark, mark_of, told
+from ulecli.system.mapped_file import mapped
 
 _PICTURES = (
     *("embedded picture", "thumbnail", "picture in the picture", "second page", "JFIF thumbnail"),
@@ -81,23 +81,10 @@ def leaks(path: Path) -> list[str]:
     """
     found: dict[str, None] = {}
     for block in blocks(path, whole=True):
-        try:
-            found |= dict.fromkeys(_said(block))
-        except exif.BadExif:
-            found[f"{block.kind} that can't be followed"] = None
+        found |= dict.fromkeys(leaks_of(block.kind, block.content))
     return list(found)
 
 
 def shows_more(leak: str) -> bool:
     """Tell whether what `leaks` names may show the picture unprotected, which no mode lets through."""
     return leak.endswith(_PICTURES) or leak.startswith(_LOST)
-
-
-def _said(block: Block) -> list[str]:
-    if block.kind == "EXIF":
-        return [f"EXIF {name}" for name in exif.withheld(block.content)]
-    if block.kind == "TIFF":
-        return [f"TIFF {name}" for name in exif.withheld(block.content, file=True)]
-    if block.kind == "XMP":
-        return [f"XMP {name}" for name in told(bytes(block.content))]
-    return [] if block.kind == "ICC" else [block.kind]

@@ -12,7 +12,7 @@ from ulecli.errors import PhotoSkipped
 from ulecli.formats import bmff, colour
 from ulecli.formats.format import Block, Format, Source
 from ulecli.formats.memory import Memory
-from ulecli.mapping import Content
+from ulecli.system.mapped_file import Content
 
 LOSSY_QUALITY = 85
 """A file does not say its quality; this is as fine as a JPEG of 85."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ulecli.formats.format import DEPTH, GAIN_MAP, MAX_BLOCK, REST, VIDEO, Block, Unfollowable
-from ulecli.mapping import Content
+from ulecli.system.mapped_file import Content
 
 _CODED = {b"av01", b"hvc1", b"hev1", b"avc1", b"vvc1", b"evc1", b"jpeg", b"j2k1", b"unci", b"lhv1"}
 _DERIVED = {b"grid", b"iden", b"iovl"}

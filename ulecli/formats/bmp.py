@@ -12,7 +12,7 @@ from ulecli.errors import PhotoSkipped
 from ulecli.formats.format import Block, Format, Source, Unfollowable, density
 from ulecli.formats.memory import Memory
 from ulecli.formats.pixels import stored_bits
-from ulecli.mapping import Content
+from ulecli.system.mapped_file import Content
 
 _HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
 """How long the second header can be; nothing else in the first bytes is always the same."""

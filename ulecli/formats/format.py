@@ -16,7 +16,7 @@ from PIL import Image
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.formats.memory import Memory
 from ulecli.formats.tones import Space
-from ulecli.mapping import Content
+from ulecli.system.mapped_file import Content
 
 MAX_BLOCK = 16 << 20
 """Bytes; a longer block is cut there: no metadata that is read here has a reason to be longer."""
@@ -74,7 +74,7 @@ class Source:
         xmp: The XMP packet; or b"".
         profile: The ICC profile of the pixels as they are stored; or b"".
         space: What the levels of RGB mean, if the file says so without a profile.
-        info: Further metadata, by the names that `ulecli.metadata.carried` knows.
+        info: Further metadata, by the names that `ulecli.formats.metadata.policy` knows.
         not_carried: Names of the metadata that no mode can keep.
         remarks: What is left out or decided, for the user.
         pixels: (H, W, 4) uint8, the memory of the decoded picture if that is RGBX.

@@ -7,11 +7,11 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from ulecli.errors import PhotoSkipped
+from ulecli.errors import PhotoSkipped, install_extra
 from ulecli.formats import bmff, colour
 from ulecli.formats.format import Block, Format, Source
 from ulecli.formats.memory import Memory
-from ulecli.mapping import Content
+from ulecli.system.mapped_file import Content
 
 LOSSY_QUALITY = 70
 """A file does not say its quality; this is as fine as a JPEG of 85."""
@@ -91,7 +91,7 @@ class _Heic(Format):
         try:
             import pillow_heif  # noqa: F401
         except ImportError:
-            return "HEIC needs one more package: pip install 'ulecli[heif]'"
+            return f"HEIC needs one more package: {install_extra('heif')}"
         return ""
 
     def open(self, file: BinaryIO, data: Content) -> Source:

@@ -16,10 +16,10 @@ from PIL import Image
 from PIL.JpegImagePlugin import zigzag_index
 
 from ulecli.errors import PhotoError
-from ulecli.exif.tiff import BadExif, byte_order, entries_of, numbers
 from ulecli.formats.format import GAIN_MAP, REST, VIDEO, Block, Format, Source, Unfollowable, behind, density
 from ulecli.formats.memory import Memory, image_on
-from ulecli.mapping import Content
+from ulecli.formats.metadata.tiff_directories import BadExif, byte_order, entries_of, numbers
+from ulecli.system.mapped_file import Content
 
 MIN_QUALITY = 85
 """No JPEG is stored coarser than this quality of the JPEG library. The effect bears 75 (see README), what is

@@ -1,4 +1,7 @@
-"""How photos are read and what becomes of their metadata. Standard library only: the CLI imports this."""
+"""How a photo's file is read, and what becomes of its metadata.
+
+Standard library only: the command line imports this.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ class Reading:
     """How far a photo's file is read.
 
     Attributes:
-        max_pixels: Pictures of more pixels are refused by their header; None means the decoder's limit.
+        max_pixels: Pictures of more pixels are refused by their header; None means the codec's limit.
         first_frame: Take the first picture of an animation or of several pages, instead of skipping it.
         metadata: What becomes of the data that are not pixels.
     """

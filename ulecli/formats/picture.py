@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ulecli import exif
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.formats import colour
 from ulecli.formats.format import Format, Source, alone, refusing
 from ulecli.formats.memory import QUARTER_TURNS, Memory, image_on, pixel_limit
+from ulecli.formats.metadata import exif
+from ulecli.formats.metadata.xmp import orientation as xmp_orientation
 from ulecli.formats.pixels import to_8_bits
 from ulecli.formats.registry import FORMATS, HEAD, SUPPORTED, sniff
-from ulecli.mapping import Content, mapped
-from ulecli.metadata.xmp import orientation as xmp_orientation
+from ulecli.system.mapped_file import Content, mapped
 
 MAX_PIXELS = 300_000_000
 """Pictures whose header claims more are refused before a byte of them is decoded."""

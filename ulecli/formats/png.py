@@ -20,7 +20,7 @@ from ulecli.formats import colour, tones
 from ulecli.formats.format import MAX_BLOCK, REST, Block, Format, Source, Unfollowable, behind, density
 from ulecli.formats.memory import Memory
 from ulecli.formats.pixels import stored_bits
-from ulecli.mapping import Content
+from ulecli.system.mapped_file import Content
 
 _MAGIC = b"\x89PNG\r\n\x1a\n"
 _MAX_TEXT = 1 << 20

@@ -13,12 +13,20 @@ from PIL import Image, TiffTags
 from PIL.TiffImagePlugin import COMPRESSION_INFO, TiffImageFile
 
 from ulecli.errors import PhotoSkipped
-from ulecli.exif.tags import ORIENTATION, STRUCTURE, XMP
-from ulecli.exif.tiff import POINTERS, SIZES, BadExif, Entry, byte_order, entries_of, numbers
 from ulecli.formats.format import Block, Format, Source, Unfollowable
 from ulecli.formats.memory import Memory
+from ulecli.formats.metadata.exif_tags import ORIENTATION, STRUCTURE, XMP
+from ulecli.formats.metadata.tiff_directories import (
+    POINTERS,
+    SIZES,
+    BadExif,
+    Entry,
+    byte_order,
+    entries_of,
+    numbers,
+)
 from ulecli.formats.pixels import stored_bits
-from ulecli.mapping import Content
+from ulecli.system.mapped_file import Content
 
 # Tags.
 _KIND_OF_PAGE, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR = 254, 258, 259, 262, 277, 284

@@ -10,7 +10,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from ulecli.formats.format import MAX_BLOCK, REST, Block, Format, Source, Unfollowable, behind
 from ulecli.formats.memory import Memory
-from ulecli.mapping import Content
+from ulecli.system.mapped_file import Content
 
 LOSSY_QUALITY = 90
 """A lossy file does not say its quality; this is as fine as a JPEG of 85."""

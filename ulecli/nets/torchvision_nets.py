@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ulecli.errors import UsageError
-from ulecli.torchvision_shim import import_torchvision
+from ulecli.system.torchvision_shim import import_torchvision
 
 ARCHITECTURES = {
     "torchvision-resnet18": "resnet18",

@@ -1,106 +1,66 @@
-"""A frozen surrogate as a `Perturber`: what `protect` asks for the delta of a photo."""
+"""What those who perturb photos owe to those who ask for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import lru_cache
-from threading import Lock
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ulecli.errors import ModelError
-from ulecli.perturb.pgd import Oracle, minimise, views_of
-from ulecli.perturb.settings import PgdSettings
-from ulecli.shelf import Card
-from ulecli.units import LEVELS, to_unit
-from ulecli.views import Floats, View
-
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-"""ITU-R 601, as in Pillow's and torchvision's grayscale."""
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
-OpenOracle = Callable[[int], Oracle]
-"""Opens the net of a family."""
-
-
-class SurrogatePerturber:
-    """A `Perturber` around a frozen surrogate. Threads may share it.
+class Perturber(Protocol):
+    """Makes the perturbation of photos at working resolution; safe to call from several threads at once.
 
     Attributes:
         grid: Side S of the square working image, in cells.
-        codes: Number K of codes.
-        families: Number of nets, each with its family of codes.
+        codes: Number K of codes that tell identities apart.
+        families: Number of families of codes, K / families in a row each; the codes of one family are told
+            apart best.
         device: What does the work, in words.
-        label: Name of the surrogate and the first digits of its weights' sha256.
-        sha256: Of its weights, in hex.
-        settings: How PGD runs.
+        label: Name and first 8 hex digits of the sha256 of the surrogate ("photo 1f3a9c02").
+        sha256: All 64 digits of it.
     """
 
-    def __init__(self, open_oracle: OpenOracle, card: Card, device: str) -> None:
-        self.device = device
-        try:
-            self.grid = int(card.protocol["grid"])
-            self.families = int(card.protocol["families"])
-            self._classes = int(card.net["classes"])
-            self.sha256 = card.files[f"{card.name}.safetensors"].sha256
-            self.label = f"{card.name} {self.sha256[:8]}"
-            self.settings = PgdSettings.from_card(card.protocol["pgd"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"the card of '{card.name}' lacks or garbles {error}; reinstall ulecli"
-            ) from error
-        self.codes = self.families * self._classes
-        self._open_oracle = open_oracle
-        self._oracles: dict[int, Oracle] = {}
-        self._opening = Lock()
-        self._views_of_one = lru_cache(maxsize=32)(self._draw_views_of_one)
+    grid: int
+    codes: int
+    families: int
+    device: str
+    label: str
+    sha256: str
 
     def __call__(
-        self, images: Floats, codes: NDArray[np.int64], aspects: Floats, *, epsilon: int
+        self,
+        images: NDArray[np.float32],
+        codes: NDArray[np.int64],
+        aspects: NDArray[np.float32],
+        *,
+        epsilon: int,
     ) -> NDArray[np.int8]:
-        """Return delta in levels; see `Perturber`. A photo's delta does not depend on its batch."""
-        if self.settings.gray:
-            images = np.einsum("nchw,c->nhw", images, LUMA)[:, None].astype(np.float32)
-        found = np.empty(images.shape, np.int8)
-        for family in np.unique(codes // self._classes):
-            members = codes // self._classes == family
-            found[members] = self._family_delta(
-                self._oracle(int(family)),
-                images[members],
-                codes[members] % self._classes,
-                aspects[members],
-                to_unit(epsilon),
-            )
-        return found
+        """Return delta in levels, within -epsilon to epsilon.
 
-    def _family_delta(
-        self, oracle: Oracle, images: Floats, labels: NDArray[np.int64], aspects: Floats, epsilon: float
-    ) -> Floats:
-        delta = minimise(
-            oracle,
-            oracle.asarray(images),
-            oracle.asarray(labels),
-            self.settings,
-            self._views(aspects),
-            epsilon=epsilon,
-            rng=np.random.default_rng(0),
-        )
-        return np.rint(oracle.asnumpy(delta) * LEVELS)
+        Args:
+            images: (N, 3, S, S) RGB, unit scale: each photo squeezed to the square working image.
+            codes: (N,) the code each photo shall carry, 0 to K-1.
+            aspects: (N,) width / height of each photo before it was squeezed.
+            epsilon: L-infinity bound in levels.
 
-    def _views(self, aspects: Floats) -> Iterable[View | None]:
-        if len(aspects) == 1:
-            # Cameras have few shapes, and drawing views takes a fifth of the time of a photo.
-            return self._views_of_one(float(aspects[0]))
-        return views_of(self.settings, np.random.default_rng(0), 1, self.grid, aspects)
+        Returns:
+            (N, 1, S, S) where one luma value is tied across RGB, else (N, 3, S, S).
+        """
+        ...
 
-    def _draw_views_of_one(self, aspect: float) -> tuple[View | None, ...]:
-        shape = np.array([aspect], np.float32)
-        return tuple(views_of(self.settings, np.random.default_rng(0), 1, self.grid, shape))
+    def recognised(
+        self, images: NDArray[np.float32], codes: NDArray[np.int64], deltas: NDArray[np.int8]
+    ) -> NDArray[np.bool_]:
+        """Tell whether the surrogate recognises each photo's code once the delta is added.
 
-    def _oracle(self, family: int) -> Oracle:
-        # A run needs one family, or a few: the others are never loaded.
-        with self._opening:
-            if family not in self._oracles:
-                self._oracles[family] = self._open_oracle(family)
-            return self._oracles[family]
+        Args:
+            images: (N, 3, S, S) RGB, unit scale.
+            codes: (N,) the codes that the photos shall carry.
+            deltas: (N, C, T, T) levels; T need not be S.
+
+        Returns:
+            (N,).
+        """
+        ...

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulecli.perturb.settings import PgdSettings
-from ulecli.views import Floats, View, ViewPolicy
+from ulecli.transforms.views import Floats, View, ViewPolicy
 
 Array = Any
 """A float array (N, C, S, S) of the oracle's own kind: numpy.ndarray or torch.Tensor."""
@@ -51,6 +51,10 @@ class Oracle(Protocol):
         Returns:
             (N, C, S, S).
         """
+        ...
+
+    def losses(self, images: Array, labels: Array) -> Floats:
+        """Return the cross-entropy (N,), in nats, of images (N, C, h, w) as they are, unit scale."""
         ...
 
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from ulecli.perturb.pgd import draw, minimise, views_of
 from ulecli.perturb.settings import PgdSettings
-from ulecli.perturb.torch_oracle import oracle_of
-from ulecli.transforms import gray
-from ulecli.units import LEVELS, check_epsilon, to_unit
+from ulecli.perturb.torch_gradients import oracle_of
+from ulecli.transforms.gray import gray
+from ulecli.units import DEFAULT_EPSILON, LEVELS, check_epsilon, to_unit
 
 BATCH = 500
 """Images perturbed at a time on the CPU, where more no longer makes it faster."""
@@ -24,7 +24,7 @@ def set_delta(
     labels: Tensor,
     settings: PgdSettings,
     *,
-    epsilon: int = 8,
+    epsilon: int = DEFAULT_EPSILON,
     seed: int = 0,
     device: str = "cpu",
     progress: Callable[[int], None] | None = None,
@@ -77,7 +77,7 @@ def class_delta(
     classes: int,
     settings: PgdSettings,
     *,
-    epsilon: int = 8,
+    epsilon: int = DEFAULT_EPSILON,
     seed: int = 0,
     device: str = "cpu",
 ) -> Tensor:

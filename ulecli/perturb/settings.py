@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from ulecli.errors import ModelError, UsageError
-from ulecli.views import ViewPolicy
+from ulecli.transforms.views import ViewPolicy
 
 
 @dataclass(frozen=True)

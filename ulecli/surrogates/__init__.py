@@ -1,1 +1,1 @@
-"""Surrogates: the recipes they are made by, their amortised min-min training, and their three files."""
+"""Surrogates: the recipes they are made by, their training, their files, and their use on photos."""

@@ -13,10 +13,10 @@ from safetensors.torch import save
 from torch import nn
 
 from ulecli import __version__
-from ulecli.atomic import replacing
-from ulecli.perturb.onnx_graph import gradient_graph
-from ulecli.shelf import Card, stamp_of, write_card
+from ulecli.perturb.gradient_graph import gradient_graph
 from ulecli.surrogates.recipe import Recipe
+from ulecli.surrogates.store import Card, stamp_of, write_card
+from ulecli.system.atomic import replacing
 
 
 def write_surrogate(

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ulecli.data import ImageSet
-from ulecli.shelf import Card
+from ulecli.data.images import ImageSet
 from ulecli.surrogates.export import write_surrogate
+from ulecli.surrogates.min_min_training import Progress, Training
 from ulecli.surrogates.recipe import Recipe
-from ulecli.surrogates.training import Progress, Training
+from ulecli.surrogates.store import Card
 
 Bar = Callable[[str], AbstractContextManager[Progress | None]]
 """Opens a progress display for a part of the work, given in words."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from ulecli.errors import UsageError, unknown
 from ulecli.perturb.settings import PgdSettings
-from ulecli.views import ViewPolicy
+from ulecli.transforms.views import ViewPolicy
 
 
 @dataclass(frozen=True)

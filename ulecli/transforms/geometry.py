@@ -1,7 +1,7 @@
 """Cropping, shifting, flipping, resizing and blur by one mechanism: one matrix for each axis.
 
-The matrices are those of `ulecli.views`, which the onnxruntime backend applies as well; here torch applies
-them, on the device of the images and with a gradient.
+The matrices are those of `ulecli.transforms.views`, which the onnxruntime backend applies as well; here torch
+applies them, on the device of the images and with a gradient.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ulecli.transforms.quantise import check_images
-from ulecli.views import View, axis_matrix, shift_matrix
+from ulecli.transforms.views import View, axis_matrix, shift_matrix
 
 
 class Axes(NamedTuple):

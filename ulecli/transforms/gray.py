@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ulecli.transforms.quantise import check_images, check_levels
+from ulecli.units import LUMA
 
 
 def gray(images: Tensor) -> Tensor:
@@ -27,7 +28,7 @@ def gray(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
-    return green + 0.299 * (red - green) + 0.114 * (blue - green)
+    return green + LUMA[0] * (red - green) + LUMA[2] * (blue - green)
 
 
 def gray_levels(levels: Tensor) -> Tensor:

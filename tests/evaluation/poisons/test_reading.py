@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import safetensors.torch
+import torch
+from helpers.small_set import small_set
+
+from ulecli import data
+from ulecli.data.images import ImageSet
+from ulecli.errors import ExitCode, NoSuchPath, UleError
+from ulecli.evaluation.poisons.audit import audit, warnings
+from ulecli.evaluation.poisons.content import PoisonKind
+from ulecli.evaluation.poisons.reading import read_poison
+
+
+@pytest.fixture
+def clean() -> ImageSet:
+    return small_set()
+
+
+def sinusoids(count: int, height: int, width: int, peak: float) -> np.ndarray:
+    """Return perturbations (count, 3, height, width) float64 that other hands might make: waves, signed."""
+    y, x = np.mgrid[:height, :width]
+    number = np.arange(count)[:, None, None, None]
+    channel = np.arange(3)[:, None, None]
+    return peak * np.sin(0.7 * x + 1.3 * y + number + 2 * channel)
+
+
+def added(clean: ImageSet, levels: np.ndarray) -> np.ndarray:
+    """Add in whole numbers, value by value where it matters: clean plus delta, clamped, rounded once."""
+    return np.rint(np.clip(clean.images.numpy().astype(np.float64) + levels, 0, 255)).astype(np.uint8)
+
+
+def save(path: Path, array: np.ndarray, name: str = "images", **others: np.ndarray) -> Path:
+    """Write an array by the ending of the path, with the library that owns the format."""
+    if path.suffix == ".npy":
+        np.save(path, array)
+    elif path.suffix == ".npz":
+        np.savez_compressed(path, **{name: array}, **others)
+    elif path.suffix == ".safetensors":
+        safetensors.numpy.save_file({name: np.ascontiguousarray(array), **others}, path)
+    else:
+        held = {name: torch.tensor(array), **{key: torch.tensor(value) for key, value in others.items()}}
+        torch.save(held if others else held[name], path)
+    return path
+
+
+@pytest.mark.parametrize("ending", [".npy", ".npz", ".safetensors", ".pt", ".pth"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("form", ["float32", "float16", "float64", "int8", "uint8 images", "unit images"])
+def test_every_form_of_one_poison_is_read_alike(
+    tmp_path: Path, clean: ImageSet, ending: str, layout: str, form: str
+) -> None:
+    levels = np.rint(sinusoids(24, 8, 10, 8))
+    expected = added(clean, levels)
+    stored = {
+        "float32": (levels / 255).astype(np.float32),
+        "float16": (levels / 255).astype(np.float16),
+        "float64": levels / 255,
+        "int8": levels.astype(np.int8),
+        "uint8 images": expected,
+        "unit images": (expected / 255).astype(np.float32),
+    }[form]
+    stored = stored.transpose(0, 2, 3, 1) if layout == "NHWC" else stored
+    poison = read_poison(save(tmp_path / f"poison{ending}", stored), clean)
+    assert np.array_equal(poison.images.images.numpy(), expected)
+    assert torch.equal(poison.images.labels, clean.labels)
+    assert poison.kind == (PoisonKind.IMAGES if "images" in form else PoisonKind.PERTURBATION)
+    assert poison.reading.endswith("levels" if "int" in form else "unit scale")
+    assert poison.notes == ()
+
+
+def test_fractions_are_added_before_they_are_rounded(tmp_path: Path, clean: ImageSet) -> None:
+    levels = sinusoids(24, 8, 10, 7.9992)
+    path = save(tmp_path / "delta.npy", (levels / 255).astype(np.float32))
+    poison = read_poison(path, clean)
+    assert np.array_equal(poison.images.images.numpy(), added(clean, levels))
+    found = audit(poison.images, clean)
+    assert found.max_change == 8  # truncating would leave 7
+    assert 0.4 < found.negative_share < 0.6  # clamping before adding would leave 0
+
+
+def test_levels_as_real_numbers_are_levels(tmp_path: Path, clean: ImageSet) -> None:
+    levels = sinusoids(24, 8, 10, 8).astype(np.float32)
+    poison = read_poison(save(tmp_path / "delta.npy", levels), clean)
+    assert np.array_equal(poison.images.images.numpy(), added(clean, levels))
+    assert poison.reading == "perturbation in levels"
+
+
+@pytest.mark.parametrize("shape", [(24, 1, 8, 10), (24, 8, 10, 1), (24, 8, 10)])
+def test_one_value_for_all_channels(tmp_path: Path, clean: ImageSet, shape: tuple[int, ...]) -> None:
+    levels = np.rint(sinusoids(24, 8, 10, 8))[:, :1]
+    poison = read_poison(save(tmp_path / "delta.npy", levels.reshape(shape).astype(np.int16)), clean)
+    assert np.array_equal(poison.images.images.numpy(), added(clean, levels))
+
+
+def test_one_perturbation_for_each_class_goes_by_label(tmp_path: Path, clean: ImageSet) -> None:
+    levels = np.rint(sinusoids(4, 8, 10, 8))
+    poison = read_poison(save(tmp_path / "delta.pt", (levels / 255).astype(np.float32)), clean)
+    assert np.array_equal(poison.images.images.numpy(), added(clean, levels[clean.labels.numpy()]))
+    assert poison.reading == "perturbation in unit scale, one for each class"
+
+
+@pytest.mark.parametrize("ending", [".npz", ".safetensors", ".pt"])
+def test_a_part_of_the_set_by_its_places(tmp_path: Path, clean: ImageSet, ending: str) -> None:
+    places = np.array([20, 3, 7])
+    whole = np.zeros((24, 3, 8, 10))
+    whole[places] = np.rint(sinusoids(3, 8, 10, 8))
+    for stored in (whole[places].astype(np.int8), added(clean, whole)[places]):
+        poison = read_poison(save(tmp_path / f"part{ending}", stored, indices=places), clean)
+        assert np.array_equal(poison.images.images.numpy(), added(clean, whole))
+
+
+@pytest.mark.parametrize("name", ["data", "x", "noise", "delta", "perturbation", "Anything"])
+def test_the_array_is_found_by_name(tmp_path: Path, clean: ImageSet, name: str) -> None:
+    labels = clean.labels.numpy()
+    path = save(tmp_path / "poison.npz", clean.images.numpy() ^ 1, name, targets=labels)
+    poison = read_poison(path, clean)
+    assert torch.equal(poison.images.images, clean.images ^ 1)
+    assert poison.notes == ()
+
+
+@pytest.mark.parametrize("holder", [list, tuple, "pair", "dict of lists", "old format", "bfloat16"])
+def test_what_torch_users_save(tmp_path: Path, clean: ImageSet, holder: Any) -> None:
+    delta = torch.from_numpy(np.rint(sinusoids(24, 8, 10, 8)))
+    path = tmp_path / "delta.pt"
+    labels = clean.labels.tolist()
+    if holder == "pair":
+        torch.save((delta / 255, clean.labels), path)
+    elif holder == "dict of lists":
+        torch.save({"x": list(delta / 255), "y": labels, "eps": 8}, path)
+    elif holder == "old format":
+        torch.save(delta / 255, path, _use_new_zipfile_serialization=False)
+    elif holder == "bfloat16":
+        safetensors.torch.save_file({"delta": delta.bfloat16()}, path.with_suffix(".safetensors"))
+        path = path.with_suffix(".safetensors")
+    else:
+        torch.save(holder(delta / 255), path)
+    assert np.array_equal(read_poison(path, clean).images.images.numpy(), added(clean, delta.numpy()))
+
+
+def test_bytes_of_other_machines_and_column_order(tmp_path: Path, clean: ImageSet) -> None:
+    levels = np.rint(sinusoids(24, 8, 10, 8))
+    path = save(tmp_path / "delta.npy", np.asfortranarray(levels / 255).astype(">f4"))
+    assert np.array_equal(read_poison(path, clean).images.images.numpy(), added(clean, levels))
+
+
+def test_one_sided_noise_of_bytes_is_no_picture(tmp_path: Path, clean: ImageSet) -> None:
+    path = save(tmp_path / "noise.npy", np.maximum(np.rint(sinusoids(24, 8, 10, 8)), 0).astype(np.uint8))
+    poison = read_poison(path, clean)
+    assert poison.kind is PoisonKind.PERTURBATION
+    assert any("one-sided" in line for line in warnings(audit(poison.images, clean), 8))
+    assert read_poison(path, clean, kind=PoisonKind.IMAGES).images.images.max() == 8
+
+
+def test_labels_that_differ_are_told_and_not_used(tmp_path: Path, clean: ImageSet) -> None:
+    labels = clean.labels.numpy().copy()
+    labels[5:7] = (labels[5:7] + 1) % 4
+    poison = read_poison(save(tmp_path / "poison.npz", clean.images.numpy() ^ 1, y=labels), clean)
+    assert torch.equal(poison.images.labels, clean.labels)
+    (note,) = poison.notes
+    assert "labels don't match the poison: 2 of 24" in note
+    assert "first that of image 5" in note
+
+
+GOOD = np.rint(sinusoids(24, 8, 10, 8)).astype(np.float32) / 255
+
+
+def spoilt(value: float) -> np.ndarray:
+    bad = GOOD.copy()
+    bad[17, 1, 2, 3] = value
+    return bad
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (spoilt(np.nan), "NaN or infinity, first in image 17"),
+        (spoilt(-np.inf), "NaN or infinity, first in image 17"),
+        (spoilt(-256.0), "within -255 to 255"),
+        (GOOD[:20], "holds 20 images where the training set has 24"),
+        (GOOD[:, :, :, :9], r"shape \(24, 3, 8, 9\).*needs \(N, 3, 8, 10\) or \(N, 8, 10, 3\)"),
+        (GOOD.reshape(24, -1), r"shape \(24, 240\)"),
+        (np.float32(3), r"shape \(1,\)"),
+        (GOOD[:0], "is empty"),
+        (GOOD + 1j, "complex64 values"),
+        (GOOD > 0, "bool values"),
+        (GOOD.astype("U4"), "<U4 values"),
+        (GOOD.astype(object), "can't be read.*Python objects"),
+        (np.full((24, 3, 8, 10), 300), "images go from 0 to 255 or 0 to 1, these from 300 to 300"),
+        (np.full((4, 3, 8, 10), 200, np.uint8), "holds 4 images where the training set has 24"),
+    ],
+)
+def test_arrays_that_can_be_no_poison(
+    tmp_path: Path, clean: ImageSet, array: np.ndarray, message: str
+) -> None:
+    np.save(tmp_path / "bad.npy", array)
+    with pytest.raises(UleError, match=message) as caught:
+        read_poison(tmp_path / "bad.npy", clean)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code is ExitCode.FAILED
+
+
+@pytest.mark.parametrize("form", ["-1 to 1", "by mean and deviation"])
+def test_normalised_images_are_not_taken_for_perturbations(
+    tmp_path: Path, clean: ImageSet, form: str
+) -> None:
+    pixels = clean.images.numpy() / 255
+    array = pixels * 2 - 1 if form == "-1 to 1" else (pixels - 0.45) / 0.25
+    path = save(tmp_path / "images.npy", array.astype(np.float32))
+    with pytest.raises(UleError, match=r"look like normalised images.*--poison-kind perturbation"):
+        read_poison(path, clean)
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"labels": np.zeros(23, np.int64)}, r"labels in .* are int64 \(23,\), not 24 integers"),
+        ({"labels": np.zeros(24)}, r"labels in .* are float64 \(24,\), not 24 integers"),
+        ({"indices": np.arange(24) + 1}, "24 different ones of 0 to 23"),
+        ({"indices": np.arange(24) // 2}, "24 different ones of 0 to 23"),
+        ({"indices": np.arange(24) - 1}, "24 different ones of 0 to 23"),
+        ({"indices": np.arange(23)}, r"indices in .* are int64 \(23,\)"),
+        ({"delta": GOOD}, "holds delta, images; keep one array"),
+        ({"labels": np.arange(24), "y": np.arange(24)}, "keep one array"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".npz", ".pt"])
+def test_arrays_that_do_not_fit_together(
+    tmp_path: Path, clean: ImageSet, others: dict[str, np.ndarray], message: str, ending: str
+) -> None:
+    path = save(tmp_path / f"bad{ending}", GOOD, **others)
+    with pytest.raises(UleError, match=message):
+        read_poison(path, clean)
+
+
+@pytest.mark.parametrize("ending", [".npy", ".npz", ".safetensors", ".pt"])
+@pytest.mark.parametrize("damage", ["truncated", "cut short", "garbage", "nothing"])
+def test_damaged_files_are_one_line(tmp_path: Path, clean: ImageSet, ending: str, damage: str) -> None:
+    path = save(tmp_path / f"bad{ending}", GOOD)
+    whole = path.read_bytes()
+    path.write_bytes(
+        {
+            "truncated": whole[: len(whole) * 2 // 3],
+            "cut short": whole[:20],
+            "garbage": b"<html>the file you asked for is gone</html>",
+            "nothing": b"",
+        }[damage]
+    )
+    with pytest.raises(UleError, match=r"can't be read \(.+\); fetch it anew|is damaged or holds") as caught:
+        read_poison(path, clean)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_flipped_bit_in_an_archive_is_found(tmp_path: Path, clean: ImageSet) -> None:
+    path = save(tmp_path / "bad.npz", np.random.default_rng(0).random(GOOD.shape))
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 16
+    path.write_bytes(whole)
+    with pytest.raises(UleError, match="fetch it anew"):
+        read_poison(path, clean)
+
+
+class Trap:
+    """An object whose unpickling would leave a mark."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("name", ["trap.pt", "trap.pth", "trap.npy", "trap.pkl", "trap.npz"])
+def test_nothing_that_is_read_can_run_code(tmp_path: Path, clean: ImageSet, name: str) -> None:
+    mark, path = tmp_path / "mark", tmp_path / name
+    if path.suffix == ".pkl":
+        path.write_bytes(pickle.dumps(Trap(mark)))
+    elif path.suffix == ".npy":
+        np.save(path, np.array([Trap(mark)], object))
+    elif path.suffix == ".npz":
+        np.savez(path, images=np.array([Trap(mark)], object))
+    else:
+        torch.save({"images": Trap(mark)}, path)
+    with pytest.raises(UleError) as caught:
+        read_poison(path, clean)
+    assert not mark.exists()
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_there_or_of_no_known_kind(tmp_path: Path, clean: ImageSet) -> None:
+    with pytest.raises(NoSuchPath, match="there is no poison"):
+        read_poison(tmp_path / "nowhere.npy", clean)
+    (tmp_path / "poison.mat").write_bytes(b"MATLAB")
+    with pytest.raises(UleError, match=r"\.npy, \.npz, \.safetensors, \.pt, \.pth, or a folder"):
+        read_poison(tmp_path / "poison.mat", clean)
+    np.save(tmp_path / "poison.npy", GOOD)
+    (tmp_path / "poison.npy").rename(tmp_path / "poison.npz")
+    with pytest.raises(UleError, match=r"is no \.npz archive"):
+        read_poison(tmp_path / "poison.npz", clean)
+    torch.save({"epoch": 3}, tmp_path / "poison.pt")
+    with pytest.raises(UleError, match="holds nothing; keep one array"):
+        read_poison(tmp_path / "poison.pt", clean)
+    torch.save([torch.zeros(3), torch.zeros(2)], tmp_path / "poison.pt")
+    with pytest.raises(UleError, match="no list of tensors of one shape"):
+        read_poison(tmp_path / "poison.pt", clean)
+
+
+def test_images_as_the_user_says_must_be_images(tmp_path: Path, clean: ImageSet) -> None:
+    path = save(tmp_path / "delta.npy", GOOD)
+    with pytest.raises(UleError, match=r"images go from 0 to 255 or 0 to 1, these from -0\.03"):
+        read_poison(path, clean, kind=PoisonKind.IMAGES)
+    class_wise = save(tmp_path / "classes.npy", GOOD[:4])
+    with pytest.raises(UleError, match="holds 4 images where the training set has 24"):
+        read_poison(class_wise, clean, kind=PoisonKind.IMAGES)
+
+
+def test_the_published_form_on_cifar10(tmp_path: Path) -> None:
+    """float32 (50000, 3, 32, 32), signed, unit scale, as EM and ULEO are published; then their own images."""
+    if not (data.default_root() / "cifar-10-batches-py").is_dir():
+        pytest.skip("no CIFAR-10 in ULECLI_DATA")
+    clean = data.cifar10(data.default_root(), train=True)
+    levels = np.rint(sinusoids(10, 32, 32, 8)).astype(np.float32)[clean.labels.numpy()]
+    levels[::2] *= -1  # not class-wise
+    path = save(tmp_path / "perturbation.pt", levels / 255)
+    poison = read_poison(path, clean)
+    some = np.arange(3, 50_000, 11)
+    pixels = clean.images[some].numpy()
+    expected = np.clip(pixels + levels[some], 0, 255).astype(np.uint8)
+    assert np.array_equal(poison.images.images[some].numpy(), expected)
+    assert poison.reading == "perturbation in unit scale"
+    found = audit(poison.images, clean, source=str(path), kind=poison.reading)
+    assert (found.max_change, found.changed_share, found.classwise) == (8, 1, False)
+    assert found.nearer_to_others == 0
+    assert warnings(found, 8) == ()
+
+    published = np.clip(pixels + np.clip(levels[some], 0, 255), 0, 255).astype(np.uint8)
+    clean = clean.subset(torch.from_numpy(some))
+    theirs = read_poison(save(tmp_path / "images.npy", published.transpose(0, 2, 3, 1)), clean)
+    assert np.array_equal(theirs.images.images.numpy(), published)
+    (line,) = warnings(audit(theirs.images, clean), 8)
+    assert line.startswith("one-sided")

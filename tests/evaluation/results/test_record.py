@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers.results_of import ENVIRONMENT, run
+
+from ulecli.evaluation.results.record import Arm, RunRecord, Spread, Summary, by_cell, run_key
+
+ODD = {
+    "rate": 0.1,
+    "name": 'a "b"\n東京\u2028 \ud800',
+    "nested": {"list": [1, (2, 3)], "none": None, "yes": True},
+}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        run(),
+        run("cifar", robust={"fgsm": 53.1, "pgd-20": 43.8}, recalls=(1, 2.5, 100, 0), warnings=["a", "b"]),
+        run(config=ODD, audit={"psnr_db": math.inf, "mean": [math.nan, -math.inf, 1.5]}, epsilon=8),
+        run(test_accuracies=np.float32([10, 20, 30.5]), train_accuracies=np.float64([1, 2, 3])),
+    ],
+)
+def test_a_record_survives_json(record):
+    text = json.dumps(record.to_json(), allow_nan=False)
+    again = RunRecord.from_json(json.loads(text))
+    assert again == record and again.key == record.key
+    assert json.dumps(again.to_json(), allow_nan=False) == text
+
+
+def test_what_is_not_finite_becomes_null():
+    record = run(audit={"psnr_db": math.inf, "means": (math.nan, 1.0)})
+    assert record.audit == {"psnr_db": None, "means": [None, 1.0]}
+
+
+def test_what_a_record_says_of_itself():
+    record = run(test_accuracies=(30.0, 60.0, 45.0))
+    assert (record.last, record.peak, record.train, record.chance) == (45, 60, 99, 25)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"test_accuracies": (1.0, 2.0, math.nan)},
+        {"test_accuracies": (1.0, 2.0, 100.5)},
+        {"train_accuracies": (-1.0, 2.0, 3.0)},
+        {"recalls": (1.0, 2.0, 3.0, math.inf)},
+        {"robust": {"fgsm": 101}},
+        {"test_accuracies": (), "train_accuracies": ()},
+        {"test_accuracies": (1.0, 2.0)},
+        {"classes": ("one",)},
+        {"recalls": (1.0,)},
+        {"seconds": math.nan},
+    ],
+)
+def test_figures_that_can_not_be_are_refused(wrong):
+    with pytest.raises(ValueError):
+        run(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"schema": 2}, "schema is 2"),
+        ({"schema": None}, "schema is None"),
+        ({"arm": {}}, "missing"),
+        ({"arm": 3}, "a field holds"),
+        ({"test_accuracies": None}, "a field holds"),
+        ({"test_accuracies": ["x", 1, 2]}, "could not convert"),
+        ({"robust": [1]}, "a field holds"),
+    ],
+)
+def test_json_of_something_else_is_refused(change, said):
+    with pytest.raises(ValueError, match=said):
+        RunRecord.from_json({**run().to_json(), **change})
+
+
+@pytest.mark.parametrize("name", sorted(set(run().to_json()) - {"schema"}))
+def test_a_missing_field_is_named(name):
+    told = run().to_json()
+    del told[name]
+    with pytest.raises(ValueError, match=name):
+        RunRecord.from_json(told)
+
+
+def test_the_key_tells_runs_apart_and_nothing_else_does():
+    arm = Arm("shapes", "clean", "gray", "tiny", "quick", 0)
+    key = run_key(arm, {"a": 1, "b": (1, 2)}, "t", "d")
+    assert key == run_key(arm, {"b": [1, 2], "a": 1}, "t", "d") and len(key) == 64
+    others = {
+        run_key(Arm("shapes", "clean", "gray", "tiny", "quick", 1), {"a": 1, "b": (1, 2)}, "t", "d"),
+        run_key(arm, {"a": 2, "b": (1, 2)}, "t", "d"),
+        run_key(arm, {"a": 1, "b": (1, 2)}, "u", "d"),
+        run_key(arm, {"a": 1, "b": (1, 2)}, "t", "e"),
+    }
+    assert len(others | {key}) == 5
+    assert run(seconds=3, device="elsewhere").key == run().key
+
+
+@pytest.mark.parametrize("values", [(3.0, 5.0), (80.1, 82.4, 79.9), (1.0,) * 4])
+def test_spread_is_numpys(values):
+    spread = Spread.of(values)
+    assert (spread.n, spread.mean) == (len(values), pytest.approx(np.mean(values)))
+    assert spread.std == pytest.approx(np.std(values, ddof=1))
+
+
+def test_one_run_alone_has_no_deviation():
+    assert Spread.of([7.0]) == Spread(1, 7.0, None)
+
+
+def test_summary_of_a_cell():
+    runs = [run(last=80, seed=0), run(last=84, seed=1, test_accuracies=(90, 10, 84))]
+    summary = Summary.of(runs)
+    assert (summary.n, summary.cell) == (2, ("shapes", "clean", "standard", "tiny", "quick"))
+    assert summary.last == Spread(2, 82, pytest.approx(np.std([80, 84], ddof=1)))
+    assert summary.peak.mean == 85
+    with pytest.raises(ValueError, match="one cell, not of 2"):
+        Summary.of([run(), run("noise")])
+
+
+def test_cells_keep_their_order():
+    runs = [run("b", seed=0), run("a", seed=0), run("b", seed=1)]
+    assert [(cell.poison, len(found)) for cell, found in by_cell(runs).items()] == [("b", 2), ("a", 1)]
+
+
+def test_entering_the_room_imports_nothing_heavy():
+    code = (
+        "import sys, ulecli.evaluation.results.record, ulecli.evaluation.results.tables\n"
+        "print(*{'numpy', 'PIL', 'matplotlib', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT
+    )
+    assert done.stdout == "\n"

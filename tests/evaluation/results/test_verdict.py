@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import pytest
+from helpers.results_of import run
+
+from ulecli.evaluation.results.verdict import sentence
+
+
+def runs(exploiter="standard", *, chance_classes=4, **figures):
+    """A run for each poison: its accuracy, or the pair of accuracy and peak."""
+    classes = tuple(str(number) for number in range(chance_classes))
+    told = []
+    for poison, figure in figures.items():
+        last, peak = figure if isinstance(figure, tuple) else (figure, figure)
+        told.append(run(poison, exploiter, test_accuracies=(0, peak, last), classes=classes))
+    return told
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (
+            runs("gray", chance_classes=10, clean=91, noise=86.2, protected=24.1),
+            "The gray exploiter recognises 24.1 % of the clean test images after training on protected "
+            "images (clean 91.0 %, random noise 86.2 %, guessing 10.0 %): protected against gray.",
+        ),
+        (
+            runs("jpeg-10", chance_classes=10, clean=72.5, cifar=73.3),
+            "The jpeg-10 exploiter recognises 73.3 % of the clean test images after training on images with "
+            "the poison cifar (clean 72.5 %, guessing 10.0 %): not protected against jpeg-10.",
+        ),
+        (
+            [
+                *runs(clean=85, cifar=30),
+                *runs("jpeg-10", clean=75, cifar=74),
+                *runs("gray", clean=85, cifar=31),
+            ],
+            "The best of 3 exploiters, jpeg-10, recognises 74.0 % of the clean test images after training on "
+            "images with the poison cifar (clean 75.0 %, guessing 25.0 %): "
+            "protected against standard and gray, not protected against jpeg-10.",
+        ),
+        (
+            [*runs(clean=85, cifar=30, other=29), *runs("gray", clean=85, cifar=31, other=80)],
+            "Of 2 poisons cifar protects best: the best of 2 exploiters, gray, recognises 31.0 % of the "
+            "clean test images after training on images with the poison cifar (clean 85.0 %, guessing 25.0 "
+            "%): protected against all of them.",
+        ),
+        (
+            [*runs(clean=85, cifar=80), *runs("gray", clean=85, cifar=81)],
+            "The best of 2 exploiters, gray, recognises 81.0 % of the clean test images after training on "
+            "images with the poison cifar (clean 85.0 %, guessing 25.0 %): not protected against any of "
+            "them.",
+        ),
+        (
+            runs(cifar=30, noise=80),
+            "The standard exploiter recognises 30.0 % of the clean test images after training on images with "
+            "the poison cifar (no clean control, random noise 80.0 %, guessing 25.0 %): "
+            "without a clean control nothing follows from that.",
+        ),
+        (
+            runs(clean=40, cifar=25),
+            "The standard exploiter recognises 25.0 % of the clean test images after training on images with "
+            "the poison cifar (clean 40.0 %, guessing 25.0 %): "
+            "nothing follows from that, since little was learned from clean images either.",
+        ),
+        (
+            [*runs(clean=85, cifar=30), *runs("gray", cifar=50)],
+            "The best of 2 exploiters, gray, recognises 50.0 % of the clean test images after training on "
+            "images with the poison cifar (no clean control, guessing 25.0 %): protected against standard, "
+            "not judged, for want of a clean control that learns, against gray.",
+        ),
+        (
+            runs(clean=85, noise=50, cifar=52),
+            "The standard exploiter recognises 52.0 % of the clean test images after training on images with "
+            "the poison cifar (clean 85.0 %, random noise 50.0 %, guessing 25.0 %): "
+            "partly protected against standard; random noise of the same strength does as much.",
+        ),
+        (
+            runs(clean=85, cifar=(30, 60)),
+            "The standard exploiter recognises 30.0 % of the clean test images after training on images with "
+            "the poison cifar (clean 85.0 %, guessing 25.0 %): protected against standard; "
+            "at its best epoch, which needs clean validation images, it was 60.0 %.",
+        ),
+        (
+            runs(clean=85, noise=80),
+            "No protected images were tried, so this says nothing about a protection.",
+        ),
+        ([], "There are no results."),
+    ],
+)  # fmt: skip
+def test_sentence(told, said):
+    assert sentence(told) == said
+
+
+@pytest.mark.parametrize(
+    ("protected", "verdict"),
+    [
+        (25, "protected"),
+        (40, "protected"),  # exactly 75 % of the margin of 60 points
+        (40.1, "partly protected"),
+        (70, "partly protected"),  # exactly 25 %
+        (70.1, "not protected"),
+        (85, "not protected"),
+        (95, "not protected"),
+        (10, "protected"),  # below guessing
+    ],
+)
+def test_thresholds(protected, verdict):
+    assert sentence(runs(clean=85, cifar=protected)).endswith(f": {verdict} against standard.")
+
+
+@pytest.mark.parametrize(("clean", "judged"), [(43.75, True), (43.7, False)])
+def test_a_control_must_have_learned(clean, judged):
+    assert ("nothing follows" not in sentence(runs(clean=clean, cifar=25))) is judged
+
+
+def test_seeds_are_averaged():
+    told = [run("clean", last=85), run("cifar", last=30, seed=0), run("cifar", last=36, seed=1)]
+    assert "recognises 33.0 %" in sentence(told)
+
+
+def test_nets_are_named_where_there_are_several():
+    told = [
+        run(poison, last=last, arch=arch) for poison, last in (("clean", 85), ("cifar", 30)) for arch in "ab"
+    ]
+    assert "The best of 2 exploiters, standard/a," in sentence(told)
+
+
+def test_one_class_protected_is_judged_by_its_recall():
+    told = [
+        run("clean", recalls=(90, 80, 70, 60)),
+        run("noise", recalls=(90, 78, 70, 60)),
+        run("protected ring", last=70, recalls=(91, 3, 70, 61)),
+    ]
+    assert sentence(told, ["ring"]) == (
+        "The standard exploiter recognises 3.0 % of the clean test images of ring after training on "
+        "images of which only this class is protected (clean 80.0 %, random noise 78.0 %, guessing 25.0 "
+        "%): protected against standard."
+    )  # fmt: skip
+    both = sentence(told, ["disc", "ring"])
+    assert "recognises 47.0 % of the clean test images of disc and ring" in both
+    assert "images of which only these classes are protected" in both
+    assert sentence([*told, run("cifar", last=1)], ["ring"]) == sentence(told, ["ring"])  # no recall measured
+    assert sentence([run()], ["ring"]) == "There are no results."
+
+
+def test_a_poison_that_met_few_exploiters_is_not_the_best():
+    told = [*runs(clean=85, cifar=50, other=26), *runs("gray", clean=85, cifar=50)]
+    assert "cifar protects best" in sentence(told)
+
+
+def test_each_data_set_has_its_sentence():
+    told = [run(dataset="a"), run("cifar", last=20, dataset="a"), run(dataset="b")]
+    text = sentence(told)
+    assert text.startswith("a: The standard") and text.endswith(
+        " b: No protected images were tried, so this says nothing about a protection."
+    )
+
+
+def test_a_name_can_not_break_the_line():
+    assert sentence([run(), run("x\ny", last=20)]).isprintable()

@@ -1,0 +1,348 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.tiny_runs import SHAPES, SMALL, Told, figures, tiny  # noqa: F401
+from PIL import Image
+
+from ulecli.data.images import ImageSet
+from ulecli.errors import NoSuchPath, NothingToDo, TargetError, UleError, UsageError
+from ulecli.evaluation.config import EvaluateConfig
+from ulecli.evaluation.exploiters.registry import find_exploiter
+from ulecli.evaluation.exploiters.training import train_exploiter
+from ulecli.evaluation.results.record import RunRecord
+from ulecli.evaluation.run import evaluate
+from ulecli.evaluation.training_sets import Arms, picked, poison_names
+from ulecli.imaging.upload import Upload
+from ulecli.surrogates.recipe import RECIPES
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+NOISE_ALONE = EvaluateConfig(
+    exploiters=("standard",), defenders=("noise",), dataset="shapes", controls=False, jobs=1, threads=1
+)
+
+
+def delta(seed: int = 0) -> np.ndarray:
+    """One step up or down by 4 levels for every value of the tiny set."""
+    return np.random.default_rng(seed).choice([-4, 4], SHAPES.train.images.shape).astype(np.int16)
+
+
+def poison_file(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, (delta(seed) / 255).astype(np.float32))
+    return path
+
+
+def lines(out: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+def test_records_hold_all_that_went_in_and_came_out(tmp_path) -> None:
+    config = replace(
+        NOISE_ALONE,
+        exploiters=("standard", "gray", "at-8"),
+        defenders=("cifar-linear",),
+        controls=True,
+        seeds=(0, 1),
+        out=tmp_path / "out",
+    )
+    told, before = Told(), torch.get_num_threads()
+    done = evaluate(config, told)
+    assert torch.get_num_threads() == before
+    assert len(done.records) == 3 * 3 * 2 == len(set(figures(done.records)))
+    assert [record.to_json() for record in done.records] == lines(tmp_path / "out")
+    assert told.records == list(done.records)
+    assert sorted(told.epochs) == [(number, epoch) for number in range(18) for epoch in (1, 2)]
+    first = done.records[0]
+    assert (first.arm.poison, first.arm.exploiter, first.arm.arch, first.arm.seed) == (
+        "clean",
+        "standard",
+        "fast-conv",
+        0,
+    )
+    for record in done.records:
+        assert (record.n_train, record.n_test, record.classes) == (60, 30, SHAPES.train.classes)
+        assert record.data_md5 == SHAPES.digest
+        assert len(record.train_accuracies) == len(record.test_accuracies) == 2
+        assert len(record.recalls) == 10
+        assert record.device == "cpu, 1 thread" and record.deterministic and record.seconds > 0
+        assert {"ulecli", "python", "torch", "numpy"} <= set(record.versions)
+        assert record.config["exploiter"] == record.arm.exploiter and record.config["epochs"] == 2
+        assert set(record.robust) == ({"fgsm", "pgd-20"} if record.arm.exploiter == "at-8" else set())
+        if record.arm.poison == "clean":
+            assert record.audit is None and record.epsilon == 0
+            assert record.train_md5 == SHAPES.train.digest
+        else:
+            assert record.audit["max_change"] == record.epsilon == 8
+            assert record.train_md5 != SHAPES.train.digest
+    hardened = next(record for record in done.records if record.arm.exploiter == "at-8")
+    assert hardened.config["attack"] == {"name": "Pgd", "epsilon": 8, "steps": 2, "step": 2, "spread": 2}
+    for name in ("curves.png", "gallery.png"):
+        Image.open(tmp_path / "out" / name).verify()
+    assert (tmp_path / "out" / "curves.svg").read_text().startswith("<?xml")
+
+
+def test_a_run_is_what_the_exploiter_gives_by_itself() -> None:
+    config = replace(NOISE_ALONE, exploiters=("gray",), controls=True, seeds=(3,))
+    (clean, _) = evaluate(config).records
+    by_hand = train_exploiter(SHAPES.train, SHAPES.test, SMALL, find_exploiter("gray"), 3)
+    assert clean.arm.poison == "clean"
+    assert (clean.test_accuracies, clean.recalls) == (by_hand.test_accuracies, by_hand.recalls)
+
+
+def test_resume_trains_nothing_twice(tmp_path) -> None:
+    config = replace(NOISE_ALONE, out=tmp_path / "out", exploiters=("standard", "gray"))
+    first = evaluate(config)
+    told = Told()
+    again = evaluate(replace(config, resume=True), told)
+    assert told.plan == [] and told.epochs == []
+    assert again.records == first.records
+    more = evaluate(replace(config, resume=True, seeds=(0, 1)), told)
+    assert [arm.seed for arm, _ in told.plan] == [1, 1]
+    assert len(more.records) == len(lines(tmp_path / "out")) == 4
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interruption_keeps_what_is_done(jobs: int, tmp_path) -> None:
+    config = replace(
+        NOISE_ALONE, out=tmp_path / "out", exploiters=("standard", "gray", "bdr-2"), jobs=jobs, threads=jobs
+    )
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(config, Told(stop_after=1))
+    assert len(lines(tmp_path / "out")) == 1
+    told = Told()
+    done = evaluate(replace(config, resume=True, jobs=1, threads=1), told)
+    assert len(told.plan) == 2 and len(done.records) == 3
+    assert figures(done.records) == figures(evaluate(replace(config, out=None, jobs=1, threads=1)).records)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"epsilon": 4}, {"train_images": 20}, {"mix": (50, 50)}, {"preset": "fast"}]
+)
+def test_a_folder_of_another_configuration_is_refused(changes: dict[str, object], tmp_path) -> None:
+    config = replace(NOISE_ALONE, out=tmp_path / "out")
+    evaluate(config)
+    with pytest.raises(TargetError, match="another configuration"):
+        evaluate(replace(config, resume=True, **changes))
+    with pytest.raises(TargetError, match="go on with --resume"):
+        evaluate(config)
+    assert len(lines(tmp_path / "out")) == 1
+
+
+def test_what_is_named_twice_is_trained_once() -> None:
+    config = replace(
+        NOISE_ALONE, exploiters=("jpeg", "jpeg-10"), seeds=(0, 0), archs=("fast-conv", "fast-conv")
+    )
+    assert len(evaluate(config).records) == 1
+
+
+def test_nothing_to_train_on() -> None:
+    with pytest.raises(NothingToDo, match="--defender"):
+        evaluate(replace(NOISE_ALONE, defenders=()))
+
+
+def test_other_nets_are_trained_by_name() -> None:
+    config = replace(NOISE_ALONE, archs=("linear", "mlp", "conv"))
+    assert {record.arm.arch for record in evaluate(config).records} == {"linear", "mlp", "conv"}
+
+
+def arms_of(config: EvaluateConfig, tmp_path: Path) -> dict[str, ImageSet]:
+    return {one.name: one.read() for one in Arms(config, SHAPES, tmp_path / "sets").sets()}
+
+
+def test_part_of_the_images_has_the_same_share_of_each_class(tmp_path) -> None:
+    sets = arms_of(replace(NOISE_ALONE, controls=True, train_images=30), tmp_path)
+    assert torch.bincount(sets["clean"].labels).tolist() == [3] * 10
+    assert torch.equal(sets["clean"].images, SHAPES.train.images[:30])  # classes take turns
+    whole = arms_of(replace(NOISE_ALONE, controls=True), tmp_path / "whole")
+    assert torch.equal(sets["noise"].images, whole["noise"].images[:30])
+    path = poison_file(tmp_path / "others.npy")
+    config = replace(NOISE_ALONE, defenders=(), poisons=(path,))
+    others = arms_of(replace(config, train_images=30), tmp_path / "others")["others"]
+    assert torch.equal(others.images, arms_of(config, tmp_path / "all")["others"].images[:30])
+    with pytest.raises(UsageError, match="--train-images is 61"):
+        evaluate(replace(NOISE_ALONE, train_images=61))
+
+
+def test_a_mix_has_clean_and_added_images(tmp_path) -> None:
+    sets = arms_of(replace(NOISE_ALONE, controls=True, mix=(25, 50)), tmp_path)
+    whole = arms_of(replace(NOISE_ALONE, controls=True), tmp_path / "whole")
+    clean = picked(SHAPES.train, 15)
+    both = picked(SHAPES.train, 45)
+    assert set(clean.tolist()) < set(both.tolist())
+    expected = whole["noise"].images.clone()
+    expected[clean] = SHAPES.train.images[clean]
+    assert torch.equal(sets["noise"].images, expected[both])
+    assert torch.equal(sets["clean"].images, SHAPES.train.images[both])
+    assert int((sets["noise"].images != sets["clean"].images).flatten(1).any(1).sum()) == 30
+
+
+def test_a_mix_of_less_than_an_image_is_not_all_clean(tmp_path) -> None:
+    sets = arms_of(replace(NOISE_ALONE, controls=True, mix=(1, 99)), tmp_path / "one")
+    changed = (sets["noise"].images != sets["clean"].images).flatten(1).any(1)
+    assert len(changed) == 60 and int(changed.sum()) == 59
+    few = replace(SHAPES, train=SHAPES.train.subset(range(40)))
+    config = replace(NOISE_ALONE, mix=(1, 99))
+    (noise,) = [one.read() for one in Arms(config, few, tmp_path / "few").sets()]
+    assert int((noise.images != few.train.images).flatten(1).any(1).sum()) == 39
+
+
+def test_picked_spreads_over_classes() -> None:
+    skewed = SHAPES.train.subset(torch.tensor([0] * 8 + [1] * 4))
+    chosen = picked(skewed, 6)
+    assert torch.bincount(skewed.labels[chosen]).tolist() == [4, 2]
+    assert picked(skewed, 0).tolist() == list(range(12))
+
+
+def test_a_poison_from_a_file_is_audited_and_trained_on(tmp_path) -> None:
+    path = poison_file(tmp_path / "others.npy")
+    config = replace(NOISE_ALONE, defenders=(), poisons=(path,), out=tmp_path / "out")
+    (record,) = evaluate(config).records
+    images = (SHAPES.train.images.numpy().astype(np.int16) + delta()).clip(0, 255).astype(np.uint8)
+    change = images.astype(np.int16) - SHAPES.train.images.numpy()
+    assert record.arm.poison == "others"
+    assert record.train_md5 == replace(SHAPES.train, images=torch.from_numpy(images)).digest
+    assert record.audit["max_change"] == 4
+    assert record.audit["mean_amplitude"] == pytest.approx(np.abs(change).mean((0, 2, 3)).tolist())
+    assert record.audit["negative_share"] == pytest.approx((change < 0).sum() / (change != 0).sum())
+    assert record.audit["source"] == str(path) and "perturbation" in record.audit["kind"]
+    assert not record.warnings
+    (again,) = evaluate(replace(config, resume=True)).records
+    assert again == record
+
+
+def test_a_poison_beyond_its_bound_is_warned_of(tmp_path) -> None:
+    config = replace(NOISE_ALONE, defenders=(), poisons=(poison_file(tmp_path / "x.npy"),), epsilon=2)
+    (record,) = evaluate(config).records
+    assert any("up to 4 levels, more than epsilon 2" in warning for warning in record.warnings)
+
+
+def test_poisons_never_bear_the_name_of_another_arm(tmp_path) -> None:
+    names = ("noise.npy", "clean.npy", "cifar.npy", "a/x.npy", "b/x.npy", "y.npy")
+    paths = tuple(poison_file(tmp_path / name, seed) for seed, name in enumerate(names))
+    told = poison_names(paths)
+    assert told[paths[-1]] == "y"
+    assert all(told[path] == f"poison {path}" for path in paths[:-1])
+    config = replace(NOISE_ALONE, controls=True, defenders=("cifar",), poisons=paths)
+    records = evaluate(config).records
+    assert len({record.arm.poison for record in records}) == len(records) == 9
+    assert len({record.train_md5 for record in records}) == 9
+
+
+def test_a_broken_poison_is_told_before_any_work(tmp_path, monkeypatch) -> None:
+    values = delta() / 255
+    values[7, 0, 0, 0] = np.nan
+    np.save(tmp_path / "nan.npy", values)
+    monkeypatch.setattr(
+        "ulecli.evaluation.training_sets.defend", lambda *_, **__: pytest.fail("a defender worked")
+    )
+    with pytest.raises(UleError, match="NaN or infinity, first in image 7"):
+        evaluate(replace(NOISE_ALONE, controls=True, poisons=(tmp_path / "nan.npy",)))
+
+
+def test_too_few_images_for_a_batch_are_told_before_any_training() -> None:
+    told = Told()
+    with pytest.raises(UsageError, match="10 training images don't fill a batch of 20"):
+        evaluate(replace(NOISE_ALONE, train_images=10), told)
+    assert told.plan == []
+
+
+def photo_tree(root: Path, shift: int = 0, suffix: str = ".png") -> Path:
+    """Two classes of 8 pictures to train on and 4 to test on, 80 x 60, brighter by `shift` levels."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 8), ("test", 4)):
+        for label, name in enumerate(("cats", "dogs")):
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                coarse = rng.integers(60, 180, (6, 8, 3)) + 20 * label
+                pixels = (coarse.repeat(10, 0).repeat(10, 1) + shift).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}{suffix}")
+    return root
+
+
+def photo_config(tmp_path: Path, **changes: object) -> EvaluateConfig:
+    clean, protected = photo_tree(tmp_path / "scenes"), photo_tree(tmp_path / "protected", 6)
+    return replace(
+        NOISE_ALONE, defenders=(), dataset=str(clean), protected=protected, size=64, threads=1, **changes
+    )
+
+
+def test_photos_are_squeezed_to_what_a_defender_protects(tmp_path, monkeypatch) -> None:
+    hasty = replace(RECIPES["uleo-linear"], batches=2, batch_size=8)
+    monkeypatch.setitem(RECIPES, "uleo-linear", hasty)
+    config = replace(photo_config(tmp_path), protected=None, defenders=("noise", "uleo-linear"), size=0)
+    for path in list((tmp_path / "scenes/train").rglob("*.png")):
+        path.with_name(f"again {path.name}").write_bytes(path.read_bytes())  # 32 fill a batch
+    done = evaluate(config)
+    assert [record.audit["shape"] for record in done.records] == [[3, 32, 32]] * 2
+    assert done.notes == (
+        "photos are squeezed to 32 x 32, the size that uleo-linear protects; --protected judges larger ones "
+        "that `ulecli protect` wrote",
+    )
+    assert not evaluate(replace(config, defenders=("noise",), size=32)).notes
+    with pytest.raises(UsageError, match=r"'uleo-linear' protects images of 32 x 32, not 64 x 64.*--size 32"):
+        replace(config, size=64)
+
+
+def test_photos_all_protected(tmp_path) -> None:
+    config = photo_config(tmp_path, controls=True, out=tmp_path / "out")
+    clean, noise, protected = evaluate(config).records
+    assert [one.arm.poison for one in (clean, noise, protected)] == ["clean", "noise", "protected"]
+    assert {one.arm.dataset for one in (clean, noise, protected)} == {"scenes"}
+    assert (protected.n_train, protected.n_test, protected.classes) == (16, 8, ("cats", "dogs"))
+    assert protected.audit["max_change"] == 6 and protected.audit["changed_share"] == 1
+    assert protected.config["augment"]["sizes"] == [64]
+    assert clean.audit is None
+
+
+def test_photos_that_nobody_protected_are_warned_of(tmp_path) -> None:
+    config = photo_config(tmp_path)
+    (same,) = evaluate(replace(config, protected=Path(config.dataset))).records
+    assert [one for one in same.warnings if "changes nothing" in one]
+    (protected,) = evaluate(config).records
+    assert not protected.warnings
+
+
+def test_photos_of_one_class_after_an_upload(tmp_path) -> None:
+    config = photo_config(tmp_path, only=("dogs",), upload=Upload.parse("70:q80"))
+    _, noise, protected = evaluate(replace(config, controls=True)).records
+    assert noise.audit["changed_share"] == 0.5 and not (*noise.warnings, *protected.warnings)
+    assert protected.arm.poison == "protected dogs"
+    assert protected.audit["changed_share"] == 0.5
+    assert len(protected.recalls) == 2
+    (plain,) = evaluate(replace(config, upload=Upload())).records
+    assert plain.train_md5 != protected.train_md5  # both trees went through the upload
+    assert plain.audit["max_change"] == 6
+
+
+def test_photos_that_can_not_be_used(tmp_path) -> None:
+    config = photo_config(tmp_path)
+    with pytest.raises(UsageError, match="no class 'dog', only cats, dogs; did you mean dogs"):
+        evaluate(replace(config, only=("dog",)))
+    (tmp_path / "protected" / "train" / "cats" / "3.png").unlink()
+    with pytest.raises(UleError, match=r"lacks cats/3\.png"):
+        evaluate(config)
+    with pytest.raises(UleError, match="two folders, train and test"):
+        evaluate(replace(config, dataset=str(tmp_path / "scenes" / "train")))
+    with pytest.raises(NoSuchPath, match=r"no folder .*sceens; name that of the photos"):
+        evaluate(replace(config, dataset=str(tmp_path / "sceens")))
+
+
+def test_a_test_set_that_was_trained_on_is_noted(monkeypatch) -> None:
+    leaking = replace(SHAPES, test=SHAPES.train.subset(range(30)))
+    monkeypatch.setattr("ulecli.evaluation.run.open_dataset", lambda *_, **__: leaking)
+    notes = evaluate(NOISE_ALONE).notes
+    assert any("30 of 30 test images are training images" in note for note in notes)
+
+
+def test_records_tell_what_is_measured(tmp_path) -> None:
+    record = evaluate(NOISE_ALONE).records[0]
+    assert isinstance(record, RunRecord)
+    assert RunRecord.from_json(json.loads(json.dumps(record.to_json()))) == record

@@ -1,0 +1,346 @@
+from __future__ import annotations
+
+import hashlib
+import threading
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import FullSwing, scene
+from PIL import Image
+
+from ulecli.errors import ExitCode, NothingToDo
+from ulecli.formats.audit import mark_in
+from ulecli.formats.options import MetadataMode, Reading
+from ulecli.formats.registry import missing
+from ulecli.protection.config import ProtectConfig
+from ulecli.protection.outcome import Status
+from ulecli.protection.run import protect
+
+pytestmark = pytest.mark.usefixtures("config_home")
+
+
+def fingerprint(root: Path) -> dict[str, str]:
+    """Hashes of all files but the ledger."""
+    files = [path for path in root.rglob("*") if path.is_file() and path.name != ".ulecli.sqlite"]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_tree_is_protected_and_left_alone(photo_folder, tmp_path, jobs, channels):
+    before = fingerprint(photo_folder)
+    output = tmp_path / "out"
+    config = ProtectConfig((photo_folder,), output, epsilon=6, jobs=jobs, verify=True)
+    told = []
+    report = protect(
+        config, FullSwing(channels), on_outcome=lambda outcome, total: told.append((outcome, total))
+    )
+    assert fingerprint(photo_folder) == before
+    assert set(fingerprint(output)) == {"one.jpg", "a/IMG_1.png", "b/deep/IMG_1.png", "a/Zürich 東京.webp"}
+    assert report.exit_code is ExitCode.OK and report.count(Status.WRITTEN) == 4
+    assert {outcome for outcome, _ in told} == set(report.outcomes) and {total for _, total in told} == {4}
+    assert [outcome.source for outcome in report.outcomes] == sorted(
+        outcome.source for outcome in report.outcomes
+    )
+    for outcome in report.outcomes:
+        change = pixels(outcome.target) - pixels(outcome.source)
+        assert change.min() < 0 < change.max()
+        assert outcome.max_change == 6
+        assert outcome.max_change_on_disk == abs(change).max()
+        assert outcome.psnr_db_on_disk == pytest.approx(10 * np.log10(255**2 / (change**2).mean()))
+        if outcome.format != "JPEG":
+            assert abs(change).max() == 6
+            # Where black or white is reached a channel moves less than the perturbation would move it.
+            assert outcome.psnr_db_on_disk - 0.5 < outcome.psnr_db <= outcome.psnr_db_on_disk + 1e-4
+        assert outcome.target.stat().st_mtime_ns == outcome.source.stat().st_mtime_ns
+
+
+def test_one_photo_in_32_is_read_back(tmp_path, perturber):
+    (tmp_path / "in").mkdir()
+    for number in range(33):
+        scene(16, 16, number).save(tmp_path / "in" / f"{number:02}.jpg")
+    for verify, expected in ((False, {0, 32}), (True, set(range(33)))):
+        config = ProtectConfig((tmp_path / "in",), tmp_path / f"{verify}", verify=verify)
+        report = protect(config, perturber)
+        read = {number for number, one in enumerate(report.outcomes) if one.max_change_on_disk is not None}
+        assert read == expected
+        assert all(
+            (one.psnr_db_on_disk is None) is (one.max_change_on_disk is None) for one in report.outcomes
+        )
+        assert all(0 < one.max_change <= 8 and one.psnr_db > 30 for one in report.outcomes)
+    assert fingerprint(tmp_path / "True") == fingerprint(tmp_path / "False")
+
+
+def test_what_is_written_does_not_depend_on_batches(photo_folder, tmp_path):
+    class OnGpu(FullSwing):
+        device = "cuda (a test)"
+
+        def __call__(self, images, codes, aspects, *, epsilon):
+            one = [slice(number, number + 1) for number in range(len(codes))]
+            call = super().__call__
+            return np.concatenate([call(images[n], codes[n], aspects[n], epsilon=epsilon) for n in one])
+
+    protect(ProtectConfig((photo_folder,), tmp_path / "gpu", jobs=4), OnGpu())
+    protect(ProtectConfig((photo_folder,), tmp_path / "cpu"), FullSwing())
+    assert fingerprint(tmp_path / "gpu") == fingerprint(tmp_path / "cpu")
+    assert not [thread for thread in threading.enumerate() if thread.name == "batches"]
+
+
+def test_a_second_run_gives_the_same_bytes(photo_folder, tmp_path, perturber):
+    for name in ("x", "y"):
+        protect(ProtectConfig((photo_folder,), tmp_path / name, jobs=2), perturber)
+    assert fingerprint(tmp_path / "x") == fingerprint(tmp_path / "y")
+
+
+def test_one_bad_photo_does_not_stop_the_others(photo_folder, tmp_path, perturber):
+    content = (photo_folder / "one.jpg").read_bytes()
+    (photo_folder / "a" / "cut.jpg").write_bytes(content[: len(content) // 2])
+    (photo_folder / "a" / "empty.png").write_bytes(b"")
+    (photo_folder / "a" / "text.jpg").write_text("hello")
+    report = protect(ProtectConfig((photo_folder,), tmp_path / "out", jobs=2), perturber)
+    assert report.exit_code is ExitCode.SOME_FAILED
+    assert report.count(Status.WRITTEN) == 4
+    failed = {one.source.name: one.reason for one in report.outcomes if one.status is Status.FAILED}
+    assert set(failed) == {"cut.jpg", "empty.png", "text.jpg"}
+    assert all(failed.values())
+    assert len(fingerprint(tmp_path / "out")) == 4
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("two\nlines"), OSError(28, "No space left")])
+def test_whatever_goes_wrong_with_a_photo_is_told_in_a_line(photo_folder, tmp_path, error):
+    class Failing(FullSwing):
+        def __call__(self, images, codes, aspects, *, epsilon):
+            raise error
+
+    report = protect(ProtectConfig((photo_folder,), tmp_path / "out", jobs=2), Failing())
+    assert report.count(Status.FAILED) == 4
+    assert all(one.reason and "\n" not in one.reason and one.target is None for one in report.outcomes)
+    assert fingerprint(tmp_path / "out") == {}
+
+
+def test_a_perturbation_beyond_the_bound_is_refused(photo_folder, tmp_path):
+    report = protect(ProtectConfig((photo_folder,), tmp_path / "out", epsilon=8), FullSwing(overshoot=1))
+    assert report.count(Status.FAILED) == 4
+    assert "9 levels" in report.outcomes[0].reason
+    assert fingerprint(tmp_path / "out") == {}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", ["photo.png", "photo.jpg"])
+def test_a_mask_spares_what_is_smooth_and_nothing_else(tmp_path, name, channels):
+    picture = np.full((256, 256, 3), 128, np.uint8)
+    picture[128:] = np.random.default_rng(0).integers(40, 216, (128, 256, 1))
+    Image.fromarray(picture).save(tmp_path / name, quality=95)
+    change = {}
+    for mask in (False, True):
+        config = ProtectConfig((tmp_path / name,), tmp_path / str(mask), mask=mask)
+        (outcome,) = protect(config, FullSwing(channels)).outcomes
+        change[mask] = abs(pixels(outcome.target) - pixels(tmp_path / name))
+        assert outcome.max_change == 8
+    smooth, texture = slice(0, 120), slice(140, 256)
+    assert change[True][smooth].mean() < 0.6 * change[False][smooth].mean()
+    assert change[True][texture].mean() > 0.9 * change[False][texture].mean()
+    if name == "photo.png":
+        assert change[True][smooth].max() == 3 and change[True].max() == change[False][smooth].max() == 8
+
+
+def test_a_dry_run_writes_nothing(photo_folder, tmp_path, perturber, config_home):
+    before = fingerprint(tmp_path)
+    report = protect(ProtectConfig((photo_folder,), tmp_path / "out", dry_run=True), perturber)
+    assert report.count(Status.PLANNED) == 4 and perturber.seen == []
+    assert {one.target for one in report.outcomes} >= {tmp_path / "out" / "one.jpg"}
+    assert fingerprint(tmp_path) == before
+    assert list(config_home.iterdir()) == []
+    assert any("no key" in note for note in report.notes)
+
+
+def test_an_interrupt_leaves_no_half_file(photo_folder, tmp_path, perturber):
+    def interrupt(outcome, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        protect(ProtectConfig((photo_folder,), tmp_path / "out"), perturber, on_outcome=interrupt)
+    assert not [name for name in fingerprint(tmp_path / "out") if name.endswith(".part")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("photo")]
+
+
+def test_should_stop_leaves_the_rest_to_the_next_run(photo_folder, tmp_path, perturber):
+    report = protect(
+        ProtectConfig((photo_folder,), tmp_path / "out"), perturber, should_stop=lambda: bool(perturber.seen)
+    )
+    # What stood in line already is done, the rest is not begun.
+    assert 1 <= report.count(Status.WRITTEN) <= 3 and report.count(Status.WRITTEN) + report.left == 4
+    rest = protect(ProtectConfig((photo_folder,), tmp_path / "out"), perturber)
+    assert rest.count(Status.UNCHANGED) == report.count(Status.WRITTEN) and rest.left == 0
+    assert rest.count(Status.WRITTEN) == report.left
+
+
+def test_an_identity_keeps_its_code_and_folders_have_their_own(photo_folder, tmp_path):
+    codes = {}
+    for run in (1, 2):
+        perturber = FullSwing()
+        config = ProtectConfig(
+            (photo_folder,), tmp_path / f"{run}", identity="ada", key_file=tmp_path / "key"
+        )
+        report = protect(config, perturber)
+        codes[run] = {code for code, _ in perturber.seen}
+        assert {one.identity for one in report.outcomes} == {"ada"}
+        assert any("key" in note for note in report.notes) is (run == 1)
+    assert codes[1] == codes[2] and len(codes[1]) == 1
+    by_folder = protect(replace(config, identity_from_folder=True), FullSwing())
+    assert {one.name for one in by_folder.identities} == {"photos", "a", "deep"}
+    assert len({one.code for one in by_folder.identities}) == 3
+    other = protect(replace(config, key_file=tmp_path / "other"), FullSwing())
+    assert other.identities[0].code in range(64)
+
+
+def test_moved_identities_are_told(tmp_path, perturber):
+    for number in range(40):
+        (tmp_path / "in" / f"{number}").mkdir(parents=True)
+        scene(8, 8, number).save(tmp_path / "in" / f"{number}" / "x.png")
+    config = ProtectConfig((tmp_path / "in",), tmp_path / "out", identity_from_folder=True)
+    report = protect(config, perturber)
+    assert len({one.code for one in report.identities}) == 40
+    moved = [one for one in report.identities if one.moved]
+    assert moved and sum("another identity" in note for note in report.notes) == len(moved)
+
+
+def test_colours_under_alpha_zero_do_not_change(tmp_path, perturber):
+    image = scene()
+    alpha = np.full((64, 96), 255, np.uint8)
+    alpha[:, 40:] = 0
+    image.putalpha(Image.fromarray(alpha))
+    image.save(tmp_path / "x.png")
+    protect(ProtectConfig((tmp_path / "x.png",)), perturber)
+    with Image.open(tmp_path / "x-protected.png") as stored:
+        change = np.asarray(stored).astype(int) - np.asarray(image)
+    assert (change[:, 40:] == 0).all() and (change[..., 3] == 0).all()
+    assert change[:, :40].min() == -8 and change[:, :40].max() == 8
+
+
+def test_aspects_are_those_of_the_upright_photo(tmp_path, perturber):
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    scene(200, 100).save(tmp_path / "x.jpg", exif=tags)
+    protect(ProtectConfig((tmp_path / "x.jpg",)), perturber)
+    assert perturber.seen[0][1] == 0.5
+
+
+def test_nothing_to_do(tmp_path, perturber):
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(NothingToDo, match="no JPEG"):
+        protect(ProtectConfig((tmp_path,)), perturber)
+    (tmp_path / "x.gif").write_bytes(b"GIF89a")
+    with pytest.raises(NothingToDo, match="GIF"):
+        protect(ProtectConfig((tmp_path,)), perturber)
+
+
+WRITTEN, SKIPPED, FAILED = Status.WRITTEN, Status.SKIPPED, Status.FAILED
+NASTY = {
+    "exif/Landscape_6.jpg": (WRITTEN, "", (1800, 1200)),
+    "exif/Landscape_5.jpg": (WRITTEN, "", (1800, 1200)),
+    "exif/bad_exif_type.jpg": (WRITTEN, None, (800, 531)),
+    "jpeg/adobe_rgb.jpg": (WRITTEN, "", (2000, 1072)),
+    "jpeg/cmyk_progressive_no_icc.jpg": (WRITTEN, "CMYK", (1400, 350)),
+    "jpeg/gray_icc.jpg": (WRITTEN, "profile", (386, 396)),
+    "jpeg/12bit.jpg": (FAILED, "damaged", None),
+    "jpeg/iphone_mpo_p3.jpg": (WRITTEN, "first", None),
+    "png/gray16.png": (WRITTEN, "16 bits", (512, 512)),
+    "png/palette_alpha.png": (WRITTEN, "", (256, 256)),
+    "png/animated_apng.png": (SKIPPED, "20 frames", None),
+    "tiff/float32.tiff": (SKIPPED, "float", None),
+    "webp/animated.webp": (SKIPPED, "101 frames", None),
+    "heif/iphone8_p3.heic": (SKIPPED, "HEIC", None) if missing("HEIC") else (WRITTEN, "", (4032, 3024)),
+    "broken/truncated.jpg": (FAILED, "truncated", None),
+    "broken/bomb_65535.jpg": (FAILED, "megapixels", None),
+    "broken/text.jpg": (FAILED, "no photo", None),
+    "names/png_inside.jpg": (WRITTEN, "PNG", (451, 300)),
+    "names/IMG_1.jpg": (WRITTEN, "", (300, 225)),
+    "names/IMG_1.png": (WRITTEN, "", (451, 300)),
+    "size/8x8192.jpg": (WRITTEN, "", (8, 8192)),
+}
+
+
+@pytest.fixture(scope="module")
+def nasty_run(shared, tmp_path_factory):
+    output = tmp_path_factory.mktemp("nasty")
+    config = ProtectConfig((shared / "nasty",), output / "out", key_file=output / "key", jobs=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Pillow's, about the odd metadata
+        report = protect(config, FullSwing())
+    found = {str(one.source.relative_to(shared / "nasty")): one for one in report.outcomes}
+    return found, output / "out"
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_nasty_files(nasty_run, name):
+    status, words, size = NASTY[name]
+    outcome = nasty_run[0][name]
+    assert outcome.status is status, outcome.reason
+    if words is not None:
+        assert (words in outcome.reason) if words else outcome.reason == ""
+    if size:
+        assert (outcome.width, outcome.height) == size
+    if status is WRITTEN:
+        assert outcome.max_change == 8
+        if name.endswith(".heic"):
+            pytest.importorskip("pillow_heif").register_heif_opener()
+        with Image.open(outcome.target) as stored:
+            assert stored.size == (outcome.width, outcome.height)
+            assert stored.mode == ("RGBA" if name == "png/palette_alpha.png" else "RGB")
+    else:
+        assert outcome.target is None
+
+
+def test_nasty_folder_as_a_whole(nasty_run, shared):
+    found, output = nasty_run
+    assert set(found) == set(NASTY)
+    written = [one.target for one in found.values() if one.status is WRITTEN]
+    assert len(set(written)) == len(written)
+    assert {output / name for name in fingerprint(output)} == set(written)
+
+
+@pytest.mark.parametrize("name", ["jpeg/adobe_rgb.jpg", "jpeg/iphone_mpo_p3.jpg"])
+def test_wide_gamut_profiles_are_carried(nasty_run, shared, name):
+    with Image.open(shared / "nasty" / name) as source, Image.open(nasty_run[0][name].target) as stored:
+        assert stored.info["icc_profile"] == source.info["icc_profile"]
+
+
+def test_colours_of_cmyk_and_tones_of_sixteen_bits(nasty_run, shared):
+    for name in ("jpeg/cmyk_progressive_no_icc.jpg", "exif/bad_exif_type.jpg"):
+        change = pixels(nasty_run[0][name].target) - pixels(shared / "nasty" / name)
+        assert abs(change.mean()) < 2
+    with Image.open(shared / "nasty/png/gray16.png") as source:
+        tones = np.asarray(source).astype(float) / 257
+    change = pixels(nasty_run[0]["png/gray16.png"].target)[..., 0] - tones
+    assert abs(change).max() <= 8.51
+
+
+@pytest.mark.parametrize("mode", list(MetadataMode))
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif", "avif"])
+def test_metadata_goes_the_way_it_is_told(tmp_path, mode, ending):
+    tags = Image.Exif()
+    tags[0x010F], tags[0x013B] = "A camera", "A person"
+    tags.get_ifd(0x8825)[1] = "N"
+    photo = tmp_path / f"x.{ending}"
+    scene().save(photo, exif=tags)
+    with Image.open(photo) as stored:
+        had_place = bool(stored.getexif().get_ifd(0x8825))
+    assert had_place or ending == "tif"  # where Pillow does not write it
+    config = ProtectConfig((photo,), tmp_path / "out", reading=Reading(metadata=mode))
+    (outcome,) = protect(config, FullSwing()).outcomes
+    with Image.open(outcome.target) as made:
+        told = made.getexif()
+        assert (told.get(0x010F) == "A camera") is (mode is not MetadataMode.STRIP)
+        assert (told.get(0x013B) == "A person") is (mode is MetadataMode.KEEP)
+        assert bool(told.get_ifd(0x8825)) is (had_place and mode is MetadataMode.KEEP)
+    mark = mark_in(outcome.target)
+    assert mark and mark.epsilon == 8

@@ -1,0 +1,1 @@
+"""Results of an evaluation: records, the journal that keeps them, tables, a sentence and figures."""

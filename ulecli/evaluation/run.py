@@ -1,0 +1,242 @@
+"""Evaluation: train exploiters on protected images and controls, and say what they learned.
+
+Example::
+
+    from ulecli import EvaluateConfig, evaluate
+
+    config = EvaluateConfig(defenders=("cifar",), exploiters=("standard", "gray"), seeds=(0, 1, 2))
+    for record in evaluate(config).records:
+        print(record.arm, record.last)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from ulecli import __version__
+from ulecli.data.datasets import DATASETS, Dataset, open_dataset
+from ulecli.errors import NothingToDo, UsageError
+from ulecli.evaluation.config import EvaluateConfig, parse_mix
+from ulecli.evaluation.exploiters.countermeasure import WHITENING
+from ulecli.evaluation.exploiters.protocol import PRESETS
+from ulecli.evaluation.results.journal import Journal
+from ulecli.evaluation.results.plots import curves, gallery
+from ulecli.evaluation.results.record import NOISE, Arm, RunRecord, run_key
+from ulecli.evaluation.scheduling import Done, Task, fitting_jobs, run
+from ulecli.evaluation.self_checks import doubts, remarks
+from ulecli.evaluation.training_sets import Arms, TrainingSet, photo_data
+from ulecli.system.atomic import replacing
+from ulecli.system.cores import usable_cores
+
+__all__ = ["EvaluateConfig", "Evaluation", "Listener", "evaluate", "parse_mix"]
+
+
+class Listener(Protocol):
+    """Told how an evaluation goes on."""
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """A defender has done so much of a part of its work."""
+
+    def planned(self, arms: list[Arm], epochs: list[int]) -> None:
+        """These trainings are to be done, of so many epochs each."""
+
+    def epoch(self, number: int, epoch: int, accuracy: float) -> None:
+        """A training, by its place in the plan, has finished an epoch."""
+
+    def finished(self, number: int, record: RunRecord) -> None:
+        """A training is done."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came out.
+
+    Attributes:
+        records: One for each training, those of earlier runs in the same folder included.
+        notes: What the user should know beyond the records, one line each.
+    """
+
+    records: tuple[RunRecord, ...]
+    notes: tuple[str, ...] = ()
+
+
+def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evaluation:
+    """Train every exploiter on every training set, and judge each net on clean test images.
+
+    With `config.out`, every finished training is kept there at once, and the learning curves and a gallery
+    are drawn at the end.
+
+    Args:
+        config: What to do.
+        listener: Told how it goes on.
+
+    Raises:
+        UleError: data, a poison or the output folder can't be used, or a training process died.
+    """
+    data = photo_data(config) if config.protected else _open(config)
+    with contextlib.ExitStack() as stack:
+        folder = config.out
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ulecli-")))
+        journal = Journal.open(folder, config.fingerprint(data.digest), resume=config.resume)
+        stack.enter_context(journal)
+        arms = Arms(config, data, folder / "sets", listener.preparing if listener else None)
+        sets = list(arms.sets())
+        if not sets:
+            raise NothingToDo("nothing to train on: name a --defender or a --poison, or leave the controls")
+        notes = (*journal.notes, *remarks(config, data))
+        planned = _plan(config, data, sets, _test_set(data, folder / "sets"))
+        plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
+        _check_counts(plan)
+        records = _trained(config, data, plan, journal, listener)
+        if config.out is not None:
+            curves(records, folder / "curves.png", folder / "curves.svg")
+            _draw_gallery(data, sets, config, folder / "gallery.png")
+        return Evaluation(tuple(records), notes)
+
+
+def _open(config: EvaluateConfig) -> Dataset:
+    size = config.size if config.dataset in DATASETS else config.side
+    return open_dataset(config.dataset, config.data_root, size=size, download=config.download)
+
+
+def _test_set(data: Dataset, folder: Path) -> TrainingSet:
+    """Write the test set where every process can read it."""
+    file, labels = folder / "test.npy", folder / "test.labels.npy"
+    for path, values in ((file, data.test.images), (labels, data.test.labels)):
+        with replacing(path) as part, part.open("wb") as stream:
+            np.save(stream, values.numpy())
+    return TrainingSet("test", file, labels, data.test.classes, data.test.digest)
+
+
+@dataclass(frozen=True)
+class _Planned:
+    arm: Arm
+    task: Task
+    settings: dict[str, Any]
+    key: str
+
+
+def _plan(
+    config: EvaluateConfig, data: Dataset, sets: list[TrainingSet], test: TrainingSet
+) -> Iterator[_Planned]:
+    """Yield every training, in an order in which the first results tell the most."""
+    side = data.train.images.shape[-1]
+    preset = PRESETS[config.preset]
+    for seed in config.seeds:
+        for exploiter in config.exploiters:
+            measure = config.measure(exploiter)
+            for arch in config.archs or ("",):
+                protocol = config.protocol(measure, arch, side)
+                settings: dict[str, Any] = {**asdict(protocol), "exploiter": measure.name}
+                if measure.whitening != WHITENING:
+                    settings["whitening"] = measure.whitening
+                if measure.attack is not None:
+                    settings["attack"] = {"name": type(measure.attack).__name__, **vars(measure.attack)}
+                    settings["robust_images"] = preset.robust_images
+                for one in sets:
+                    arm = Arm(data.name, one.name, measure.name, protocol.net, config.preset, seed)
+                    key = run_key(arm, settings, one.digest, data.digest)
+                    steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
+                    task = Task(one, test, protocol, exploiter, steps, tried, seed, config.device)
+                    yield _Planned(arm, task, settings, key)
+
+
+def _check_counts(plan: list[_Planned]) -> None:
+    for one in plan:
+        count = len(one.task.train.read())
+        if count < (size := one.task.protocol.fitted(count).batch_size):
+            raise UsageError(
+                f"{count} training images don't fill a batch of {size}: take more, or another --preset"
+            )
+
+
+def _trained(
+    config: EvaluateConfig, data: Dataset, plan: list[_Planned], journal: Journal, listener: Listener | None
+) -> list[RunRecord]:
+    """Train what the journal lacks; return the records of the whole plan."""
+    todo = [one for one in plan if journal.find(one.key) is None]
+    threads = config.threads or usable_cores()
+    jobs = 1
+    if config.device == "cpu":
+        largest = max((one.task.train.read().images.numel() for one in todo), default=0)
+        jobs = fitting_jobs(config.jobs, len(todo), threads, largest)
+    if listener is not None:
+        listener.planned([one.arm for one in todo], [one.task.protocol.epochs for one in todo])
+    device = _device_name(config.device, max(1, threads // jobs))
+    tasks = [one.task for one in todo]
+    for done in run(tasks, jobs=jobs, threads=threads, on_epoch=listener.epoch if listener else None):
+        record = _record(config, data, todo[done.number], done, device)
+        journal.add(record)
+        if listener is not None:
+            listener.finished(done.number, record)
+    found = [journal.find(one.key) for one in plan]
+    return [record for record in found if record is not None]
+
+
+def _record(config: EvaluateConfig, data: Dataset, planned: _Planned, done: Done, device: str) -> RunRecord:
+    arm, task, result = planned.arm, planned.task, done.result
+    found = doubts(
+        result,
+        dataset=arm.dataset,
+        preset=arm.preset,
+        poison=arm.poison,
+        exploiter=arm.exploiter,
+        whole=not (config.archs or config.train_images or config.mix),
+    )
+    return RunRecord(
+        arm=arm,
+        config=planned.settings,
+        data_md5=data.digest,
+        train_md5=task.train.digest,
+        audit=task.train.audit,
+        n_train=len(task.train.read()),
+        n_test=len(data.test),
+        classes=data.train.classes,
+        train_accuracies=result.train_accuracies,
+        test_accuracies=result.test_accuracies,
+        recalls=result.recalls,
+        robust=result.robust,
+        seconds=done.seconds,
+        device=device,
+        deterministic=config.device == "cpu",
+        versions=_versions(),
+        warnings=(*task.train.warnings, *found),
+        epsilon=task.train.epsilon,
+    )
+
+
+def _device_name(device: str, threads: int) -> str:
+    if device == "cpu":
+        return f"cpu, {threads} thread{'s' if threads > 1 else ''}"
+    name: str = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    return name
+
+
+def _versions() -> dict[str, str]:
+    found = {"ulecli": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    for package in ("torchvision", "numpy", "pillow"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _draw_gallery(data: Dataset, sets: list[TrainingSet], config: EvaluateConfig, path: Path) -> None:
+    """Draw one image of each of up to ten classes with the first perturbation that is not a control's."""
+    judged = [one for one in sets if one.audit is not None and one.name != NOISE]
+    if not judged or config.mix or config.train_images:
+        return
+    labels = data.train.labels
+    firsts = [int((labels == label).nonzero()[0]) for label in range(min(10, len(data.train.classes)))]
+    protected = judged[0].read().images[firsts].numpy()
+    gallery(data.train.images[firsts].numpy(), protected, config.epsilon, path)

@@ -1,3 +1,0 @@
-"""One self-contained HTML page of a run: what was protected, how it looks, and what failed."""
-
-from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Arithmetic on pictures by numpy and Pillow: adding delta, differences, uploads."""

@@ -1,1 +1,0 @@
-"""Metadata: what a protected picture carries on, and the XMP packet with the mark in it."""

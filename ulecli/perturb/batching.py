@@ -1,0 +1,129 @@
+"""Photos of many threads perturbed in one go: what a GPU needs to be busy, and a CPU does not."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ulecli.perturb.perturber import Perturber
+
+MAX_BATCH = 64
+PATIENCE = 0.005
+"""Seconds that a photo waits for another to come with it; small against what a call takes."""
+
+_GPUS = ("cuda", "mps", "coreml", "directml")
+
+
+@dataclass(frozen=True)
+class _Request:
+    images: NDArray[np.float32]
+    codes: NDArray[np.int64]
+    aspects: NDArray[np.float32]
+    epsilon: int
+    answer: Future[NDArray[np.int8]] = field(default_factory=Future)
+
+
+class BatchingPerturber:
+    """A `Perturber` that joins the calls of several threads; one thread of its own calls the real one.
+
+    The result for a photo does not depend on the photos that happen to be in its batch: that is the contract
+    of `Perturber`.
+
+    Attributes:
+        grid: As of the real one.
+        codes: As of the real one.
+        families: As of the real one.
+        device: As of the real one.
+        label: As of the real one.
+        sha256: As of the real one.
+    """
+
+    def __init__(self, perturber: Perturber) -> None:
+        self._perturber = perturber
+        self.grid, self.codes, self.families = perturber.grid, perturber.codes, perturber.families
+        self.device, self.label, self.sha256 = perturber.device, perturber.label, perturber.sha256
+        self._waiting: SimpleQueue[_Request | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="batches")
+        self._thread.start()
+
+    def __call__(
+        self,
+        images: NDArray[np.float32],
+        codes: NDArray[np.int64],
+        aspects: NDArray[np.float32],
+        *,
+        epsilon: int,
+    ) -> NDArray[np.int8]:
+        """Return delta in levels; see `Perturber`."""
+        request = _Request(images, codes, aspects, epsilon)
+        self._waiting.put(request)
+        return request.answer.result()
+
+    def recognised(
+        self, images: NDArray[np.float32], codes: NDArray[np.int64], deltas: NDArray[np.int8]
+    ) -> NDArray[np.bool_]:
+        """Tell whether the surrogate recognises each code; see `Perturber`. It is not joined with others."""
+        return self._perturber.recognised(images, codes, deltas)
+
+    def close(self) -> None:
+        """End the thread after all that was asked before has been answered."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while request := self._waiting.get():
+            batch, ended = self._collect(request)
+            for epsilon in sorted({one.epsilon for one in batch}):
+                self._answer([one for one in batch if one.epsilon == epsilon])
+            if ended:
+                return
+
+    def _collect(self, first: _Request) -> tuple[list[_Request], bool]:
+        """Return the first request with those that come right after it, and whether the end came too."""
+        batch = [first]
+        with contextlib.suppress(Empty):
+            while sum(len(one.codes) for one in batch) < MAX_BATCH:
+                request = self._waiting.get(timeout=PATIENCE)
+                if request is None:
+                    return batch, True
+                batch.append(request)
+        return batch, False
+
+    def _answer(self, batch: list[_Request]) -> None:
+        try:
+            deltas = self._perturber(
+                np.concatenate([one.images for one in batch]),
+                np.concatenate([one.codes for one in batch]),
+                np.concatenate([one.aspects for one in batch]),
+                epsilon=batch[0].epsilon,
+            )
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].answer.set_exception(error)
+                return
+            for one in batch:  # too many for the memory perhaps; and one photo's fault is not the others'
+                self._answer([one])
+            return
+        ends = np.cumsum([len(one.codes) for one in batch])[:-1]
+        for one, delta in zip(batch, np.split(deltas, ends), strict=True):
+            one.answer.set_result(delta)
+
+
+@contextlib.contextmanager
+def batched(perturber: Perturber) -> Iterator[Perturber]:
+    """Lend a perturber that joins the calls of threads if it works on a GPU, else the same one."""
+    if not perturber.device.startswith(_GPUS):
+        yield perturber
+        return
+    batching = BatchingPerturber(perturber)
+    try:
+        yield batching
+    finally:
+        batching.close()

@@ -1,0 +1,102 @@
+"""Gradients from a torch net, on any device: for training surrogates, for the GPU and as the reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ulecli.transforms.geometry import Axes, axes_of, see
+from ulecli.transforms.jpeg import jpeg_dct
+from ulecli.transforms.quantise import posterize
+from ulecli.transforms.views import Floats, View
+
+
+class TorchOracle:
+    """An `Oracle` whose surrogate is a torch net that is left as it is, in evaluation mode.
+
+    Attributes:
+        net: From (N, C, h, w), unit scale, to logits (N, K).
+        device: Where net and arrays lie.
+        autocast: Whether the net runs in bfloat16; several times faster on CPUs that have it.
+    """
+
+    def __init__(self, net: nn.Module, device: torch.device, *, autocast: bool = False) -> None:
+        self.net = net
+        self.device = device
+        self.autocast = autocast
+
+    def asarray(self, values: NDArray[Any]) -> Tensor:
+        """Return numpy values as a tensor on the device."""
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
+
+    def asnumpy(self, values: Tensor) -> Floats:
+        """Return a tensor as a numpy array on the host."""
+        array: Floats = values.cpu().numpy()
+        return array
+
+    def sign(self, values: Tensor) -> Tensor:
+        """Return -1, 0 or 1 for each value."""
+        return values.sign()
+
+    def gradient(self, images: Tensor, delta: Tensor, labels: Tensor, view: View | None) -> Tensor:
+        """Return the gradient of the summed cross-entropy by delta; see `Oracle.gradient`."""
+        axes = None if view is None else axes_of(view, images)
+        shown = images + delta
+        seen = look(shown.clip(0, 1), view, axes).requires_grad_(True)
+        logits = self.logits(seen)
+        (gradient,) = torch.autograd.grad(logits, seen, entropy_gradient(logits.detach(), labels))
+        if axes is not None:
+            gradient = axes.rows[:, None].mT @ gradient @ axes.columns[:, None]
+        # Clipping passes a gradient only where a step along it leads back inside.
+        return gradient * (((shown <= 1) | (gradient > 0)) & ((shown >= 0) | (gradient < 0)))
+
+    def losses(self, images: Tensor, labels: Tensor) -> Floats:
+        """Return the cross-entropy of images as they are; see `Oracle.losses`."""
+        with torch.no_grad():
+            return self.asnumpy(functional.cross_entropy(self.logits(images), labels, reduction="none"))
+
+    def logits(self, seen: Tensor) -> Tensor:
+        """Return float32 logits (N, K) of what the net sees (N, C, h, w)."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            answer: Tensor = self.net(seen.contiguous(memory_format=torch.channels_last))
+        return answer.float()
+
+
+def oracle_of(net: nn.Module, device: torch.device) -> TorchOracle:
+    """Return the oracle that suits a net and a device, to which the net is moved.
+
+    On a CPU, convolutions gain enough from bfloat16 to be worth its rounding; dense layers don't.
+    """
+    convolves = any(isinstance(layer, nn.Conv2d) for layer in net.modules())
+    return TorchOracle(net.to(device), device, autocast=device.type == "cpu" and convolves)
+
+
+def entropy_gradient(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the gradient of the summed cross-entropy by the logits (N, K), without cancellation.
+
+    softmax - onehot loses the label's own term once the net is sure, and with it the sign of the gradient;
+    ``q - onehot * sum(q)`` with ``q = softmax * (1 - onehot)`` is the same and keeps it.
+    """
+    onehot = functional.one_hot(labels, logits.shape[1])
+    others = logits.softmax(1) * (1 - onehot)
+    return others - onehot * others.sum(1, keepdim=True)
+
+
+def look(shown: Tensor, view: View | None, axes: Axes | None = None) -> Tensor:
+    """Return the images (N, C, S, S) as the net sees them, (N, C, h, w): stored, then cropped and resized.
+
+    `axes` are the view's matrices where they are on the device already; the result is detached.
+    """
+    with torch.no_grad():
+        if view is None:
+            return shown.clone()
+        if view.quality:
+            shown = jpeg_dct(shown, view.quality)
+        elif view.bits < 8:
+            shown = posterize(shown, view.bits)
+        return see(shown, axes or view)

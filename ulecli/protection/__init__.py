@@ -1,0 +1,1 @@
+"""Protecting photos: from the paths that a user names to protected files, and the record of what was done."""

@@ -1,0 +1,104 @@
+"""What one run of `ulecli protect` was asked to do. Standard library only: the CLI imports this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ulecli.errors import UsageError
+from ulecli.formats.options import Reading
+from ulecli.system.devices import Device
+from ulecli.units import DEFAULT_EPSILON, check_epsilon
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which of the files that lie under the sources are meant.
+
+    A pattern is a shell glob, compared without regard to case: one without a slash with the name, any with
+    the path below the source, written with slashes. A `*` also stands for slashes.
+
+    Attributes:
+        include: Where there are any, a file is taken only if one of them fits.
+        exclude: A file is left out if one of them fits it or a folder above it.
+        recursive: Take the folders below a source too.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    recursive: bool = True
+
+
+@dataclass(frozen=True)
+class ProtectConfig:
+    """Everything that one run of `ulecli protect` was asked to do.
+
+    Attributes:
+        sources: Files and folders, as named by the user.
+        output: Root of the protected tree; None means the sibling `NAME-protected` of each source.
+        epsilon: L-infinity bound on the change of every channel of every pixel, in levels (1 to 32).
+        mask: Change smooth parts of a photo less than epsilon allows.
+        identity: Whose photos these are; with the user's key it chooses the code of the perturbation.
+        identity_from_folder: Take the identity from the name of each photo's folder instead.
+        key_file: The user's key; None means the one in the platform's configuration folder.
+        surrogate: Name of the surrogate whose gradients shape the perturbation.
+        device: Where the gradient steps run.
+        jobs: Photos in work at the same time, at least 1.
+        dry_run: Say what would be done and write nothing.
+        verify: Read every written photo back and measure it, not just a sample.
+        listed: Files named in a list; a relative path is kept below `output`.
+        selection: Which files under the sources are meant.
+        reading: How the files are read and what becomes of their metadata.
+        in_place: Put the protected photos in the place of the photos.
+        backup: With `in_place`: where the photos go before; None means that they are lost.
+        ledger: Where the ledger lies; None means in each root of the output.
+        overwrite: Replace files in the way that no run of this program has written.
+        force: Make again what is done and unchanged.
+        timeout: Seconds that one photo may take; 0 means any.
+        prune: Remove copies whose photos were deleted.
+
+    Raises:
+        UsageError: a value is out of range, there is no source, or two options contradict each other.
+    """
+
+    sources: tuple[Path, ...]
+    output: Path | None = None
+    epsilon: int = DEFAULT_EPSILON
+    mask: bool = False
+    identity: str = "me"
+    identity_from_folder: bool = False
+    key_file: Path | None = None
+    surrogate: str = "photo"
+    device: Device = Device.AUTO
+    jobs: int = 1
+    dry_run: bool = False
+    verify: bool = False
+    listed: tuple[Path, ...] = ()
+    selection: Selection = field(default_factory=Selection)
+    reading: Reading = field(default_factory=Reading)
+    in_place: bool = False
+    backup: Path | None = None
+    ledger: Path | None = None
+    overwrite: bool = False
+    force: bool = False
+    timeout: float = 300.0
+    prune: bool = False
+
+    def __post_init__(self) -> None:
+        check_epsilon(self.epsilon)
+        if self.jobs < 1:
+            raise UsageError(f"--jobs is {self.jobs}, but at least one photo must be in work at a time")
+        if not self.sources and not self.listed:
+            raise UsageError("name at least one photo or folder to protect")
+        if not self.identity:
+            raise UsageError("--identity is empty; give it a name, for instance --identity ada")
+        if self.timeout < 0:
+            raise UsageError(f"--timeout is {self.timeout:g}, but it must be 0 (any time) or more seconds")
+        if self.reading.max_pixels is not None and self.reading.max_pixels < 1:
+            raise UsageError("--max-pixels must be at least 1")
+        if self.in_place and self.output:
+            raise UsageError("--in-place and --output contradict each other; leave one out")
+        if self.in_place and self.prune:
+            raise UsageError("--prune removes copies, and --in-place makes none; leave one out")
+        if self.backup and not self.in_place:
+            raise UsageError("--backup is for --in-place; without it the photos are never changed")

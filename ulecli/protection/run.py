@@ -1,0 +1,291 @@
+"""`protect`: photos in, protected photos out, one outcome for each; prints nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from ulecli.errors import NothingToDo, TargetError, shown
+from ulecli.perturb.batching import batched
+from ulecli.perturb.perturber import Perturber
+from ulecli.protection.config import ProtectConfig
+from ulecli.protection.destination import Target, plan, root_of
+from ulecli.protection.execution import Executor, Task
+from ulecli.protection.find import Found, find
+from ulecli.protection.folders import MirroredFolders
+from ulecli.protection.identity import (
+    Key,
+    assign_codes,
+    default_key_path,
+    load_key,
+    load_or_create_key,
+    scheme_of,
+)
+from ulecli.protection.ledgers import Ledgers
+from ulecli.protection.orphans import orphaned_copies
+from ulecli.protection.outcome import IdentityCode, PhotoOutcome, ProtectReport, Start, Status
+from ulecli.protection.output_check import check
+from ulecli.system.atomic import remove_parts, sync_folder
+
+OnOutcome = Callable[[PhotoOutcome, int], None]
+"""Called in the thread of the caller for each photo as it is done, with the number of photos of the run."""
+
+OnStart = Callable[[Start], None]
+"""Called once before the first photo."""
+
+READ_BACK_EVERY = 32
+"""One photo in so many, the first included, is read back and measured, at half the cost of the rest."""
+
+_Done = TypeVar("_Done")
+
+
+def protect(
+    config: ProtectConfig,
+    perturber: Perturber,
+    *,
+    on_start: OnStart | None = None,
+    on_outcome: OnOutcome | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    only: Collection[Path] | None = None,
+) -> ProtectReport:
+    """Protect every photo under the sources, but for those that an earlier run has done.
+
+    One photo that fails never stops the run. A worker takes a photo all the way from file to file, so no more
+    than `config.jobs` photos are in memory; decoding, perturbing and encoding of different photos overlap.
+
+    Args:
+        config: What to do.
+        perturber: What makes the perturbations; used from `config.jobs` threads at a time.
+        on_start: Called with what the run will do, as soon as that is known.
+        on_outcome: Called with each photo as soon as it is done.
+        should_stop: Asked before each photo; once it says yes no further one is begun, and the report says
+            how many are left.
+        only: Look at these files below the sources, and at no others.
+
+    Raises:
+        NoSuchPath: A source does not exist.
+        NothingToDo: There is no photo under the sources.
+        TargetError: The output can't be written, or would mix with the sources.
+        LedgerError: The ledger is damaged, of a newer version, or in use by another run.
+        KeyFileError: The user's key can't be read or made.
+        KeyboardInterrupt: The photos in work are given up; none is left half written.
+    """
+    began = time.perf_counter()
+    found = find(config.sources, config.listed, config.selection, only)
+    _check_something(found)
+    check(found.photos, config)
+    with Ledgers(config.ledger, dry=config.dry_run) as ledgers:
+        key, notes = _key(config)
+        folders = MirroredFolders(found.photos, config)
+        roots = sorted({root_of(photo, config) for photo in found.photos})
+        if not config.dry_run:
+            _make(roots, folders)
+        targets = plan(found.photos, config, ledgers.of)
+        used = [ledgers.of(root) for root in roots]  # all of them before the codes are asked for
+        identities = _assign(config, targets, key, perturber, ledgers)
+        tasks = list(_tasks(config, targets, identities, perturber))
+        outcomes = []
+        if on_start:
+            on_start(Start(len(tasks), tuple(roots), again=not ledgers.empty()))
+        # Closed at once when the caller's callback or the user breaks off, so that the workers stop.
+        with (
+            batched(perturber) as shared,
+            closing(_outcomes(config, shared, found, tasks, ledgers, folders, should_stop)) as stream,
+        ):
+            for outcome in stream:
+                outcomes.append(outcome)
+                if on_outcome:
+                    on_outcome(outcome, len(tasks) + len(found.others))
+        whole = only is None and len(outcomes) == len(tasks) + len(found.others)
+        orphans = orphaned_copies(config, found, filter(None, dict.fromkeys(used))) if whole else []
+    return ProtectReport(
+        config=config,
+        device=perturber.device,
+        surrogate=perturber.label,
+        outcomes=tuple(sorted(outcomes, key=lambda outcome: outcome.source)),
+        identities=tuple(identities.values()),
+        notes=(*notes, *_moves(identities), *(_left_out(found) if only is None else ())),
+        seconds=time.perf_counter() - began,
+        left=len(tasks) + len(found.others) - len(outcomes),
+        orphans=tuple(orphans),
+    )
+
+
+def _make(roots: list[Path], folders: MirroredFolders) -> None:
+    """Make the roots of the output before anything else does, which does not know how private they are.
+
+    Raises:
+        TargetError: One can't be made.
+    """
+    for root in roots:
+        try:
+            folders.make(root)
+        except OSError as error:
+            raise TargetError(
+                f"can't make {shown(root)}: {error.strerror}; choose another output with -o"
+            ) from error
+
+
+def _left_out(found: Found) -> Iterator[str]:
+    """Say what the user may miss, or has mistyped."""
+    if found.junk:
+        names = dict.fromkeys(path.name for path in found.junk)
+        more = f" and {len(names) - 4} more names" if len(names) > 4 else ""
+        yield (
+            f"left out as trash, thumbnails or backups of other programs, {len(found.junk)} in all: "
+            f"{', '.join(list(names)[:4])}{more}; name one as a PATH or in --include to protect it"
+        )
+    for pattern in found.unused:
+        yield (
+            f"{pattern} fits nothing; a pattern is compared with names or, with a slash in it, with the path "
+            "below PATH"
+        )
+
+
+def _check_something(found: Found) -> None:
+    if found.photos or any(outcome.status is Status.FAILED for outcome in found.others):
+        return
+    if found.others:
+        count, first = len(found.others), found.others[0]
+        raise NothingToDo(f"nothing to protect: {count} skipped; {first.source.name!r} {first.reason}")
+    beside = f" (left out: {', '.join(dict.fromkeys(it.name for it in found.junk))})" if found.junk else ""
+    raise NothingToDo(f"there is no JPEG, PNG, WebP, TIFF, BMP, AVIF or HEIC photo in what was named{beside}")
+
+
+def _key(config: ProtectConfig) -> tuple[Key | None, list[str]]:
+    path = config.key_file or default_key_path()
+    key = load_key(path) if config.dry_run else load_or_create_key(path)
+    notes = []
+    if key is None:
+        notes.append(f"there is no key yet; a run that writes would make one at {path}")
+    elif key.created:
+        notes.append(f"made your key {path}; keep a copy, later photos need it to carry the same code")
+    elif key.exposed:
+        notes.append(f"other users can read your key; make it yours alone with: chmod 600 {path}")
+    return key, notes
+
+
+def _identity(config: ProtectConfig, target: Target) -> str:
+    if not config.identity_from_folder:
+        return config.identity
+    return target.photo.path.absolute().parent.name or config.identity
+
+
+def _assign(
+    config: ProtectConfig, targets: list[Target], key: Key | None, perturber: Perturber, ledgers: Ledgers
+) -> dict[str, IdentityCode]:
+    """Give every identity its code: the one it has in this output, where an earlier run gave it one."""
+    if key is None:
+        return {}
+    names = {_identity(config, target) for target in targets}
+    scheme = scheme_of(key.secret, perturber.codes, perturber.families)
+    kept = ledgers.codes(scheme)
+    assigned = assign_codes(names, key.secret, perturber.codes, perturber.families, kept)
+    ledgers.keep_codes(scheme, {one.name: one.code for one in assigned.values()})
+    return assigned
+
+
+def _tasks(
+    config: ProtectConfig, targets: list[Target], identities: dict[str, IdentityCode], perturber: Perturber
+) -> Iterator[Task]:
+    @cache
+    def parameters(code: int) -> str:
+        decisive = {
+            "epsilon": config.epsilon,
+            "mask": config.mask,
+            "code": code,
+            "surrogate": perturber.label,
+            "surrogate_sha256": perturber.sha256,
+            "first_frame": config.reading.first_frame,
+            "metadata": str(config.reading.metadata),
+        }
+        return json.dumps(decisive, sort_keys=True)
+
+    for number, target in enumerate(targets):
+        identity = _identity(config, target)
+        code = identities[identity].code if identity in identities else -1
+        read_back = config.verify or number % READ_BACK_EVERY == 0
+        yield Task(target, identity, code, read_back, parameters(code))
+
+
+def _moves(identities: dict[str, IdentityCode]) -> Iterator[str]:
+    for one in identities.values():
+        if one.moved:
+            yield (
+                f"the photos of {one.name} carry another cue than in an output of their own, since another "
+                "identity of this output has theirs"
+            )
+
+
+def _outcomes(
+    config: ProtectConfig,
+    perturber: Perturber,
+    found: Found,
+    tasks: list[Task],
+    ledgers: Ledgers,
+    folders: MirroredFolders,
+    should_stop: Callable[[], bool],
+) -> Generator[PhotoOutcome, None, None]:
+    for outcome in found.others:
+        ledgers.add_problem(outcome)
+        yield outcome
+    if config.dry_run:
+        executor = Executor(config, perturber, ledgers, folders)
+        yield from (executor.look(task) for task in tasks)
+        return
+    written = {task.target.path.parent for task in tasks}
+    for folder in written | {task.target.backup.parent for task in tasks if task.target.backup}:
+        remove_parts(folder)
+    # One thread more than there are workers: it waits for the disk while all of them are busy.
+    threads = ThreadPoolExecutor(config.jobs + 1, thread_name_prefix="photo")
+    try:
+        with Executor(config, perturber, ledgers, folders, _writable(tasks)) as executor:
+            yield from _in_threads(threads, executor.protect, tasks, 2 * config.jobs, should_stop)
+    finally:
+        threads.shutdown()
+    for folder in written:
+        sync_folder(folder)
+
+
+def _writable(tasks: Sequence[Task]) -> list[Path]:
+    """Return folders below which every photo goes, and make those that are roots of the output."""
+    roots = {os.path.realpath(task.target.root) for task in tasks}
+    for root in roots:
+        with contextlib.suppress(OSError):  # each photo will tell
+            Path(root).mkdir(parents=True, exist_ok=True)
+    above = tuple(root.rstrip(os.sep) + os.sep for root in roots)
+    folders = {os.path.realpath(folder) for folder in {task.target.path.parent for task in tasks}}
+    elsewhere = {folder for folder in folders if not (folder + os.sep).startswith(above)}  # behind a link
+    return [Path(folder) for folder in sorted(roots | elsewhere)]
+
+
+def _in_threads(
+    threads: ThreadPoolExecutor,
+    work: Callable[[Task], _Done],
+    tasks: list[Task],
+    ahead: int,
+    should_stop: Callable[[], bool],
+) -> Generator[_Done, None, None]:
+    """Yield what comes of each task as it is done; only a few wait in line, so that they cost no memory."""
+    try:
+        busy: set[Future[_Done]] = set()
+        for task in tasks:
+            if should_stop():
+                break
+            busy.add(threads.submit(work, task))
+            if len(busy) >= ahead:
+                done, busy = wait(busy, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        while busy:
+            done, busy = wait(busy, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)

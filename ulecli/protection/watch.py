@@ -1,0 +1,218 @@
+"""Watching folders: protect what is there, then what appears, until somebody says stop."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from ulecli.errors import MissingExtra, NothingToDo, UleError, UsageError, shown
+from ulecli.perturb.perturber import Perturber
+from ulecli.protection.config import ProtectConfig
+from ulecli.protection.outcome import IdentityCode, OrphanedCopy, PhotoOutcome, ProtectReport, Status
+from ulecli.protection.run import OnOutcome, protect
+
+QUIET = 2.0
+"""Seconds that a file must keep its size and time before it is taken: who copies it may not have finished."""
+
+LOOK_AGAIN = 3600.0
+"""Seconds after which the folders are walked whole, for what a system's watch may have dropped."""
+
+_MAX_FAILURES = 5
+
+
+@dataclass
+class _Seen:
+    size: int
+    mtime_ns: int
+    since: float
+
+
+class Waiting:
+    """Files that have changed and may change further."""
+
+    def __init__(self, quiet: float = QUIET, clock: Callable[[], float] = time.monotonic) -> None:
+        """Wait until each has been quiet for so many seconds of the clock."""
+        self._quiet, self._clock = quiet, clock
+        self._seen: dict[Path, _Seen | None] = {}
+
+    def add(self, paths: Iterable[Path]) -> None:
+        """Begin to wait for files."""
+        for path in paths:
+            self._seen.setdefault(path, None)
+
+    def ready(self) -> list[Path]:
+        """Return the files that are quiet and wait for them no longer; forget those that are gone."""
+        found, now = [], self._clock()
+        for path, seen in list(self._seen.items()):
+            try:
+                stat = path.stat()
+            except OSError:
+                del self._seen[path]
+                continue
+            if seen is None or (seen.size, seen.mtime_ns) != (stat.st_size, stat.st_mtime_ns):
+                self._seen[path] = _Seen(stat.st_size, stat.st_mtime_ns, now)
+            elif now - seen.since >= self._quiet:
+                del self._seen[path]
+                found.append(path)
+        return found
+
+
+def watch(
+    config: ProtectConfig,
+    perturber: Perturber,
+    stop: threading.Event,
+    *,
+    on_outcome: OnOutcome | None = None,
+    quiet: float = QUIET,
+) -> ProtectReport:
+    """Protect the photos in the sources and then every one that appears or changes there.
+
+    Args:
+        config: What to do; its sources are folders.
+        perturber: What makes the perturbations.
+        stop: Ends the watch when it is set; photos in work are finished.
+        on_outcome: Told of each photo; after the first round only of those that there was work with.
+        quiet: Seconds that a file must have kept its size and time.
+
+    Returns:
+        What became of every photo in the whole watch: what was protected counts as that once, however often
+        it was looked at afterwards.
+
+    Raises:
+        UsageError: A source is no folder.
+        MissingExtra: watchfiles is not installed.
+        UleError: As `protect`, but for having nothing to do.
+    """
+    began = time.perf_counter()
+    check_watchable(config)
+    waiting = Waiting(quiet)
+    latest: dict[Path, PhotoOutcome] = {}
+    identities: dict[str, IdentityCode] = {}
+    notes: dict[str, None] = {}
+    orphans: dict[Path, OrphanedCopy] = {}
+    last, whole = 0.0, None
+    for changed in _changes(config, stop, quiet):
+        waiting.add(changed)
+        ready = waiting.ready()
+        rest: ProtectReport | None = None
+        if whole is None or time.monotonic() - last > LOOK_AGAIN:
+            rest = _round(config, perturber, stop, on_outcome if whole is None else _news(on_outcome))
+            whole, last = True, time.monotonic()
+        elif ready:
+            rest = _round(config, perturber, stop, _news(on_outcome), frozenset(ready))
+        if rest:
+            _add(latest, rest.outcomes)
+            orphans |= {one.target: one for one in rest.orphans}
+            identities |= {one.name: one for one in rest.identities}
+            notes |= dict.fromkeys(rest.notes)
+    return ProtectReport(
+        config=config,
+        device=perturber.device,
+        surrogate=perturber.label,
+        outcomes=tuple(latest[path] for path in sorted(latest)),
+        identities=tuple(identities[name] for name in sorted(identities)),
+        notes=tuple(notes),
+        seconds=time.perf_counter() - began,
+        orphans=tuple(orphans[path] for path in sorted(orphans)),
+    )
+
+
+def _add(latest: dict[Path, PhotoOutcome], outcomes: Iterable[PhotoOutcome]) -> None:
+    """Note the newest outcome of each photo; one that this watch has protected stays so when seen again."""
+    for outcome in outcomes:
+        before = latest.get(outcome.source)
+        seen_again = outcome.status is Status.UNCHANGED and before and before.status is Status.WRITTEN
+        if not seen_again:
+            latest[outcome.source] = outcome
+
+
+def check_watchable(config: ProtectConfig) -> None:
+    """Check that the sources are folders and nothing contradicts a watch.
+
+    Raises:
+        UsageError: A source is no folder, or an option contradicts a watch.
+        MissingExtra: watchfiles is not installed.
+    """
+    for source in config.sources:
+        if not source.is_dir():
+            raise UsageError(f"--watch is for folders, and {shown(source)} is none")
+    if config.listed or config.dry_run:
+        raise UsageError("--watch goes neither with --files-from nor with --dry-run")
+    if find_spec("watchfiles") is None:
+        raise MissingExtra("--watch needs watchfiles: pip install 'ulecli[watch]'")
+
+
+def _news(on_outcome: OnOutcome | None) -> OnOutcome:
+    def tell(outcome: PhotoOutcome, total: int) -> None:
+        if on_outcome and outcome.status is not Status.UNCHANGED:
+            on_outcome(outcome, total)
+
+    return tell
+
+
+def _round(
+    config: ProtectConfig,
+    perturber: Perturber,
+    stop: threading.Event,
+    on_outcome: OnOutcome | None,
+    only: frozenset[Path] | None = None,
+) -> ProtectReport | None:
+    try:
+        return protect(config, perturber, on_outcome=on_outcome, should_stop=stop.is_set, only=only)
+    except NothingToDo:
+        return None
+
+
+def _changes(config: ProtectConfig, stop: threading.Event, quiet: float) -> Iterator[list[Path]]:
+    """Yield what has changed, a few times in every span of quiet; at first nothing, once all is watched."""
+    roots = {os.path.realpath(source): source for source in config.sources}
+    failures = 0
+    while not stop.is_set():
+        try:
+            for changes in _stream(config, stop, quiet, roots):
+                if failures:  # what has changed meanwhile is not known
+                    yield [path for root in roots for path in _files(Path(root), roots)]
+                failures = 0
+                yield [path for _, name in changes for path in _files(Path(name), roots)]
+            return
+        except RuntimeError as error:  # watchfiles gives up at a name that is no text; there may be others
+            failures += 1
+            if failures > _MAX_FAILURES:
+                raise UleError(f"can't watch {', '.join(map(shown, config.sources))}: {error}") from error
+
+
+def _stream(
+    config: ProtectConfig, stop: threading.Event, quiet: float, roots: Iterable[str]
+) -> Iterator[Iterable[tuple[object, str]]]:
+    from watchfiles import watch as watch_files
+
+    return watch_files(
+        *roots,
+        watch_filter=None,
+        debounce=200,
+        step=50,
+        stop_event=stop,
+        rust_timeout=max(50, int(quiet * 250)),
+        yield_on_timeout=True,
+        recursive=config.selection.recursive,
+    )
+
+
+def _files(changed: Path, roots: dict[str, Path]) -> Iterator[Path]:
+    """Name the files that a report of the system may mean, by the paths that a walk of the sources gives."""
+    for real, source in roots.items():
+        if not changed.is_relative_to(real):
+            continue
+        inner = changed.relative_to(real)
+        if any(part.startswith(".") for part in inner.parts):
+            continue
+        if changed.is_dir() and not changed.is_symlink():  # moved here with all that is in it
+            for folder, _, names in os.walk(source / inner):
+                yield from (Path(folder, name) for name in names)
+        else:
+            yield source / inner

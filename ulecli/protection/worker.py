@@ -1,0 +1,85 @@
+"""Protecting photos in processes of their own: what goes to them and comes from them.
+
+What makes the perturbations stays in the main process, where one GPU serves all workers, and with it the key;
+between the two goes the small working image. What comes from a worker is checked, since a file may have taken
+it over: the ranges here are those that a worker of good faith keeps.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ulecli.formats.memory import Memory
+from ulecli.protection.photo import Job, Made, Perturb, make
+from ulecli.system.isolated import Ask, Handler, IsolatedWorker
+from ulecli.system.plain_data import BadMessage, Message, plain, restored
+from ulecli.units import LEVELS
+
+ENTRY = "ulecli.protection.worker:photo_handler"
+
+_MAX_CONTENT = 16 << 20
+_MAX_SIDE = 1 << 30
+
+
+def make_in(worker: IsolatedWorker, job: Job, perturb: Perturb) -> Made:
+    """Have a worker protect one photo; see `ulecli.protection.photo.make`.
+
+    Args:
+        worker: Of `ENTRY`.
+        job: What to do.
+        perturb: Called in this process, once.
+
+    Raises:
+        PhotoError: It can't be protected; or the worker died of it, took too long, or sent what it must not.
+        PhotoSkipped: It is left alone on purpose.
+    """
+    asked = False
+
+    def answer(question: Message) -> Message:
+        nonlocal asked
+        if asked:
+            raise BadMessage("asks twice")
+        asked = True
+        return {"delta": perturb(*_question(question, job.grid))}
+
+    return worker.call(plain(job), lambda made: _made(made, job), answer, max_content=_MAX_CONTENT)
+
+
+def photo_handler() -> Handler:
+    """Return what protects a photo for each request, in the process of a worker."""
+    memory = Memory()
+
+    def handle(request: Message, ask: Ask) -> Message:
+        def perturb(image: NDArray[np.float32], aspect: float) -> NDArray[np.int8]:
+            delta: NDArray[np.int8] = ask({"image": image, "aspect": aspect})["delta"]
+            return delta
+
+        made: Message = plain(make(restored(Job, request), perturb, memory))
+        return made
+
+    return handle
+
+
+def _question(content: Message, grid: int) -> tuple[NDArray[np.float32], float]:
+    image, aspect = content.get("image"), content.get("aspect")
+    if not isinstance(image, np.ndarray) or image.dtype != np.float32 or image.shape != (3, grid, grid):
+        raise BadMessage("asks for the perturbation of something else than a working image")
+    if not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
+        raise BadMessage("asks for the perturbation of levels that no picture has")
+    if not isinstance(aspect, float) or not 0 < aspect < math.inf:
+        raise BadMessage("asks for the perturbation of a picture without a shape")
+    return image, aspect
+
+
+def _made(content: Message, job: Job) -> Made:
+    made = restored(Made, content)
+    measured = made.measured
+    sides = 0 < measured.width <= _MAX_SIDE and 0 < measured.height <= _MAX_SIDE
+    changes = 0 <= measured.max_change <= job.epsilon and 0 <= (measured.max_change_on_disk or 0) <= LEVELS
+    stamps = len(made.sha256) == len(made.source.sha256) == 32 and made.source.size >= 0
+    if not (sides and changes and stamps):
+        raise BadMessage("tells of a photo what can't be")
+    return made

@@ -1,0 +1,185 @@
+"""Amortised min-min training: Equation 3 of 'Going Grayscale' without any per-image state.
+
+The paper keeps a delta for every image and improves all of them between short trainings of the surrogate.
+Here every batch makes its delta afresh, by a few PGD steps against the surrogate of that moment, and the
+surrogate then takes one step on images + delta. Nothing is remembered but the surrogate, so that, frozen, it
+protects images that it has never seen.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ulecli.data.images import ImageSet
+from ulecli.errors import UleError, UsageError, shown
+from ulecli.nets.registry import make_net
+from ulecli.nets.seeding import seeded
+from ulecli.perturb.pgd import draw, minimise, views_of
+from ulecli.perturb.torch_gradients import look, oracle_of
+from ulecli.surrogates.recipe import Recipe
+from ulecli.surrogates.training_images import WorkingImages
+from ulecli.system.atomic import replacing
+from ulecli.units import to_unit
+
+CHECKPOINT_EVERY = 100
+"""Steps between two checkpoints; a few seconds of work."""
+
+Progress = Callable[[int, float, float], None]
+"""Called after each step with the number of steps done, the loss, and the share of right answers so far."""
+
+
+class Training:
+    """One training that can be interrupted and taken up again.
+
+    Attributes:
+        net: The surrogate.
+        done: Steps taken.
+        accuracy: Running share of the batch that the surrogate gets right on images + delta, 0 to 1.
+    """
+
+    def __init__(
+        self, recipe: Recipe, data: ImageSet, *, seed: int, device: torch.device, family: int = 0
+    ) -> None:
+        """Set up step 0.
+
+        Args:
+            recipe: What to train, and how.
+            data: Images and their classes.
+            seed: Decides initial weights, batches, random labels, views and starts.
+            device: Where everything runs; convolutions in bfloat16 on the CPU.
+            family: Number of this net among those of the recipe; changes the seed.
+
+        Raises:
+            UsageError: there are fewer than two classes.
+        """
+        self.recipe, self.seed, self.device = recipe, (seed, family), device
+        self.classes = len(data.classes)
+        if self.classes < 2:
+            raise UsageError(
+                "training needs pictures of at least two classes: with one there is nothing to tell"
+            )
+        channels = recipe.training.channels
+        settings = dict(recipe.net)
+        self.rng = np.random.default_rng(self.seed)
+        with seeded(int(self.rng.integers(2**31))):
+            net = make_net(settings.pop("name"), channels=channels, classes=self.classes, **settings)
+        self.net: nn.Sequential = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.images = WorkingImages(data.images, recipe.source, channels=channels, device=device)
+        self.labels = data.labels
+        self.oracle = oracle_of(self.net, device)
+        self.optimizer = torch.optim.SGD(
+            self.net.parameters(), lr=recipe.rate, momentum=0.9, nesterov=True, weight_decay=recipe.decay
+        )
+        self._data = hashlib.sha256(data.images.numpy().tobytes() + data.labels.numpy().tobytes()).hexdigest()
+        self.done, self.accuracy = 0, 0.0
+
+    def run(self, checkpoint: Path | None = None, progress: Progress | None = None) -> nn.Sequential:
+        """Train to the end and return the frozen surrogate, in evaluation mode.
+
+        Args:
+            checkpoint: Taken up if it exists, written now and then, and left for the caller to delete.
+            progress: Told of every step.
+
+        Raises:
+            UsageError: the checkpoint belongs to another recipe, seed or data set.
+            UleError: the checkpoint is damaged.
+        """
+        if checkpoint is not None and checkpoint.exists():
+            self._resume(checkpoint)
+        while self.done < self.recipe.batches:
+            loss = self.step()
+            if progress is not None:
+                progress(self.done, loss, self.accuracy)
+            if checkpoint is not None and self.done % CHECKPOINT_EVERY == 0:
+                self._save(checkpoint)
+        return self._freeze(True)
+
+    def step(self) -> float:
+        """Make a batch's delta, take one step of the surrogate on it, and return the loss."""
+        recipe = self.recipe
+        images, labels = self._batch()
+        self._freeze(True)
+        inner, epsilon = recipe.training, to_unit(self._epsilon())
+        views = views_of(inner, self.rng, len(images), recipe.grid)
+        delta = minimise(self.oracle, images, labels, inner, views, epsilon=epsilon, rng=self.rng)
+        self._freeze(False)
+        view = draw(recipe.training.augment, self.rng, len(images), recipe.grid, None)
+        logits = self.oracle.logits(look((images + delta).clip(0, 1), view))
+        loss = functional.cross_entropy(logits, labels)
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.rate * self._warmth()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        right = (logits.argmax(1) == labels).float().mean().item()
+        self.accuracy += (right - self.accuracy) * max(0.05, 1 / (self.done + 1))
+        self.done += 1
+        return loss.item()
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        recipe, rng = self.recipe, self.rng
+        indices = torch.from_numpy(rng.integers(0, self.images.count, recipe.batch_size))
+        guided = self.done < recipe.guided * recipe.batches
+        if guided or rng.random() >= recipe.random_labels:
+            images, labels = self.images.batch(indices, rng), self.labels[indices]
+        else:
+            tiles = int(rng.integers(2, 4)) if rng.random() < recipe.mosaic else 1
+            images = self.images.batch(indices, rng, tiles=tiles)
+            labels = torch.from_numpy(rng.integers(0, self.classes, recipe.batch_size))
+        return images, labels.to(self.device)
+
+    def _epsilon(self) -> float:
+        left = max(0.0, 1 - self.done / (0.5 * self.recipe.batches))
+        return self.recipe.epsilon + (self.recipe.first_epsilon - self.recipe.epsilon) * left
+
+    def _warmth(self) -> float:
+        position = (self.done + 1) / self.recipe.batches
+        return min(position / 0.2, (1 - position) / 0.8 + 1e-3)
+
+    def _freeze(self, frozen: bool) -> nn.Sequential:
+        self.net.train(not frozen).requires_grad_(not frozen)
+        return self.net
+
+    def _identity(self) -> dict[str, Any]:
+        # Words on the card, and what comes after the training, don't change what is trained.
+        core = replace(self.recipe, purpose="", limits=(), protection=self.recipe.training, families=1)
+        return asdict(core) | {"seed": self.seed, "data": self._data}
+
+    def _save(self, checkpoint: Path) -> None:
+        state = {
+            "identity": repr(self._identity()),
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": repr(self.rng.bit_generator.state),
+            "done": self.done,
+            "accuracy": self.accuracy,
+        }
+        with replacing(checkpoint) as part:
+            torch.save(state, part)
+
+    def _resume(self, checkpoint: Path) -> None:
+        try:
+            state = torch.load(checkpoint, map_location=self.device, weights_only=True)
+            identity = state["identity"]
+        except (OSError, RuntimeError, KeyError, TypeError, EOFError, UnpicklingError) as error:
+            raise UleError(f"{shown(checkpoint)} is damaged; delete it to start anew") from error
+        if identity != repr(self._identity()):
+            raise UsageError(
+                f"{shown(checkpoint)} is of a training with another recipe or seed or other pictures; "
+                "delete it to start anew"
+            )
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.rng.bit_generator.state = ast.literal_eval(state["rng"])
+        self.done, self.accuracy = state["done"], state["accuracy"]

@@ -1,0 +1,1 @@
+"""Verifying protected files: is each what `protect` promises? Measured on the files alone."""

@@ -26,7 +26,7 @@ import numpy as np
 from tables import Row, markdown, write_json
 from timing import conditions, seconds
 
-from ulecli.data.folder import SUFFIXES
+from ulecli.data.folder import picture_files
 
 IMAGES = 50_000
 
@@ -66,7 +66,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
         timed(f"train {recipe} and all deltas", IMAGES, partial(train, recipe, options), options.repeats)
         for recipe in options.recipes
     ]
-    photos = [path for path in options.photos.rglob("*") if path.suffix.lower() in SUFFIXES]
+    photos = picture_files(options.photos)
     if photos:
         name = f"protect {options.photos.name}"
         rows.append(timed(name, len(photos), partial(protect, options), options.repeats))

@@ -15,7 +15,7 @@ import ulecli
 PACKAGE = Path(ulecli.__file__).parent
 
 FLOORS = (
-    {"errors", "units", "system"},
+    {"errors", "units", "registry", "system"},
     {"formats", "imaging", "nets", "transforms"},
     {"data", "perturb"},
     {"surrogates"},

@@ -112,10 +112,49 @@ def test_the_shell_example_protects_and_goes_on(tmp_path) -> None:
         assert code == 3 and summary[done] == summary["failed"] == 1
 
 
+def under_cron(script: Path, home: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the shell example as cron does: with this environment, and no other."""
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "SHELL": "/bin/sh", "LOGNAME": "ada", **more}
+    command = ["/bin/sh", str(script), str(home / "lib"), str(home / "out"), "--jobs", "1"]
+    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True)
+
+
+def executable(path: Path) -> Path:
+    """Write a ulecli, as pipx and pip do: a script that knows its own Python."""
+    path.parent.mkdir(parents=True)
+    program = (
+        f"import sys\nsys.path.insert(0, {str(SAMPLES.parent)!r})\nfrom ulecli.cli import main\nmain()\n"
+    )
+    path.write_text(f"#!{sys.executable}\n{program}")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.skipif(os.name != "posix", reason="cron is POSIX")
+def test_the_shell_example_finds_ulecli_under_cron(tmp_path) -> None:
+    (tmp_path / "lib").mkdir()
+    shutil.copy(SAMPLES / "dunes.jpg", tmp_path / "lib")
+    script = tmp_path / "bin" / "protect-library.sh"
+    script.parent.mkdir()
+    shutil.copy(SAMPLES / script.name, script)
+    if not shutil.which("ulecli", path="/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin"):
+        done = under_cron(script, tmp_path)
+        assert done.returncode == 127 and "ULECLI=/path/to/ulecli" in done.stderr
+    executable(tmp_path / ".local" / "bin" / "ulecli")
+    done = under_cron(script, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "out" / "dunes.jpg").exists()
+    shutil.rmtree(tmp_path / ".local" / "bin")
+    own = executable(tmp_path / "my tools" / "ulecli")
+    done = under_cron(script, tmp_path, ULECLI=str(own))
+    assert (done.returncode, done.stderr) == (0, "")
+    executable(tmp_path / ".venv" / "bin" / "ulecli")
+    assert under_cron(script, tmp_path).returncode == 0
+
+
 def test_the_unit_is_one_that_systemd_takes() -> None:
     unit = (SAMPLES / "ulecli-watch.service").read_text()
     command = unit.partition("ExecStart=")[2].partition("\n")[0].split()
-    assert command[1] == "protect"
+    assert command[:3] == ["/usr/bin/env", "ulecli", "protect"]
     known = subprocess.run(
         [sys.executable, "-m", "ulecli", "protect", "--help"], capture_output=True, text=True, check=True
     ).stdout
@@ -123,9 +162,6 @@ def test_the_unit_is_one_that_systemd_takes() -> None:
     if not shutil.which("systemd-analyze"):
         pytest.skip("there is no systemd here")
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        (home / ".local" / "bin").mkdir(parents=True)
-        (home / ".local" / "bin" / "ulecli").touch(0o755)
         environment = {**os.environ, "HOME": folder, "XDG_RUNTIME_DIR": folder}
         check = ["systemd-analyze", "--user", "verify", str(SAMPLES / "ulecli-watch.service")]
         done = subprocess.run(check, env=environment, capture_output=True, text=True)

@@ -52,7 +52,7 @@ def shown(path: PathLike[str] | str) -> str:
 
 
 class UleError(Exception):
-    """A failure that is told to the user in one line: what is wrong and what to do."""
+    """A failure that the user reads in one line: what is wrong and what to do."""
 
     exit_code = ExitCode.FAILED
 
@@ -70,7 +70,7 @@ def unknown(what: str, name: str, known: Iterable[str], listed: str = "") -> Usa
         what: What the name should be of: "defender".
         name: As it was typed.
         known: All names that would do.
-        listed: What is told instead of all of them.
+        listed: What is listed instead of all of them.
     """
     names = list(known)
     return UsageError(
@@ -84,6 +84,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     near = get_close_matches(name, list(known), 1)
     return f"; did you mean {shown(near[0])}?" if near else ""
+
+
+def install_extra(extra: str) -> str:
+    """Return how an optional part of ulecli is installed.
+
+    Args:
+        extra: Its name in pyproject.toml: "heif".
+    """
+    return f"pip install '.[{extra}]' in the folder of ulecli's source"
 
 
 class NoSuchPath(UleError):
@@ -117,7 +126,7 @@ class ModelError(UleError):
 
 
 class MissingExtra(UleError):
-    """The command needs an optional package; the message is the line that installs it."""
+    """The command needs an optional package; the message says how it is installed."""
 
     exit_code = ExitCode.MISSING_EXTRA
 

@@ -5,7 +5,7 @@ Users, papers and files speak *levels* (0 to 255); nets and gradients speak the 
 
 from __future__ import annotations
 
-from ulecli.errors import UsageError
+from ulecli.errors import UsageError, shown
 
 LEVELS = 255
 """The level of white: pixels are whole levels from 0 to this."""
@@ -29,8 +29,27 @@ def check_epsilon(epsilon: int) -> int:
     """Return `epsilon` (levels) if it is a usable L-infinity bound.
 
     Raises:
-        UsageError: epsilon is not within 1 to `MAX_EPSILON`.
+        UsageError: epsilon is no whole number from 1 to `MAX_EPSILON`.
     """
-    if not 1 <= epsilon <= MAX_EPSILON:
-        raise UsageError(f"--eps is {epsilon}, but must be 1 to {MAX_EPSILON} levels; the papers use 8")
+    if not isinstance(epsilon, int) or not 1 <= epsilon <= MAX_EPSILON:
+        raise _no_epsilon(epsilon)
     return epsilon
+
+
+def parse_epsilon(text: str) -> int:
+    """Return the bound in levels that was typed after --eps.
+
+    Raises:
+        UsageError: It is no whole number from 1 to `MAX_EPSILON`.
+    """
+    try:
+        return check_epsilon(int(text))
+    except ValueError:  # a UsageError is one too
+        raise _no_epsilon(shown(text)) from None
+
+
+def _no_epsilon(given: object) -> UsageError:
+    return UsageError(
+        f"--eps is {given}, but must be a whole number of levels, 1 to {MAX_EPSILON}; the papers use "
+        f"{DEFAULT_EPSILON}"
+    )

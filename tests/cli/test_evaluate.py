@@ -16,7 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-import ulecli.evaluation
+import ulecli.evaluation.config
+import ulecli.evaluation.run
 from ulecli.cli import main
 from ulecli.data.datasets import DATASETS, Dataset
 from ulecli.data.shapes import shapes
@@ -45,6 +46,7 @@ MISTAKES = [
     (["--seeds", ","], ExitCode.USAGE, "one seed"),
     (["--seeds", "99999999999999999999"], ExitCode.USAGE, "seeds below"),
     (["--eps", "33"], ExitCode.USAGE, "--eps is 33"),
+    (["--eps", "7.5"], ExitCode.USAGE, "--eps is 7.5, but must be a whole number of levels, 1 to 32"),
     (["--gray", "test-only"], ExitCode.USAGE, "only both, train-only; did you mean train-only?"),
     (["--poison-kind", "image"], ExitCode.USAGE, "perturbation; did you mean images?"),
     (["--mix", "5"], ExitCode.USAGE, "CLEAN+ADDED"),
@@ -87,11 +89,11 @@ def tiny(monkeypatch) -> None:
         least_steps=0,
     )
     presets = dict.fromkeys(PRESETS, replace(PRESETS["quick"], small=small, robust_images=10, attack_steps=1))
-    read = ulecli.evaluation.open_dataset
-    for module in (ulecli.evaluation, ulecli.evaluation.config):
+    read = ulecli.evaluation.run.open_dataset
+    for module in (ulecli.evaluation.run, ulecli.evaluation.config):
         monkeypatch.setattr(module, "PRESETS", presets)
     monkeypatch.setattr(
-        ulecli.evaluation,
+        ulecli.evaluation.run,
         "open_dataset",
         lambda name, *rest, **more: SHAPES if name == "shapes" else read(name, *rest, **more),
     )
@@ -108,6 +110,11 @@ def evaluate(capsys):
         return int(ended.value.code or 0), told.out, told.err
 
     return run
+
+
+def steps_of(err: str) -> list[str]:
+    """Return the lines of what is done, without the estimates that a slow machine has time for."""
+    return [line for line in err.splitlines() if not re.match(r"\d+ of \d+ trainings done, .* left$", line)]
 
 
 def test_list_names_everything(evaluate) -> None:
@@ -140,7 +147,13 @@ def test_a_damaged_surrogate_is_told(evaluate, monkeypatch, tmp_path) -> None:
 
 def test_the_usual_run_is_a_table_and_a_sentence(evaluate) -> None:
     code, out, err = evaluate(*FAST, "--defender", "cifar-linear")
-    assert code == 0 and not err
+    assert code == 0
+    first, made, *done = steps_of(err)
+    assert first == "6 trainings, on images called clean, noise, cifar-linear"
+    assert made == "protecting: 60 of 60"
+    assert len(done) == 6 and re.fullmatch(
+        r"clean · standard · fast-conv · seed 0: last \S+ %, peak \S+ %, \d+ s; 5 left.*", done[0]
+    )
     rows = [line.split()[0] for line in out.splitlines() if line and line[0].isalpha()]
     assert {"clean", "noise", "cifar-linear"} <= set(rows)
     assert "chance 10.0 %" in out and "standard" in out and "gray" in out
@@ -161,7 +174,7 @@ def test_without_a_name_the_bundled_surrogate_protects(evaluate) -> None:
 @pytest.mark.parametrize("form", Format)
 def test_formats(form: str, evaluate, tmp_path) -> None:
     arguments = (*FAST, "--defender", "noise", "--seeds", "0,1", "--exploiter", "standard")
-    code, out, err = evaluate(*arguments, "--format", form)
+    code, out, err = evaluate(*arguments, "--format", form, "--quiet")
     assert code == 0 and not err
     if form == "json":
         told = json.loads(out)
@@ -205,7 +218,7 @@ def test_results_are_kept_and_taken_up(evaluate, tmp_path) -> None:
     out = tmp_path / "out"
     arguments = (*FAST, "--exploiter", "standard", "--defender", "noise", "--out", out)
     code, first, err = evaluate(*arguments)
-    assert code == 0 and len(err.splitlines()) == 1
+    assert code == 0 and len(steps_of(err)) == 4  # the plan, two trainings, and where they are kept
     assert f"kept in {out}: results.jsonl, curves.png, curves.svg" in err
     assert ("gallery.png" in err) == (out / "gallery.png").exists()
     assert {"results.jsonl", "run.json", "curves.png", "curves.svg"} <= {path.name for path in out.iterdir()}
@@ -264,12 +277,12 @@ def test_mistakes_are_told_in_a_line_before_any_training(
     assert err.startswith("ulecli: error: ") and len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("package", ["torch", "onnx", "matplotlib"])
+@pytest.mark.parametrize("package", ["torch", "onnx", "matplotlib", "psutil", "tabulate"])
 def test_a_package_that_is_missing_is_told_first(package: str, evaluate, monkeypatch, tmp_path) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     code, out, err = evaluate(*FAST, "--out", tmp_path / "out")
     assert code == ExitCode.MISSING_EXTRA and out == ""
-    assert f"this needs {package}: pip install 'ulecli[torch]'" in err
+    assert f"this needs {package}: pip install '.[torch]'" in err
     assert not (tmp_path / "out").exists()
 
 

@@ -39,6 +39,17 @@ def test_a_second_run_leaves_the_output_alone(ulecli, photo_folder):
     assert again.code == 0 and "0 protected, 4 unchanged, 1 skipped" in again.err
 
 
+def test_the_first_line_says_what_will_happen(ulecli, photo_folder):
+    arguments = ["protect", photo_folder, "--eps", 6]
+    out = photo_folder.with_name("photos-protected")
+    first = ulecli(*arguments, "--dry-run").err.splitlines()[0]
+    assert first.startswith(f"ulecli: looking at 4 photos of {photo_folder} into {out}, ")
+    first = ulecli(*arguments).err.splitlines()[0]
+    assert first.startswith(f"ulecli: protecting 4 photos of {photo_folder} into {out}, ")
+    assert "(--eps 6)" in first
+    assert "protecting" not in ulecli(*arguments, "--json").err + ulecli(*arguments, "--quiet").err
+
+
 def test_some_failed(ulecli, photo_folder, tmp_path):
     (photo_folder / "bad.jpg").write_text("no photo")
     result = ulecli("protect", photo_folder, "-o", tmp_path / "out")
@@ -54,7 +65,9 @@ def test_some_failed(ulecli, photo_folder, tmp_path):
         (["empty"], 5, "there is no JPEG"),
         (["p", "--eps", "0"], 2, "1 to 32"),
         (["p", "--eps", "33"], 2, "1 to 32"),
-        (["p", "--eps", "eight"], 2, "--eps"),
+        (["p", "--eps", "eight"], 2, "--eps is eight, but must be a whole number of levels, 1 to 32"),
+        (["p", "--eps", "7.5"], 2, "--eps is 7.5, but must be a whole number of levels, 1 to 32"),
+        (["p", "--eps", "8/255"], 2, "--eps is 8/255, but must be a whole number of levels, 1 to 32"),
         (["p", "--jobs", "0"], 2, "--jobs"),
         (["p", "--identity", ""], 2, "--identity"),
         (["p", "--device", "abacus"], 2, "abacus"),
@@ -71,7 +84,7 @@ def test_bad_input_ends_in_a_line_and_a_code(ulecli, tmp_path, monkeypatch, argu
     monkeypatch.chdir(tmp_path)
     (tmp_path / "p").mkdir()
     (tmp_path / "empty").mkdir()
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("no key")
     scene().save(tmp_path / "p" / "x.png")
     before = names(tmp_path)
     result = ulecli("protect", *arguments)

@@ -44,6 +44,7 @@ def test_of_saved_lines_and_of_the_files(ulecli, photo_folder, tmp_path):
     [
         (["gone"], 4, "does not exist"),
         (["."], 2, "no ledger"),
+        ([".", "--run", "lines", "--eps", "x"], 2, "--eps is x, but must be a whole number of levels"),
         ([".", "--run", "gone"], 4, "gone does not exist"),
         ([".", "--run", "x", "--original", "."], 2, "leave one out"),
         ([".", "--run", "x"], 5, "no photo"),

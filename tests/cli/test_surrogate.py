@@ -94,7 +94,11 @@ def test_training_on_a_folder_makes_a_surrogate_that_protects(
         (["train", "../photo", "--recipe", "photo"], ExitCode.USAGE, "can't name"),
         (["train", "cifar", "-o", "afile"], ExitCode.TARGET, "can't write"),
         (["export", "fhoto", "-o", "x.onnx"], ExitCode.MODEL, "no surrogate"),
-        (["export", "photo", "--family", "70", "-o", "x.onnx"], ExitCode.MODEL, "no family 70"),
+        (
+            ["export", "photo", "--family", "70", "-o", "x.onnx"],
+            ExitCode.MODEL,
+            "numbered from 0, and none is 70",
+        ),
         (["export", "photo", "-o", "afile/x.onnx"], ExitCode.TARGET, "can't write"),
     ],
 )
@@ -114,4 +118,4 @@ def test_without_torch_training_names_the_line_that_installs_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == ExitCode.MISSING_EXTRA
-    assert "pip install 'ulecli[torch]'" in done.stderr
+    assert "pip install '.[torch]'" in done.stderr

@@ -99,7 +99,7 @@ def test_another_key_fails_the_run(protected, tmp_path):
     (tmp_path / "key").chmod(0o600)
     names = SAMPLES / "forest.jpg", protected / "out" / "forest.jpg"
     done = command("verify", *names, "--key-file", tmp_path / "key", "--metadata", "keep")
-    assert done.returncode == 3 and "forest.jpg: its code does not read" in done.stderr
+    assert done.returncode == 3 and "forest.jpg: its code is not recognised" in done.stderr
 
 
 def test_a_table_and_the_names_of_what_fails(protected, tmp_path):
@@ -119,7 +119,12 @@ def test_a_table_and_the_names_of_what_fails(protected, tmp_path):
     [
         (["gone", "gone"], 4, "does not exist"),
         ([SAMPLES, SAMPLES / "forest.jpg"], 2, "not one of each"),
-        ([SAMPLES, SAMPLES, "--eps", "0"], 2, "--eps"),
+        ([SAMPLES, SAMPLES, "--eps", "0"], 2, "--eps is 0, but must be a whole number of levels, 1 to 32"),
+        (
+            [SAMPLES, SAMPLES, "--eps", "7.5"],
+            2,
+            "--eps is 7.5, but must be a whole number of levels, 1 to 32",
+        ),
         ([SAMPLES, SAMPLES, "--key-file", "gone"], 10, "no key"),
         ([SAMPLES, SAMPLES, "--key-file", "gone", "--no-cue"], 2, "--no-cue"),
         ([SAMPLES, SAMPLES, "--surrogate", "gone"], 8, "no surrogate"),

@@ -150,8 +150,8 @@ def test_an_archive_that_is_another_is_not_read(official: Path, serve, ask, tmp_
 def test_without_a_network_one_line_says_what_to_do(official: Path, nobody: str, ask, tmp_path: Path) -> None:
     with pytest.raises(UleError) as caught:
         ask(nobody, nobody.replace("127.0.0.1", "localhost"))
-    told = str(caught.value)
-    assert "\n" not in told
+    message = str(caught.value)
+    assert "\n" not in message
     for part in (
         f"{nobody}/{ARCHIVES['cifar10']}",
         f"{nobody.replace('127.0.0.1', 'localhost')}/{ARCHIVES['cifar10']}",
@@ -160,7 +160,7 @@ def test_without_a_network_one_line_says_what_to_do(official: Path, nobody: str,
         "--data-root",
         "--dataset shapes",
     ):
-        assert part in told
+        assert part in message
 
 
 @pytest.mark.parametrize("answer", [b"rubbish\r\n\r\n", b"HTTP/1.0 503 Busy\r\n\r\n", None])
@@ -186,7 +186,7 @@ def test_odd_servers_send_it_on_to_the_mirror(
     assert socket.getdefaulttimeout() is None
 
 
-def test_a_mirror_that_is_no_address_is_told(
+def test_a_mirror_that_is_no_address_is_named(
     official: Path, nobody: str, ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ULECLI_MIRROR", "my mirror")

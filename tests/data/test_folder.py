@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
-from ulecli import data
-from ulecli.errors import ExitCode, NoSuchPath, UleError
+from ulecli.data.cifar import cifar10, default_root
+from ulecli.data.folder import image_folder, picture_files, read_picture
+from ulecli.data.images import ImageSet
+from ulecli.errors import ExitCode, NoSuchPath, PhotoSkipped, UleError
+from ulecli.formats.colour import display_p3
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -30,7 +34,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_image_folder_is_one_tensor_in_a_fixed_order(tree: Path) -> None:
-    found = data.image_folder(tree, 8)
+    found = image_folder(tree, 8)
     assert found.classes == ("ant", "cat")
     assert found.labels.tolist() == [0, 1, 1]
     assert found.images.shape == (3, 3, 8, 8)
@@ -40,7 +44,7 @@ def test_image_folder_is_one_tensor_in_a_fixed_order(tree: Path) -> None:
 
 
 def test_image_folder_is_deterministic(tree: Path) -> None:
-    assert torch.equal(data.image_folder(tree, 16).images, data.image_folder(tree, 16).images)
+    assert torch.equal(image_folder(tree, 16).images, image_folder(tree, 16).images)
 
 
 def test_pictures_are_squeezed_as_pillow_does(tmp_path: Path) -> None:
@@ -48,7 +52,7 @@ def test_pictures_are_squeezed_as_pillow_does(tmp_path: Path) -> None:
     (tmp_path / "class").mkdir()
     Image.fromarray(pixels).save(tmp_path / "class" / "noise.png")
     expected = Image.fromarray(pixels).resize((12, 12), Image.Resampling.BILINEAR)
-    assert np.array_equal(data.image_folder(tmp_path, 12).images[0].permute(1, 2, 0), np.asarray(expected))
+    assert np.array_equal(image_folder(tmp_path, 12).images[0].permute(1, 2, 0), np.asarray(expected))
 
 
 def test_pictures_are_upright(tmp_path: Path) -> None:
@@ -58,7 +62,7 @@ def test_pictures_are_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6
     (tmp_path / "class").mkdir()
     picture.save(tmp_path / "class" / "portrait.png", exif=exif)
-    upright = data.image_folder(tmp_path, 8).images[0]
+    upright = image_folder(tmp_path, 8).images[0]
     assert upright[2, 0].min() == 255
     assert upright[0, -1].min() == 255
 
@@ -67,23 +71,91 @@ def test_pictures_are_upright(tmp_path: Path) -> None:
 def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     (tmp_path / "class").mkdir()
     Image.new("RGB", (9, 9), (250, 250, 250)).convert(mode).save(tmp_path / "class" / "picture.tiff")
-    assert data.image_folder(tmp_path, 4).images.float().mean() > 240
+    assert image_folder(tmp_path, 4).images.float().mean() > 240
 
 
 def test_unreadable_picture_is_named(tree: Path) -> None:
     (tree / "ant" / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 and nothing more")
     with pytest.raises(UleError, match=r"torn\.jpg can't be read as a picture.*repair or remove it"):
-        data.image_folder(tree, 8)
+        image_folder(tree, 8)
 
 
-def test_bad_trees_are_told_apart(tmp_path: Path) -> None:
+def test_pictures_are_those_that_hold_one_whatever_their_name(tree: Path) -> None:
+    ant = tree / "ant"
+    picture = Image.new("RGB", (40, 20), RED)
+    saved = {"b.avif": "AVIF", "c.jfif": "JPEG", "e.dib": "BMP", "f": "PNG", "g.heic.txt": "TIFF"}
+    for name, format in saved.items():
+        picture.save(ant / name, format)
+    picture.save(ant / "d.mpo", "MPO", save_all=True, append_images=[Image.new("RGB", (40, 20), BLUE)])
+    picture.save(ant / "h.gif", save_all=True, append_images=[Image.new("RGB", (40, 20), BLUE)])
+    picture.save(ant / "i.ppm")
+    picture.convert("L").save(ant / "j.pgm")
+    (ant / "labels.csv").write_text("P6 is no picture here")
+    found = image_folder(tree, 8)
+    names = sorted(["a.webp", *saved, "d.mpo", "h.gif", "i.ppm", "j.pgm"])
+    assert [path.name for path in picture_files(ant)] == names
+    assert found.labels.tolist() == [0] * len(names) + [1, 1]
+    means = found.images.float().mean((2, 3))[: len(names)]
+    red = [name not in ("a.webp", "j.pgm") for name in names]
+    assert [bool(mean[0] > 220 and mean[1:].max() < 30) for mean in means] == red  # the first frame of each
+
+
+def test_heic_is_read_or_named_with_what_reads_it(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(Image.new("RGB", (64, 64), RED)).save(tree / "ant" / "b.heic")
+    assert image_folder(tree, 8).labels.tolist() == [0, 0, 1, 1]
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(UleError, match=r"b\.heic can't be read .*pip install '.*heif.*'.*make a JPEG of it"):
+        image_folder(tree, 8)
+
+
+def test_colours_are_those_of_srgb(tmp_path: Path) -> None:
+    srgb = ImageCms.createProfile("sRGB")
+    profile = display_p3()
+    colours = np.random.default_rng(0).integers(60, 200, (16, 16, 3), np.uint8)
+    Image.fromarray(colours).save(tmp_path / "p3.png", icc_profile=profile)
+    expected = ImageCms.profileToProfile(
+        Image.fromarray(colours), ImageCms.ImageCmsProfile(BytesIO(profile)), srgb, 1
+    )
+    found = np.asarray(read_picture(tmp_path / "p3.png")).astype(int)
+    assert np.abs(found - np.asarray(expected)).max() <= 1
+    assert np.abs(found - colours).max() > 5
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.jxl", b"\xff\x0a" + bytes(40), "is JPEG XL"),
+        ("renamed.png", b"FUJIFILMCCD-RAW" + bytes(40), r"is camera raw \(RAF\)"),
+        ("page.jpg", b"<!DOCTYPE html>", "holds no picture"),
+        ("empty.png", b"", "holds no picture"),
+        ("dim.psd", b"8BPS" + bytes(40), "is Photoshop's format"),
+    ],
+)
+def test_what_can_not_be_read_is_named(tree: Path, name: str, content: bytes, words: str) -> None:
+    (tree / "cat" / name).write_bytes(content)
+    with pytest.raises(PhotoSkipped, match=words):
+        read_picture(tree / "cat" / name)
+    with pytest.raises(UleError, match=rf"{name} can't be read as a picture \({words}.*make a JPEG of it"):
+        image_folder(tree, 8)
+
+
+def test_many_that_can_not_be_read_are_one_line(tree: Path) -> None:
+    for name in ("ant/b.jpg", "cat/c.jpg", "cat/d.jxl"):
+        (tree / name).write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(UleError, match=r"b\.jpg and 2 more can't be read .*repair or remove them$") as caught:
+        image_folder(tree, 8)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_trees_are_named(tmp_path: Path) -> None:
     with pytest.raises(NoSuchPath, match="there is no folder"):
-        data.image_folder(tmp_path / "nowhere", 8)
+        image_folder(tmp_path / "nowhere", 8)
     with pytest.raises(UleError, match="holds no folder"):
-        data.image_folder(tmp_path, 8)
+        image_folder(tmp_path, 8)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UleError, match="empty holds no picture"):
-        data.image_folder(tmp_path, 8)
+        image_folder(tmp_path, 8)
 
 
 @pytest.mark.parametrize(
@@ -100,27 +172,27 @@ def test_image_set_refuses_what_does_not_fit(
     images: torch.Tensor, labels: torch.Tensor, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        data.ImageSet(images, labels, ("a", "b"))
+        ImageSet(images, labels, ("a", "b"))
 
 
 def test_default_root_is_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ULECLI_DATA", "/somewhere")
-    assert data.default_root() == Path("/somewhere")
+    assert default_root() == Path("/somewhere")
     monkeypatch.delenv("ULECLI_DATA")
-    assert data.default_root() == Path("data")
+    assert default_root() == Path("data")
 
 
 def test_absent_cifar10_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UleError, match=r"no complete CIFAR-10 in .*--data-root") as caught:
-        data.cifar10(tmp_path, train=False)
+        cifar10(tmp_path, train=False)
     assert caught.value.exit_code is ExitCode.FAILED
 
 
 @pytest.mark.parametrize(("train", "count"), [(True, 50_000), (False, 10_000)])
 def test_cifar10_as_published(train: bool, count: int) -> None:
-    if not (data.default_root() / "cifar-10-batches-py").is_dir():
+    if not (default_root() / "cifar-10-batches-py").is_dir():
         pytest.skip("no CIFAR-10 in ULECLI_DATA")
-    found = data.cifar10(data.default_root(), train=train)
+    found = cifar10(default_root(), train=train)
     assert found.images.shape == (count, 3, 32, 32)
     assert torch.bincount(found.labels).tolist() == [count // 10] * 10
     assert found.classes[3] == "cat"

@@ -31,9 +31,9 @@ def test_subset_takes_masks_and_keeps_classes() -> None:
 
 
 def test_digest_is_the_md5_of_what_it_says() -> None:
-    told = b"((4, 3, 2, 2), ('a', 'b'))" + bytes(IMAGES.flatten().tolist())
-    told += b"".join(label.to_bytes(8, "little") for label in (0, 1, 0, 1))
-    assert SMALL.digest == hashlib.md5(told).hexdigest()
+    content = b"((4, 3, 2, 2), ('a', 'b'))" + bytes(IMAGES.flatten().tolist())
+    content += b"".join(label.to_bytes(8, "little") for label in (0, 1, 0, 1))
+    assert SMALL.digest == hashlib.md5(content).hexdigest()
 
 
 def test_digest_sees_every_part_and_no_layout() -> None:

@@ -42,7 +42,7 @@ def test_preset_quick_learns_them_in_seconds_even_in_gray() -> None:
     assert result.last > 90
 
 
-def test_colour_tells_nothing_of_the_class() -> None:
+def test_colour_says_nothing_of_the_class() -> None:
     found = open_dataset("shapes")
     train, test = (part.images.double().mean((2, 3)).numpy() for part in (found.train, found.test))
     labels = found.train.labels.numpy()

@@ -11,13 +11,14 @@ from helpers.tiny_runs import SHAPES, SMALL, Told, figures, tiny  # noqa: F401
 from PIL import Image
 
 from ulecli.data.images import ImageSet
-from ulecli.errors import NoSuchPath, NothingToDo, TargetError, UleError, UsageError
+from ulecli.errors import DeviceUnavailable, NoSuchPath, NothingToDo, TargetError, UleError, UsageError
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.training import train_exploiter
+from ulecli.evaluation.photo_sets import photo_data
 from ulecli.evaluation.results.record import RunRecord
-from ulecli.evaluation.run import evaluate
-from ulecli.evaluation.training_sets import Arms, picked, poison_names
+from ulecli.evaluation.run import _plan, _test_set, evaluate
+from ulecli.evaluation.training_sets import TrainingSets, picked, poison_names
 from ulecli.imaging.upload import Upload
 from ulecli.surrogates.recipe import RECIPES
 
@@ -56,6 +57,7 @@ def test_records_hold_all_that_went_in_and_came_out(tmp_path) -> None:
     done = evaluate(config, told)
     assert torch.get_num_threads() == before
     assert len(done.records) == 3 * 3 * 2 == len(set(figures(done.records)))
+    assert told.announced == (("clean", "noise", "cifar-linear"), 18)
     assert [record.to_json() for record in done.records] == lines(tmp_path / "out")
     assert told.records == list(done.records)
     assert sorted(told.epochs) == [(number, epoch) for number in range(18) for epoch in (1, 2)]
@@ -139,7 +141,32 @@ def test_what_is_named_twice_is_trained_once() -> None:
     config = replace(
         NOISE_ALONE, exploiters=("jpeg", "jpeg-10"), seeds=(0, 0), archs=("fast-conv", "fast-conv")
     )
-    assert len(evaluate(config).records) == 1
+    told = Told()
+    assert len(evaluate(config, told).records) == 1
+    assert told.announced == (("noise",), 1)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+@pytest.mark.parametrize("device", ["cuda", "gpu"])
+def test_a_device_that_is_not_there_is_an_error_of_its_own(device: str) -> None:
+    with pytest.raises(DeviceUnavailable, match=rf"the device '{device}'.*take cpu"):
+        evaluate(replace(NOISE_ALONE, device=device))
+
+
+def test_too_many_jobs_are_refused_before_any_work(monkeypatch) -> None:
+    monkeypatch.setattr(
+        "ulecli.evaluation.training_sets.defend", lambda *_, **__: pytest.fail("a defender worked")
+    )
+    with pytest.raises(UleError, match="--jobs 99999 needs about"):
+        evaluate(replace(NOISE_ALONE, jobs=99999))
+
+
+def test_costs_are_weighed_by_what_a_step_takes(tmp_path) -> None:
+    config = replace(NOISE_ALONE, exploiters=("standard", "at-8", "nfgsm-8"), attack_steps=7)
+    sets = list(TrainingSets(config, SHAPES, tmp_path).sets())
+    works = [one.work for one in _plan(config, SHAPES, sets, _test_set(SHAPES, tmp_path))]
+    assert [work.cost for work in works] == [2 * 60, 2 * 60 * 8, 2 * 60 * 2]
+    assert len({work.kind for work in works}) == 3
 
 
 def test_nothing_to_train_on() -> None:
@@ -153,7 +180,7 @@ def test_other_nets_are_trained_by_name() -> None:
 
 
 def arms_of(config: EvaluateConfig, tmp_path: Path) -> dict[str, ImageSet]:
-    return {one.name: one.read() for one in Arms(config, SHAPES, tmp_path / "sets").sets()}
+    return {one.name: one.read() for one in TrainingSets(config, SHAPES, tmp_path / "sets").sets()}
 
 
 def test_part_of_the_images_has_the_same_share_of_each_class(tmp_path) -> None:
@@ -189,7 +216,7 @@ def test_a_mix_of_less_than_an_image_is_not_all_clean(tmp_path) -> None:
     assert len(changed) == 60 and int(changed.sum()) == 59
     few = replace(SHAPES, train=SHAPES.train.subset(range(40)))
     config = replace(NOISE_ALONE, mix=(1, 99))
-    (noise,) = [one.read() for one in Arms(config, few, tmp_path / "few").sets()]
+    (noise,) = [one.read() for one in TrainingSets(config, few, tmp_path / "few").sets()]
     assert int((noise.images != few.train.images).flatten(1).any(1).sum()) == 39
 
 
@@ -293,18 +320,59 @@ def test_photos_are_squeezed_to_what_a_defender_protects(tmp_path, monkeypatch) 
 
 def test_photos_all_protected(tmp_path) -> None:
     config = photo_config(tmp_path, controls=True, out=tmp_path / "out")
-    clean, noise, protected = evaluate(config).records
-    assert [one.arm.poison for one in (clean, noise, protected)] == ["clean", "noise", "protected"]
-    assert {one.arm.dataset for one in (clean, noise, protected)} == {"scenes"}
+    clean, noise, equal, protected = evaluate(config).records
+    names = [one.arm.poison for one in (clean, noise, equal, protected)]
+    assert names == ["clean", "noise", "noise-mean", "protected"]
+    assert {one.arm.dataset for one in (clean, noise, equal, protected)} == {"scenes"}
     assert (protected.n_train, protected.n_test, protected.classes) == (16, 8, ("cats", "dogs"))
     assert protected.audit["max_change"] == 6 and protected.audit["changed_share"] == 1
     assert protected.config["augment"]["sizes"] == [64]
     assert clean.audit is None
+    assert noise.audit["max_change"] <= 8 and noise.audit["changed_share"] == 1  # PNG keeps the bound
+    assert np.ptp(noise.audit["mean_amplitude"]) < 0.05  # tied across RGB, but for rounding
+    assert mean_of(noise) < 6  # signs lose more than half when they are interpolated and squeezed
+    assert mean_of(equal) == pytest.approx(mean_of(protected), rel=0.02)
+    assert equal.epsilon > 8
+    assert any("levels, more than epsilon 8" in warning for warning in equal.warnings)
+
+
+def mean_of(record: RunRecord) -> float:
+    return float(np.mean(record.audit["mean_amplitude"]))
+
+
+def test_photo_controls_are_kept(tmp_path, monkeypatch) -> None:
+    config = photo_config(tmp_path, controls=True, out=tmp_path / "out")
+    first = evaluate(config).records
+    monkeypatch.setattr(
+        "ulecli.evaluation.poisons.photo_noise.store_with", lambda *_: pytest.fail("made again")
+    )
+    again = evaluate(replace(config, resume=True, seeds=(0, 1))).records
+    assert [one.train_md5 for one in again[:4]] == [one.train_md5 for one in first]
+    assert [one.train_md5 for one in again[4:]] == [one.train_md5 for one in first]
+
+
+def test_photo_controls_follow_the_picked_photos(tmp_path) -> None:
+    config = photo_config(tmp_path, controls=True)
+    data = photo_data(config)
+    whole = {one.name: one.read() for one in TrainingSets(config, data, tmp_path / "whole").sets()}
+    few = replace(config, train_images=8, only=("cats",))
+    builder = TrainingSets(few, data, tmp_path / "few")
+    part = {one.name: one.read() for one in builder.sets()}
+    assert tuple(part) == builder.names() == ("clean", "noise", "noise-mean", "protected cats")
+    cats, dogs = torch.arange(0, 4), torch.arange(4, 8)
+    assert torch.equal(part["noise"].images[cats], whole["noise"].images[cats])
+    for name in ("noise", "noise-mean", "protected cats"):
+        assert torch.equal(part[name].images[dogs], part["clean"].images[dogs])
+    change = {name: part[name].images[cats].to(torch.int16) - part["clean"].images[cats] for name in part}
+    means = {name: float(values.abs().float().mean()) for name, values in change.items()}
+    assert means["noise-mean"] == pytest.approx(means["protected cats"], rel=0.02)
 
 
 def test_photos_that_nobody_protected_are_warned_of(tmp_path) -> None:
     config = photo_config(tmp_path)
     (same,) = evaluate(replace(config, protected=Path(config.dataset))).records
+    untouched = replace(config, protected=Path(config.dataset), controls=True)
+    assert [one.arm.poison for one in evaluate(untouched).records] == ["clean", "noise", "protected"]
     assert [one for one in same.warnings if "changes nothing" in one]
     (protected,) = evaluate(config).records
     assert not protected.warnings
@@ -312,8 +380,10 @@ def test_photos_that_nobody_protected_are_warned_of(tmp_path) -> None:
 
 def test_photos_of_one_class_after_an_upload(tmp_path) -> None:
     config = photo_config(tmp_path, only=("dogs",), upload=Upload.parse("70:q80"))
-    _, noise, protected = evaluate(replace(config, controls=True)).records
-    assert noise.audit["changed_share"] == 0.5 and not (*noise.warnings, *protected.warnings)
+    _, noise, equal, protected = evaluate(replace(config, controls=True)).records
+    assert noise.audit["changed_share"] == equal.audit["changed_share"] == 0.5
+    assert not (*noise.warnings, *protected.warnings)
+    assert mean_of(equal) == pytest.approx(mean_of(protected), rel=0.02)
     assert protected.arm.poison == "protected dogs"
     assert protected.audit["changed_share"] == 0.5
     assert len(protected.recalls) == 2

@@ -11,16 +11,15 @@ from helpers.tiny_runs import SHAPES, SMALL, tiny  # noqa: F401
 
 from ulecli.errors import UleError
 from ulecli.evaluation import scheduling
+from ulecli.evaluation.run import _test_set
 from ulecli.evaluation.scheduling import Done, Task, fitting_jobs, run
-from ulecli.evaluation.training_sets import TrainingSet
+from ulecli.evaluation.set_files import TrainingSet
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
 
 def tasks(folder: Path, count: int, **changes: object) -> list[Task]:
-    import ulecli.evaluation as evaluation
-
-    test = evaluation._test_set(SHAPES, folder)
+    test = _test_set(SHAPES, folder)
     names = ("standard", "gray", "at-8")
     return [
         Task(test, test, replace(SMALL, **changes), names[number % 3], 2, 10, number, "cpu")
@@ -49,6 +48,18 @@ def test_processes_of_their_own_give_the_same_figures(tmp_path) -> None:
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_steps_are_reported_from_the_first_on(jobs: int, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(scheduling, "STEP_EVERY", 0.0)  # in this process; others keep their second
+    seen: list[tuple[int, float]] = []
+    list(run(tasks(tmp_path, 2), jobs=jobs, threads=jobs, on_step=lambda *step: seen.append(step)))
+    steps = 6  # 60 images in batches of 20, twice
+    if jobs == 1:
+        assert seen == [(number, step / steps) for number in range(2) for step in range(1, steps + 1)]
+    else:
+        assert {(0, 1 / steps), (1, 1 / steps)} <= set(seen)
+
+
 def test_a_process_that_dies_is_one_clear_error(tmp_path) -> None:
     def kill(*news: object) -> None:
         for child in multiprocessing.active_children():
@@ -74,7 +85,7 @@ def test_threads_are_given_back(tmp_path) -> None:
 
 
 def test_jobs_follow_cores_tasks_and_memory(monkeypatch) -> None:
-    monkeypatch.setattr(scheduling, "_free_memory", lambda: 10 * 2.0**30)
+    monkeypatch.setattr(scheduling, "_free_memory", lambda: 10 * 2**30)
     assert fitting_jobs(0, tasks=9, cores=4, image_bytes=0) == 4
     assert fitting_jobs(0, tasks=3, cores=4, image_bytes=0) == 3
     assert fitting_jobs(0, tasks=0, cores=4, image_bytes=0) == 1
@@ -85,7 +96,7 @@ def test_jobs_follow_cores_tasks_and_memory(monkeypatch) -> None:
         fitting_jobs(7, tasks=9, cores=99, image_bytes=0)
 
 
-@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="Linux tells it there")
+@pytest.mark.skipif("SC_AVPHYS_PAGES" not in os.sysconf_names, reason="the system has no such figures")
 def test_caches_count_as_free_memory() -> None:
     whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-import ulecli.evaluation
+import ulecli.evaluation.config
+import ulecli.evaluation.run
 from ulecli.data.datasets import Dataset
 from ulecli.data.shapes import shapes
 from ulecli.evaluation.exploiters.protocol import PRESETS, Preset, Protocol
@@ -29,11 +31,11 @@ SHAPES = Dataset("shapes", shapes(60), shapes(30, seed=1))
 def tiny(monkeypatch, one_thread) -> None:
     """All presets are `TINY`, and shapes are `SHAPES`."""
     presets = dict.fromkeys(PRESETS, TINY)
-    for module in (ulecli.evaluation, ulecli.evaluation.config):
+    for module in (ulecli.evaluation.run, ulecli.evaluation.config):
         monkeypatch.setattr(module, "PRESETS", presets)
-    read = ulecli.evaluation.open_dataset
+    read = ulecli.evaluation.run.open_dataset
     monkeypatch.setattr(
-        ulecli.evaluation,
+        ulecli.evaluation.run,
         "open_dataset",
         lambda name, *rest, **more: SHAPES if name == "shapes" else read(name, *rest, **more),
     )
@@ -47,6 +49,13 @@ class Told:
         self.epochs: list[tuple[int, int]] = []
         self.records: list[RunRecord] = []
         self.stop_after = stop_after
+        self.announced: tuple[tuple[str, ...], int] = ((), 0)
+
+    def starting(self, sets: Sequence[str], trainings: int) -> None:
+        self.announced = (tuple(sets), trainings)
+
+    def remaining(self, seconds: float) -> None:
+        assert self.plan and seconds >= 0
 
     def preparing(self, what: str, done: int, total: int) -> None:
         assert 0 < done <= total

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from ulecli.imaging.delta import _add, _moves, add_delta, working_image
-from ulecli.imaging.difference import difference, set_aside
+from ulecli.imaging.difference import Difference, difference, set_aside
 
 
 def naive(pixels: np.ndarray, shifts: np.ndarray) -> np.ndarray:
@@ -176,3 +176,24 @@ def test_opacity_is_neither_changed_nor_looked_at(channels):
     assert add_delta(image, delta) == add_delta(opaque, delta)
     assert np.array_equal(np.asarray(image)[..., :3], np.asarray(opaque))
     assert np.array_equal(np.asarray(image)[..., 3], pixels[..., 3])
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "pixels"])
+def test_where_nothing_can_change_no_change_is_reported(mode):
+    up = np.full((1, 16, 16), 5, np.int8)
+    if mode == "RGBA":
+        image = Image.new("RGBA", (300, 2000), (9, 9, 9, 0))
+        assert add_delta(image, up) == Difference(0, math.inf)
+        image.putpixel((299, 1999), (9, 9, 9, 255))
+        assert add_delta(image, up).max_change == 5 and image.getpixel((299, 1999)) == (14, 14, 14, 255)
+        return
+    pixels = np.full((2000, 300, 4), 255, np.uint8)
+    shown = pixels if mode == "pixels" else None
+
+    def added() -> Difference:
+        image = Image.fromarray(pixels[..., :3])
+        return add_delta(image, up, shown)
+
+    assert added() == Difference(0, math.inf) and (pixels == 255).all()
+    pixels[-1, -1, 1] = 254
+    assert added().max_change == 5

@@ -7,8 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from ulecli.data.shapes import shapes
 from ulecli.perturb import batching
 from ulecli.perturb.batching import BatchingPerturber, batched
+from ulecli.surrogates.opening import open_perturber
+from ulecli.system.devices import Device
 
 
 class Recorder:
@@ -89,3 +92,17 @@ def test_only_gpus_are_fed_in_batches(device, joined):
         assert isinstance(perturber, BatchingPerturber) is joined
         assert (perturber.grid, perturber.codes, perturber.device) == (4, 1000, device)
         assert (perturber is recorder) is not joined
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_on_a_cpu_a_batch_gives_what_single_photos_give(size):
+    perturber = open_perturber("photo", device=Device.CPU)
+    levels = shapes(size).images.numpy().repeat(2, 2).repeat(2, 3)[..., : perturber.grid, : perturber.grid]
+    images = levels.astype(np.float32) / 255
+    codes = np.arange(size) * 17 % perturber.codes  # of several families
+    aspects = np.linspace(0.5, 2, size, dtype=np.float32)
+    together = perturber(images, codes, aspects, epsilon=8)
+    for place in range(size):
+        one = slice(place, place + 1)
+        assert np.array_equal(perturber(images[one], codes[one], aspects[one], epsilon=8), together[one])
+    assert np.abs(together).max() == 8

@@ -77,7 +77,7 @@ def test_without_its_reader_heic_is_skipped_and_the_extra_is_named(tmp_path, mon
     (tmp_path / "x.heic").write_bytes(b"\0\0\0\x18ftypheic")
     for source in (tmp_path, tmp_path / "x.heic"):
         (outcome,) = find([source]).others
-        assert outcome.status is Status.SKIPPED and "pip install 'ulecli[heif]'" in outcome.reason
+        assert outcome.status is Status.SKIPPED and "pip install '.[heif]'" in outcome.reason
 
 
 def test_a_named_file_that_is_no_picture_fails(photo_folder):

@@ -1,61 +1,14 @@
 from __future__ import annotations
 
 import os
-import stat
 import unicodedata
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ulecli.errors import KeyFileError
-from ulecli.protection.identity import assign_codes, code_of, load_key, load_or_create_key
+from ulecli.protection.identity import assign_codes, code_of
 
 KEY, OTHER = bytes(32), bytes(range(32))
-
-
-@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
-def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path):
-    old = os.umask(0)
-    try:
-        key = load_or_create_key(tmp_path / "deep" / "key")
-    finally:
-        os.umask(old)
-    assert key.created and len(key.secret) == 32 and not key.exposed
-    assert stat.S_IMODE(key.path.stat().st_mode) == 0o600
-    again = load_or_create_key(key.path)
-    assert again.secret == key.secret and not again.created and not again.exposed
-    key.path.chmod(0o644)
-    assert load_or_create_key(key.path).exposed
-
-
-def test_the_secret_is_not_shown(tmp_path):
-    key = load_or_create_key(tmp_path / "key")
-    assert key.secret.hex() not in repr(key) and repr(key.secret) not in repr(key)
-
-
-@pytest.mark.parametrize("content", [b"", b"zz", b"00" * 31, b"00" * 33, b"\xff" * 64, b"00" * 500])
-def test_a_damaged_key_is_refused_and_kept(tmp_path, content):
-    (tmp_path / "key").write_bytes(content)
-    with pytest.raises(KeyFileError, match="is not a key"):
-        load_or_create_key(tmp_path / "key")
-    assert (tmp_path / "key").read_bytes() == content
-
-
-def test_no_key(tmp_path):
-    assert load_key(tmp_path / "key") is None
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_key_can_not_be_made_or_read(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(KeyFileError, match="read"):
-        load_or_create_key(tmp_path / "file" / "key")
-    (tmp_path / "link").symlink_to(tmp_path / "gone")
-    with pytest.raises(KeyFileError, match="made"):
-        load_or_create_key(tmp_path / "link")
-    with pytest.raises(KeyFileError, match="read"):
-        load_or_create_key(tmp_path)
 
 
 def test_codes_are_stable_across_versions():

@@ -13,13 +13,15 @@ from ulecli.protection.run import protect
 pytestmark = pytest.mark.usefixtures("config_home")
 
 JUNK = [
+    *("#recycle/album/a.jpg", "$RECYCLE.BIN/$R1.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg"),
     *(
-        "#recycle/album/a.jpg",
-        "$RECYCLE.BIN/$R1.jpg",
-        "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg",
         "@Recycle/a.jpg",
+        "x/@eadir/a.jpg",
+        "#snapshot/a.jpg",
+        "@Recently-Snapshot/a.jpg",
+        "@tmp/a.jpg",
+        "lost+found/a.jpg",
     ),
-    *("x/@eadir/a.jpg", "#snapshot/a.jpg", "@Recently-Snapshot/a.jpg", "@tmp/a.jpg", "lost+found/a.jpg"),
     *("System Volume Information/a.jpg", "__MACOSX/a.jpg", "a.jpg_original", "b.png~", "@__thumb/a.jpg"),
     *("Mine.photoslibrary/resources/derivatives/a.jpg", "Catalog Previews.lrdata/a.jpg"),
 ]

@@ -226,6 +226,43 @@ def test_colours_under_alpha_zero_do_not_change(tmp_path, perturber):
     assert change[:, :40].min() == -8 and change[:, :40].max() == 8
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_can_not_change_is_not_counted_as_protected(tmp_path, perturber, jobs):
+    (tmp_path / "in").mkdir()
+    image = scene()
+    image.putalpha(0)
+    image.save(tmp_path / "in" / "clear.png")
+    scene().save(tmp_path / "in" / "x.png")
+    config = ProtectConfig((tmp_path / "in",), tmp_path / "out", jobs=jobs)
+    for expected in (Status.WRITTEN, Status.UNCHANGED):
+        clear, other = protect(config, perturber).outcomes
+        assert clear.status is Status.SKIPPED and "no pixel" in clear.reason and other.status is expected
+    assert set(fingerprint(tmp_path / "out")) == {"x.png"}
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_what_is_not_recognised_is_recorded(photo_folder, tmp_path, mask):
+    class Weak(FullSwing):
+        def recognised(self, images, codes, deltas):
+            assert deltas.shape == ((1, 1, 128, 128) if mask else (1, 1, self.grid, self.grid))
+            return np.array([images.mean() < 0]) if self.seen[-1] else np.ones(1, bool)
+
+    config = ProtectConfig((photo_folder,), tmp_path / "out", mask=mask)
+    for status in (Status.WRITTEN, Status.UNCHANGED):
+        report = protect(config, Weak())
+        assert [(one.status, one.recognised) for one in report.outcomes] == [(status, False)] * 4
+
+
+def test_a_run_says_first_what_it_will_do(photo_folder, tmp_path, perturber):
+    starts = []
+    config = ProtectConfig((photo_folder,), tmp_path / "out")
+    for _ in range(2):
+        protect(config, perturber, on_start=starts.append, on_outcome=lambda *it: starts.append("photo"))
+    first, second = (one for one in starts if one != "photo")
+    assert starts[0] is first and (first.photos, first.roots, first.again) == (4, (tmp_path / "out",), False)
+    assert second == replace(first, again=True)
+
+
 def test_aspects_are_those_of_the_upright_photo(tmp_path, perturber):
     tags = Image.Exif()
     tags[0x0112] = 6

@@ -11,8 +11,8 @@ import pytest
 
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.json_records import photo_record, summary_record
-from ulecli.protection.outcome import IdentityCode, PhotoOutcome, ProtectReport, Status
-from ulecli.protection.summary import outcome_line, summary_text
+from ulecli.protection.outcome import IdentityCode, PhotoOutcome, ProtectReport, Start, Status
+from ulecli.protection.summary import outcome_line, start_text, summary_text, watch_text
 
 WRITTEN = PhotoOutcome(
     Path("in/a.jpg"),
@@ -123,3 +123,43 @@ def test_summary_of_a_dry_run():
 def test_several_identities():
     text = summary_text(run(WRITTEN, identities=(IdentityCode("a", 1), IdentityCode("b", 2))))
     assert "2 of them: a, b" in text
+
+
+def test_how_many_are_recognised():
+    photos = [replace(WRITTEN, source=Path(f"{n}.jpg"), recognised=n > 0) for n in range(3)]
+    text = summary_text(run(*photos, SAME))
+    assert "recognised in 2 of 3 photos; in 1 the cue is too weak (named by --json)" in text
+    assert "recognised in 2 of 2 photos\n" in summary_text(run(*photos[1:]))
+    assert "recognised" not in summary_text(run(SAME))
+    record = summary_record(run(*photos, SAME))
+    assert (record["recognised"], record["unrecognised"]) == (2, 1)
+    assert [photo_record(one)["recognised"] for one in (*photos, SAME)] == [False, True, True, None]
+
+
+STARTS = [
+    (
+        {},
+        "protecting 3 photos of in into out, no colour channel changed by more than 8 of 255 levels",
+    ),
+    (
+        {"epsilon": 4, "dry_run": True},
+        "looking at 3 photos of in into out, no colour channel changed by more than 4",
+    ),
+    ({"output": None, "in_place": True}, "of in in place, for good, no"),
+    ({"output": None, "in_place": True, "backup": Path("b")}, "in place, the originals into b, no"),
+    ({"sources": (Path("a.jpg"),), "output": Path("x.jpg")}, "of a.jpg into x.jpg, no"),
+    ({"sources": tuple(map(Path, "abcdef"))}, "of a, b, c and 3 more into out, no"),
+    ({"sources": (), "listed": (Path("l"),) * 3}, "of a list of 3 into out, no"),
+]
+
+
+@pytest.mark.parametrize(("settings", "words"), STARTS)
+def test_the_first_line(settings, words):
+    config = replace(ProtectConfig((Path("in"),), Path("out")), **settings)
+    root = Path() if config.output == Path("x.jpg") else Path("out")
+    assert words in start_text(config, Start(3, (root,), again=False))
+    again = start_text(config, Start(3, (root,), again=True))
+    end = "nothing is written" if config.dry_run else "what an earlier run has done is left alone"
+    assert again.endswith(end)
+    if not config.dry_run and not config.listed:
+        assert watch_text(config).startswith("watching ") and "Ctrl-C" in watch_text(config)

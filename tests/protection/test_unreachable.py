@@ -82,14 +82,17 @@ def test_a_disk_that_fails_at_one_name(library, tmp_path, monkeypatch, code):
     """No disk fails on demand: the calls of the system are made to fail, for this one name."""
     scene(16, 16).save(library / "bad.png")
     (library / "bad.folder").mkdir()
-    for name in ("stat", "lstat", "open", "scandir", "readlink"):
 
-        def failing(path=".", *rest, real=getattr(os, name), **more):
-            if "bad." in os.fspath(path if not isinstance(path, int) else ""):
+    def failing(real):
+        def call(path=".", *rest, **more):
+            if not isinstance(path, int) and "bad." in os.fspath(path):
                 raise OSError(code, os.strerror(code), os.fspath(path))
             return real(path, *rest, **more)
 
-        monkeypatch.setattr(os, name, failing)
+        return call
+
+    for name in ("stat", "lstat", "open", "scandir", "readlink"):
+        monkeypatch.setattr(os, name, failing(getattr(os, name)))
     found = find([library])
     assert [photo.path.name for photo in found.photos] == ["good.png"]
     assert {one.source.name: one.status for one in found.others} == {

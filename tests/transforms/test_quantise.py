@@ -6,13 +6,7 @@ import torch
 from PIL import Image, ImageOps
 
 from ulecli.errors import UsageError
-from ulecli.transforms.quantise import (
-    posterize,
-    posterize_levels,
-    round_levels,
-    straight_through,
-    whole_levels,
-)
+from ulecli.transforms.quantise import posterize, posterize_levels, whole_levels
 
 ALL_LEVELS = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -22,7 +16,6 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 def test_every_level_survives_rounding(dtype):
     images = (ALL_LEVELS.double() / 255).to(dtype)
     assert torch.equal(whole_levels(images), ALL_LEVELS.to(dtype))
-    assert torch.equal(round_levels(images), ALL_LEVELS.to(dtype) / 255)
 
 
 def test_rounding_takes_the_nearest_level_and_clamps():
@@ -46,19 +39,6 @@ def test_posterize_equals_posterize_levels_on_all_levels(bits, dtype):
     assert torch.equal(posterize(images, bits), posterize_levels(ALL_LEVELS, bits).to(dtype) / 255)
 
 
-@pytest.mark.parametrize("function", [round_levels, lambda images: posterize(images, 2)])
-def test_gradient_is_straight_through_even_where_clamped(function):
-    images = torch.linspace(-0.2, 1.2, 24, dtype=torch.float64).view(2, 3, 2, 2).requires_grad_()
-    weights = torch.linspace(-1, 1, 24, dtype=torch.float64).view(2, 3, 2, 2)
-    (function(images) * weights).sum().backward()
-    torch.testing.assert_close(images.grad, weights)
-
-
-def test_straight_through_keeps_the_value_exactly():
-    values, source = torch.rand(100), torch.rand(100, requires_grad=True)
-    assert torch.equal(straight_through(values, source), values)
-
-
 @pytest.mark.parametrize("bits", [0, 9, -1])
 def test_bits_out_of_range(bits):
     with pytest.raises(UsageError, match="choose 1 to 8"):
@@ -70,13 +50,13 @@ def test_bits_out_of_range(bits):
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 2, 8, 8), (1, 4, 8, 8)])
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match=r"expected \(N, C, H, W\)"):
-        round_levels(torch.rand(shape))
+        whole_levels(torch.rand(shape))
     with pytest.raises(ValueError, match=r"expected \(N, C, H, W\)"):
         posterize_levels(torch.zeros(shape, dtype=torch.uint8), 2)
 
 
 def test_the_scales_are_not_confused():
     with pytest.raises(ValueError, match="unit scale"):
-        round_levels(ALL_LEVELS)
+        whole_levels(ALL_LEVELS)
     with pytest.raises(ValueError, match="uint8"):
         posterize_levels(torch.rand(1, 3, 4, 4), 2)

@@ -1,7 +1,8 @@
-"""The command line: parse, call one function, tell the result.
+"""The command line: parse, call one function, show the result.
 
-Only typer, the standard library and the rooms of rank 0 are imported here and at the top of each command, so
-that `ulecli --help` answers at once; everything else is imported in the body of the command that needs it.
+Only typer, the standard library and modules that import nothing heavy are imported here and at the top of
+each command, so that `ulecli --help` answers at once; everything else is imported in the body of the command
+that needs it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import typer
 from ulecli import __version__
 from ulecli.cli import surrogate
 from ulecli.cli.evaluate import evaluate
+from ulecli.cli.exit_codes import epilog
 from ulecli.cli.manual import man
 from ulecli.cli.protect import protect
 from ulecli.cli.report import report
@@ -25,7 +27,7 @@ from ulecli.errors import UleError
 app = typer.Typer(
     name="ulecli",
     help="Make photos useless as training data for image classifiers, and measure that it works.",
-    epilog="Exit codes: 0 done, 1 fatal, 2 usage, 3 some photos failed, 130 interrupted; see ulecli man.",
+    epilog="Exit codes: 0 done, 1 to 11 failed, 130 interrupted; each command's --help lists its own.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # an unknown error is ours: show the plain traceback
     rich_markup_mode=None,  # plain help needs no rich and answers in half the time
@@ -33,7 +35,7 @@ app = typer.Typer(
 )
 
 
-def _tell_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"ulecli {__version__}")
         raise typer.Exit
@@ -42,18 +44,16 @@ def _tell_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     pass
 
 
-# One line for each command, or `app.add_typer(module.app, name=...)` for a group of them.
-app.command()(protect)
-app.command()(verify)
-app.command()(report)
-app.command()(evaluate)
-app.command(hidden=True)(man)
+# A command here, or `app.add_typer(module.app, name=...)` for a group of them.
+for command in (protect, verify, report, evaluate):
+    app.command(epilog=epilog(command.__name__))(command)
+app.command(hidden=True, epilog=epilog("man"))(man)
 app.add_typer(surrogate.app, name="surrogate")
 
 
@@ -64,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         app(args=arguments, prog_name="ulecli")
     except UleError as error:
-        print(f"ulecli: error: {error}", file=sys.stderr)
+        print(
+            f"ulecli: error: {' '.join(str(error).split())}", file=sys.stderr
+        )  # one line, whatever it quotes
         sys.exit(error.exit_code)
     except OSError as error:  # stdout's disk is full, the working folder is gone
         print(f"ulecli: error: {error.strerror or error}", file=sys.stderr)

@@ -1,39 +1,47 @@
-"""What `ulecli evaluate --list` tells."""
+"""What `ulecli evaluate --list` prints."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ulecli.evaluation.exploiters.countermeasure import Family
+    from ulecli.evaluation.plugins import Plugin
 
 
-def catalogue() -> str:
+def catalogue(plugins: Sequence[Plugin] = ()) -> str:
     """Return exploiters, nets, defenders, data sets and presets, each with what is known of its source."""
     from ulecli.data.datasets import DATASETS
-    from ulecli.evaluation.defenders import CLASSWISE, NOISE, defender_names
+    from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, defender_names
     from ulecli.evaluation.exploiters.protocol import PRESETS
-    from ulecli.evaluation.exploiters.registry import FAMILIES
-    from ulecli.nets.registry import NETS
-    from ulecli.surrogates.recipe import RECIPES
+    from ulecli.evaluation.plugins import registries
 
-    exploiters = []
-    for name, family in FAMILIES.items():
-        numbers = "|".join(str(strength) for strength in family.strengths)
-        low, high = family.allowed
-        what = f" ({family.unit}, {low} to {high})" if numbers else ""
-        exploiters.append((f"{name}-{numbers}" if numbers else name, f"{family.source}{what}"))
-    defenders = [(NOISE, "random signs at the bound, tied across RGB: a control")]
-    names = defender_names(classwise=False)
-    defenders += [(name, RECIPES[name].purpose) for name in names if name != NOISE]
+    known = registries(plugins)
+    own = [(name, one.words) for name, one in known.defenders.items() if name not in DEFENDERS]
     parts = [
         _part(
             "exploiters, to be joined with + as in gray+jpeg-10; test images stay clean but for gray",
-            exploiters,
+            [_exploiter(name, family) for name, family in known.exploiters.items()],
         ),
-        _part(f"defenders, each also with {CLASSWISE}", defenders),
-        _part("nets", [(name, net.words) for name, net in NETS.items()]),
+        _part(
+            f"defenders, each also with {CLASSWISE}",
+            [(name, DEFENDERS[name].words) for name in defender_names(classwise=False)],
+        ),
+        *([_part("defenders of plugins", own)] if own else []),
+        _part("nets", [(name, net.words) for name, net in known.nets.items()]),
         _part("data sets, or a FOLDER of one folder for each class", DATASETS.items()),
         _part("presets", [(name, preset.purpose) for name, preset in PRESETS.items()]),
     ]
     return "\n\n".join(parts)
+
+
+def _exploiter(name: str, family: Family) -> tuple[str, str]:
+    if not family.strengths:
+        return name, family.source
+    low, high = family.allowed
+    numbers = "|".join(str(strength) for strength in family.strengths)
+    return f"{name}-{numbers}", f"{family.source} ({family.unit}, {low} to {high})"
 
 
 def _part(title: str, entries: Iterable[tuple[str, str]]) -> str:

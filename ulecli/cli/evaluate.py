@@ -1,4 +1,4 @@
-"""`ulecli evaluate`: train exploiters on protected images, and tell what they learned."""
+"""`ulecli evaluate`: train exploiters on protected images, and report what they learned."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from ulecli.cli.console import say
 from ulecli.cli.extras import need_torch, torch_device
 from ulecli.errors import UsageError, shown, unknown
 from ulecli.system.devices import Device
-from ulecli.units import DEFAULT_EPSILON
+from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON, parse_epsilon
 
 if TYPE_CHECKING:
     from ulecli.evaluation.config import EvaluateConfig
+    from ulecli.evaluation.plugins import Registries
     from ulecli.evaluation.run import Evaluation
 
 DEFAULT_DEFENDER = "cifar"
 
 
 def _count(words: str, metavar: str = "N") -> Any:
-    """Return an option that is a whole number, or 0 for the default that its words tell."""
+    """Return an option that is a whole number, or 0 for the default that its help names."""
     return typer.Option(show_default=False, metavar=metavar, help=words)
 
 
@@ -43,7 +44,7 @@ def _check(option: str, word: str, known: Iterable[str]) -> None:
         raise unknown(option, word, known)
 
 
-def _exploiters(text: str, gray: str) -> tuple[str, ...]:
+def _exploiters(text: str, gray: str, known: Registries) -> tuple[str, ...]:
     """Return the exploiters that were named, as --gray will have them."""
     from ulecli.evaluation.exploiters.registry import exploiter_names
 
@@ -51,7 +52,7 @@ def _exploiters(text: str, gray: str) -> tuple[str, ...]:
         parts = [part.strip() for part in name.split("+")]
         return "+".join("gray-train-only" if part.lower() == "gray" else part for part in parts)
 
-    names = exploiter_names() if text == "all" else _words(text)
+    names = exploiter_names(known.exploiters) if text == "all" else _words(text)
     return tuple(dict.fromkeys(map(changed, names))) if gray == "train-only" else names
 
 
@@ -62,6 +63,12 @@ def evaluate(
     defender: Annotated[
         str, typer.Option(metavar="NAME,...", help="Who protects the training images now. Default: cifar.")
     ] = "",
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE.py|MODULE", help="Your own exploiters, nets and defenders; repeatable, see README."
+        ),
+    ] = None,
     poison: Annotated[
         list[Path] | None,
         typer.Option(
@@ -106,8 +113,8 @@ def evaluate(
     ] = "",
     train_images: Annotated[int, _count("Train on N of the images. Default: all.")] = 0,
     eps: Annotated[
-        int, typer.Option(metavar="LEVELS", help="Bound of defenders and noise, 1 to 32.")
-    ] = DEFAULT_EPSILON,
+        str, typer.Option(metavar="LEVELS", help=f"Bound of defenders and noise, 1 to {MAX_EPSILON}.")
+    ] = str(DEFAULT_EPSILON),
     gray: Annotated[
         str, typer.Option(metavar="both|train-only", help="Which images the gray exploiter turns gray.")
     ] = "both",
@@ -121,14 +128,15 @@ def evaluate(
     jobs: Annotated[int, _count("Trainings at a time. Default: by cores and memory.")] = 0,
     threads: Annotated[int, _count("CPU threads of all together. Default: all cores.")] = 0,
     output_format: Annotated[
-        str, typer.Option("--format", metavar="table|json|markdown|latex|csv", help="How results are told.")
+        str,
+        typer.Option("--format", metavar="table|json|markdown|latex|csv", help="How results are written."),
     ] = "table",
     list_names: Annotated[
         bool, typer.Option("--list", help="Name exploiters, defenders, nets, data sets and presets, and end.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no talk.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")] = False,
 ) -> None:
-    """Train classifiers on protected images and tell what they learn of clean ones.
+    """Train classifiers on protected images and report what they learn of clean ones.
 
     \b
     Examples:
@@ -136,24 +144,15 @@ def evaluate(
       ulecli evaluate --dataset shapes --exploiter standard,gray,jpeg-10
       ulecli evaluate --poison noise.npy --exploiter all --seeds 0,1,2 --out runs/noise
       ulecli evaluate --dataset scenes --protected scenes-protected --upload 1080:q85
-
-    \b
-    Exit codes:
-      0    done
-      1    data, a poison or the memory won't do; the message says why
-      2    an option can't be right
-      4    a path that was named does not exist
-      6    results can't be kept in --out
-      7    the device that was asked for can't be had
-      8    a surrogate is damaged or was changed
-      9    a package is missing; the message installs it
-      130  interrupted (Ctrl-C); finished trainings are kept in --out
     """  # noqa: D301 - the help needs the character itself
-    need_torch(*(["matplotlib"] if out else []))  # which draws, at the end
+    need_torch("psutil", "tabulate", *(["matplotlib"] if out else []))  # which are used at the end
+    from ulecli.evaluation.plugins import load_plugin, registries
+
+    plugins = [load_plugin(one) for one in plugin or ()]
     if list_names:
         from ulecli.cli.catalogue import catalogue
 
-        print(catalogue())
+        print(catalogue(plugins))
         return
     from ulecli.evaluation.config import EvaluateConfig, parse_mix
     from ulecli.evaluation.exploiters.protocol import default_preset
@@ -169,8 +168,9 @@ def evaluate(
     if not (defenders or poison or protected):
         defenders = (DEFAULT_DEFENDER,)
     config = EvaluateConfig(
-        exploiters=_exploiters(exploiter, gray),
+        exploiters=_exploiters(exploiter, gray, registries(plugins)),
         defenders=defenders,
+        plugins=tuple(plugins),
         poisons=tuple(poison or ()),
         poison_kind=PoisonKind(poison_kind),
         archs=_words(arch),
@@ -185,7 +185,7 @@ def evaluate(
         only=_words(only),
         mix=parse_mix(mix) if mix else None,
         train_images=train_images,
-        epsilon=eps,
+        epsilon=parse_epsilon(eps),
         attack_steps=at_steps,
         controls=controls,
         out=out,
@@ -194,7 +194,7 @@ def evaluate(
         jobs=jobs,
         threads=threads,
     )
-    _tell(_watched(config, quiet), config, output_format, quiet)
+    _print(_watched(config, quiet), config, output_format, quiet)
 
 
 def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
@@ -210,7 +210,7 @@ def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
             raise
 
 
-def _tell(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
+def _print(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
     from ulecli.evaluation.results.tables import render
 
     for note in done.notes:

@@ -1,11 +1,15 @@
-"""The bars of `ulecli evaluate`: one for all trainings, one for each that runs, on a terminal alone."""
+"""Progress of `ulecli evaluate`: bars on a terminal, and plain lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from ulecli.cli.console import say
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -13,21 +17,149 @@ if TYPE_CHECKING:
     from ulecli.evaluation.results.record import Arm, RunRecord
     from ulecli.evaluation.run import Listener
 
+SILENCE = 60.0
+"""Seconds without a line, off a terminal, after which one says what is left."""
+
 
 @contextmanager
 def listening(*, quiet: bool) -> Iterator[Listener | None]:
-    """Show how an evaluation goes on; yields None if quiet or not on a terminal."""
-    if quiet or not sys.stderr.isatty():
+    """Show on stderr how an evaluation goes on; yields None if quiet."""
+    if quiet or sys.stderr is None:  # None: closed by whoever started it
         yield None
-        return
+    elif sys.stderr.isatty():
+        with _bars() as bars:
+            yield bars
+    else:
+        with lines() as listener:
+            yield listener
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, as exact as an estimate is: "less than a minute", "about 2 h 10 min"."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute"
+    if minutes < 60:
+        return f"about {minutes} min"
+    hours, minutes = divmod(round(minutes, -1), 60)
+    if hours < 24:
+        return f"about {hours} h" + (f" {minutes} min" if minutes else "")
+    days = seconds / 86400
+    return f"about {days:.1f} days" if days < 10 else f"about {days:.0f} days"
+
+
+def _title(arm: Arm) -> str:
+    return f"{arm.poison} · {arm.exploiter} · {arm.arch} · seed {arm.seed}"
+
+
+def _figures(record: RunRecord) -> str:
+    return f"last {record.last:.1f} %, peak {record.peak:.1f} %, {record.seconds:.0f} s"
+
+
+def _announcement(sets: Sequence[str], trainings: int) -> str:
+    return f"{trainings} training{'s' if trainings > 1 else ''}, on images called {', '.join(sets)}"
+
+
+class Lines:
+    """A line for each part that is done, and one where there was none for a while; see `lines`."""
+
+    def __init__(self, write: Callable[[str], None], silence: float) -> None:
+        self._write, self._silence = write, silence
+        self._lock = threading.Lock()
+        self._last = time.monotonic()
+        self._announced = self._total = self._done = 0
+        self._titles: list[str] = []
+        self._left: float | None = None
+        self._state = "reading the data set"
+
+    def starting(self, sets: Sequence[str], trainings: int) -> None:
+        """Write how many trainings there will be."""
+        self._announced = trainings
+        self._state = "making the images that are trained on"
+        self._say(_announcement(sets, trainings))
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Write that a part of a defender's work is done."""
+        self._state = f"{what}: {done:,} of {total:,}"
+        if done == total:
+            self._say(self._state)
+
+    def planned(self, arms: Sequence[Arm], epochs: Sequence[int]) -> None:
+        """Write how many trainings were done in earlier runs."""
+        self._titles, self._total = [_title(arm) for arm in arms], len(arms)
+        self._state = f"0 of {len(arms)} trainings done"
+        if 0 < len(arms) < self._announced:
+            self._say(f"{self._announced - len(arms)} of them are done already, {len(arms)} are left")
+
+    def epoch(self, number: int, epoch: int, accuracy: float) -> None:
+        """Write nothing: a training may have hundreds."""
+
+    def remaining(self, seconds: float) -> None:
+        """Write once how long all takes, and remember what is left."""
+        first, self._left = self._left is None, seconds
+        self._state = f"{self._done} of {self._total} trainings done, {duration(seconds)} left"
+        if first and self._done < self._total:
+            self._say(self._state)
+
+    def finished(self, number: int, record: RunRecord) -> None:
+        """Write what a training gave, and what is left."""
+        self._done += 1
+        left = self._total - self._done
+        more = f"; {left} left" if left else ""
+        if left and self._left is not None:
+            more += f", {duration(self._left)}"
+        self._state = f"{self._done} of {self._total} trainings done"
+        self._say(f"{self._titles[number]}: {_figures(record)}{more}")
+
+    def watch(self, ended: threading.Event) -> None:
+        """Write the state whenever nothing was written for a while, until the end."""
+        while not ended.wait(max(0.0, self._last + self._silence - time.monotonic())):
+            if time.monotonic() - self._last >= self._silence:
+                self._say(self._state)
+
+    def _say(self, text: str) -> None:
+        with self._lock:
+            self._last = time.monotonic()
+            self._write(text)
+
+
+@contextmanager
+def lines(write: Callable[[str], None] = say, silence: float = SILENCE) -> Iterator[Lines]:
+    """Lend a listener that writes plain lines, one at least in so many seconds once there is work.
+
+    Args:
+        write: Takes a line; called from two threads, never from both at once.
+        silence: Seconds without a line.
+    """
+    listener, ended = Lines(write, silence), threading.Event()
+    # Not by the reports: where a net is attacked at the end, none comes for minutes.
+    thread = threading.Thread(target=listener.watch, args=[ended], name="progress", daemon=True)
+    thread.start()
+    try:
+        yield listener
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def _bars() -> Iterator[_Bars]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Left(TimeRemainingColumn):
+        """What is left: by the evaluation's own estimate where a task has one."""
+
+        def render(self, task: Task) -> Text:
+            left = task.fields.get("left")
+            return super().render(task) if left is None else Text(left, style="progress.remaining")
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        Left(),
         TextColumn("{task.fields[figure]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
@@ -35,13 +167,19 @@ def listening(*, quiet: bool) -> Iterator[Listener | None]:
 
 
 class _Bars:
+    """One bar for all trainings, and one for each that runs or is prepared."""
+
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
         self._work: dict[str, TaskID] = {}
         self._runs: dict[int, TaskID] = {}
-        self._names: list[str] = []
+        self._titles: list[str] = []
         self._epochs: list[int] = []
         self._all: TaskID | None = None
+
+    def starting(self, sets: Sequence[str], trainings: int) -> None:
+        """Leave a line that says how many trainings there will be."""
+        self._bars.console.print(_announcement(sets, trainings), markup=False, highlight=False)
 
     def preparing(self, what: str, done: int, total: int) -> None:
         """Move the bar of a defender's work."""
@@ -49,26 +187,31 @@ class _Bars:
             self._work[what] = self._bars.add_task(what, total=total, figure="")
         self._bars.update(self._work[what], completed=done, visible=done < total)
 
-    def planned(self, arms: list[Arm], epochs: list[int]) -> None:
+    def planned(self, arms: Sequence[Arm], epochs: Sequence[int]) -> None:
         """Open the bar of all epochs."""
-        self._names = [f"  {arm.poison} · {arm.exploiter} · {arm.arch} · seed {arm.seed}" for arm in arms]
-        self._epochs = epochs
+        self._titles = [_title(arm) for arm in arms]
+        self._epochs = list(epochs)
         what = f"{len(arms)} trainings, epochs"
-        self._all = self._bars.add_task(what, total=sum(epochs), figure="")
+        self._all = self._bars.add_task(what, total=sum(epochs), figure="", left="")
 
     def epoch(self, number: int, epoch: int, accuracy: float) -> None:
         """Move the bars of a training and of all."""
         if number not in self._runs:
             self._runs[number] = self._bars.add_task(
-                self._names[number], total=self._epochs[number], figure=""
+                f"  {self._titles[number]}", total=self._epochs[number], figure=""
             )
         self._bars.update(self._runs[number], completed=epoch, figure=f"{accuracy:.1f} %")
         if self._all is not None:
             self._bars.advance(self._all)
 
+    def remaining(self, seconds: float) -> None:
+        """Show what is left of all trainings."""
+        if self._all is not None:
+            self._bars.update(self._all, left=f"{duration(seconds)} left")
+
     def finished(self, number: int, record: RunRecord) -> None:
         """Close the bar of a training and leave a line."""
         if number in self._runs:
             self._bars.remove_task(self._runs.pop(number))
-        figures = f"last {record.last:.1f} %, peak {record.peak:.1f} %, {record.seconds:.0f} s"
-        self._bars.console.print(f"{self._names[number].strip()}: {figures}")
+        line = f"{self._titles[number]}: {_figures(record)}"
+        self._bars.console.print(line, markup=False, highlight=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ulecli.errors import DeviceUnavailable, MissingExtra
+from ulecli.errors import DeviceUnavailable, MissingExtra, install_extra
 from ulecli.system.devices import Device
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def need_torch(*more: str) -> None:
         for package in ("onnx", "torch", *more):
             import_module(package)
     except ImportError as error:
-        raise MissingExtra(f"this needs {error.name}: pip install 'ulecli[torch]'") from error
+        raise MissingExtra(f"this needs {error.name}: {install_extra('torch')}") from error
 
 
 def torch_device(device: Device) -> torch.device:

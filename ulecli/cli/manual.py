@@ -9,24 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from ulecli import __version__
-from ulecli.errors import ExitCode, UsageError
-
-_ENDINGS = {
-    ExitCode.OK: "done",
-    ExitCode.FAILED: "failed for a reason without a number of its own",
-    ExitCode.USAGE: "an option or argument can't be right",
-    ExitCode.SOME_FAILED: "some photos failed, the others are done",
-    ExitCode.NO_SUCH_PATH: "a path that was named does not exist",
-    ExitCode.NOTHING_TO_DO: "there is no photo among what was named",
-    ExitCode.TARGET: "the output can't be written there",
-    ExitCode.DEVICE: "the device that was asked for can't be had",
-    ExitCode.MODEL: "a surrogate is missing, damaged or was changed",
-    ExitCode.MISSING_EXTRA: "a package is missing; the message installs it",
-    ExitCode.KEY_FILE: "the key file can't be read or made, or is no key",
-    ExitCode.LEDGER: "the ledger is damaged, of a newer version, or in use by another run",
-    ExitCode.INTERRUPTED: "interrupted (Ctrl-C); what is written is whole",
-    ExitCode.TERMINATED: "asked to end (SIGTERM); what is written is whole",
-}
+from ulecli.cli.exit_codes import MEANINGS, exit_codes
+from ulecli.errors import UsageError
 
 
 def man(
@@ -41,10 +25,11 @@ def man(
     if markdown is None:
         typer.echo(page(root))
         return
-    command = dict(_commands(root.command, ())).get(tuple(markdown.split()))
+    name = tuple(markdown.split())
+    command = dict(_commands(root.command, ())).get(name)
     if command is None:
         raise UsageError(f"there is no command {markdown!r}; ulecli --help lists them")
-    typer.echo(tables(command, type(root)(command, info_name=f"ulecli {markdown}")))
+    typer.echo(tables(command, type(root)(command, info_name=f"ulecli {markdown}"), " ".join(name)))
 
 
 def page(context: Any) -> str:
@@ -66,22 +51,23 @@ def page(context: Any) -> str:
         full = " ".join(("ulecli", *name))
         lines += _section(full, command, type(context)(command, info_name=full))
     lines += [".SH EXIT STATUS"]
-    for code, words in _ENDINGS.items():
+    for code, words in MEANINGS.items():
         lines += [".TP", f".B {int(code)}", _roff(words)]
     return "\n".join(lines)
 
 
-def tables(command: Any, context: Any) -> str:
-    """Return the options of a command and the exit codes as two tables in Markdown.
+def tables(command: Any, context: Any, name: str) -> str:
+    """Return the options and the exit codes of a command as two tables in Markdown.
 
     Args:
         command: A click command.
         context: Of that command.
+        name: Of that command, without "ulecli".
     """
     lines = ["| option | |", "|---|---|"]
     lines += [f"| `{_cell(names)}` | {_cell(words)} |" for names, words in _options(command, context)]
     lines += ["", "| exit code | |", "|---|---|"]
-    lines += [f"| {int(code)} | {words} |" for code, words in _ENDINGS.items()]
+    lines += [f"| {int(code)} | {words} |" for code, words in exit_codes(name).items()]
     return "\n".join(lines)
 
 
@@ -114,6 +100,7 @@ def _section(name: str, command: Any, context: Any) -> Iterator[str]:
     yield from _prose(command.help or "")
     for names, words in _options(command, context):
         yield from (".TP", f".B {_roff(names)}", _roff(words))
+    yield from _prose(command.epilog or "")
 
 
 def _prose(text: str) -> Iterator[str]:

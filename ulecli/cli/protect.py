@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from ulecli.cli.protect_run import listed_in, run
+from ulecli.cli.file_list import read_file_list
+from ulecli.cli.protect_run import run
 from ulecli.errors import UsageError
 from ulecli.formats.options import MetadataMode, Reading
 from ulecli.protection.config import ProtectConfig, Selection
 from ulecli.system.cores import usable_cores
 from ulecli.system.devices import Device
-from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON
+from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON, parse_epsilon
 
 
 class IdentityFrom(StrEnum):
@@ -38,11 +39,11 @@ def protect(
         ),
     ] = None,
     eps: Annotated[
-        int,
+        str,
         typer.Option(
             "--eps", metavar="N", help=f"Largest change of a channel in levels, 1 to {MAX_EPSILON}."
         ),
-    ] = DEFAULT_EPSILON,
+    ] = str(DEFAULT_EPSILON),
     mask: Annotated[
         bool, typer.Option("--mask/--no-mask", help="Change smooth areas, such as sky, less than texture.")
     ] = False,
@@ -123,12 +124,12 @@ def protect(
     jobs: Annotated[
         int | None, typer.Option(metavar="N", help="Photos in work at a time. Default: one per usable core.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell only what failed.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only what failed.")] = False,
     json_lines: Annotated[
         bool, typer.Option("--json", help="One JSON object per photo and a summary, as lines on stdout.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Tell what would be done; write nothing.")
+        bool, typer.Option("--dry-run", "-n", help="Show what would be done; write nothing.")
     ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every written photo back and measure it, not one in 32.")
@@ -150,10 +151,10 @@ def protect(
       find photos -type f -newer stamp -print0 | ulecli protect -0 --files-from - -o protected
     """  # noqa: D301 - the help needs the character itself
     if not paths and files_from is None:
-        raise UsageError("name a PATH to protect, a photo or a folder (ulecli protect --help tells more)")
+        raise UsageError("name a PATH to protect, a photo or a folder (more: ulecli protect --help)")
     if in_place and (backup is None) is not no_backup:
         raise UsageError(
-            "--in-place replaces your photos for good: name a folder for them with --backup DIR, or say "
+            "--in-place replaces your photos: keep them in a folder with --backup DIR, or lose them with "
             "--no-backup (one of the two)"
         )
     if no_backup and not in_place:
@@ -162,7 +163,7 @@ def protect(
     config = ProtectConfig(
         sources=tuple(paths or ()),
         output=output,
-        epsilon=eps,
+        epsilon=parse_epsilon(eps),
         mask=mask,
         identity=identity,
         identity_from_folder=identity_from is IdentityFrom.FOLDER,
@@ -172,7 +173,7 @@ def protect(
         jobs=cores if jobs is None else jobs,
         dry_run=dry_run,
         verify=verify,
-        listed=listed_in(files_from, null=null) if files_from else (),
+        listed=read_file_list(files_from, null=null) if files_from else (),
         selection=Selection(tuple(include or ()), tuple(exclude or ()), recursive),
         reading=Reading(max_pixels, first_frame, metadata),
         in_place=in_place,

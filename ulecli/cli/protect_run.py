@@ -1,17 +1,14 @@
-"""A run of `ulecli protect`: what it is told, what it tells, and how it is ended from outside."""
+"""A run of `ulecli protect`: what it reports, and how it is ended from outside."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 from ulecli.cli.console import OnOutcome, progress, put, say
-from ulecli.errors import ExitCode, NoSuchPath, UsageError, shown
+from ulecli.errors import ExitCode
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.outcome import PhotoOutcome, ProtectReport, Start, Status
 
@@ -48,7 +45,7 @@ class Stop(threading.Event):
 def run(
     config: ProtectConfig, *, threads: int, quiet: bool, json_lines: bool, watching: bool = False
 ) -> ExitCode:
-    """Protect, tell of it, and return what the process ends with.
+    """Protect, report it, and return what the process ends with.
 
     A signal ends the run after the photos in work, with the summary. For a watch that is the usual end, so
     its exit code is that of its photos.
@@ -61,7 +58,7 @@ def run(
             say("ulecli: interrupted; the photos that were done are whole, no part of another is left")
             return stop.code or ExitCode.INTERRUPTED
     code = report.exit_code if watching or stop.code is None else stop.code
-    _tell(report, code, quiet=quiet, json_lines=json_lines)
+    _summarise(report, code, quiet=quiet, json_lines=json_lines)
     if stop.code and not watching:
         say("ulecli: interrupted; the next run goes on from here")
     return code
@@ -73,27 +70,28 @@ def _report(
     from ulecli.protection.find import check_exist
     from ulecli.surrogates.opening import open_perturber
 
-    check_exist(config.sources)  # a mistyped path is told at once, not after the surrogate has been loaded
+    check_exist(config.sources)  # a mistyped path is named at once, not after the surrogate has been loaded
     if watching:
         from ulecli.protection.summary import watch_text
         from ulecli.protection.watch import check_watchable, watch
 
         check_watchable(config)
         perturber = open_perturber(config.surrogate, device=config.device, threads=threads)
-        telling = _telling(_line if not quiet else lambda outcome, total: None, json_lines)
+        reporting = _reporting(_line if not quiet else lambda outcome, total: None, json_lines)
         if not quiet:
             say(f"ulecli: {watch_text(config)}")
-        return watch(config, perturber, stop, on_outcome=telling)
+        remark = lambda words: say(f"ulecli: {words}")  # noqa: E731
+        return watch(config, perturber, stop, on_outcome=reporting, on_remark=remark)
     from ulecli.protection.run import protect as protect_photos
 
     perturber = open_perturber(config.surrogate, device=config.device, threads=threads)
     with progress(quiet=quiet) as advance:
-        telling = _telling(advance, json_lines)
+        reporting = _reporting(advance, json_lines)
         return protect_photos(
             config,
             perturber,
             on_start=None if quiet or json_lines else lambda start: _announce(config, start),
-            on_outcome=telling,
+            on_outcome=reporting,
             should_stop=stop.is_set,
         )
 
@@ -104,7 +102,7 @@ def _announce(config: ProtectConfig, start: Start) -> None:
     say(f"ulecli: {start_text(config, start)}")
 
 
-def _telling(advance: OnOutcome, json_lines: bool) -> OnOutcome:
+def _reporting(advance: OnOutcome, json_lines: bool) -> OnOutcome:
     from ulecli.protection.json_records import photo_record
 
     def on_outcome(outcome: PhotoOutcome, total: int) -> None:
@@ -122,7 +120,7 @@ def _line(outcome: PhotoOutcome, total: int) -> None:
         say(outcome_line(outcome))
 
 
-def _tell(report: ProtectReport, code: ExitCode, *, quiet: bool, json_lines: bool) -> None:
+def _summarise(report: ProtectReport, code: ExitCode, *, quiet: bool, json_lines: bool) -> None:
     from ulecli.protection.json_records import summary_record
     from ulecli.protection.summary import outcome_line, summary_text
 
@@ -134,31 +132,3 @@ def _tell(report: ProtectReport, code: ExitCode, *, quiet: bool, json_lines: boo
                 say(f"ulecli: {outcome_line(outcome).strip()}")
     else:
         say(summary_text(report))
-
-
-def listed_in(source: str, *, null: bool) -> tuple[Path, ...]:
-    """Read a list of files.
-
-    Args:
-        source: A file, or "-" for stdin.
-        null: Names end in NUL instead of a newline.
-
-    Raises:
-        NoSuchPath: There is no such file.
-        UsageError: It can't be read, or lists nothing.
-    """
-    try:
-        content = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-    except FileNotFoundError:
-        raise NoSuchPath(f"--files-from {shown(source)} does not exist") from None
-    except OSError as error:
-        raise UsageError(f"--files-from {shown(source)} can't be read: {error.strerror}") from error
-    names = content.split(b"\0" if null else b"\n")
-    if not null and any(b"\0" in name for name in names):
-        raise UsageError("--files-from lists names that end in NUL; say so with -0")
-    if not null and os.name == "nt":
-        names = [name.removesuffix(b"\r") for name in names]
-    paths = tuple(Path(os.fsdecode(name)) for name in names if name)
-    if not paths:
-        raise UsageError(f"--files-from {shown(source)} lists no file")
-    return paths

@@ -11,7 +11,7 @@ from ulecli.cli.console import say
 from ulecli.errors import NoSuchPath, TargetError, UsageError, shown
 from ulecli.system.cores import usable_cores
 from ulecli.system.limits import DEFAULT_TIMEOUT
-from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON
+from ulecli.units import DEFAULT_EPSILON, parse_epsilon
 
 if TYPE_CHECKING:
     from ulecli.protection.outcome import PhotoOutcome
@@ -32,13 +32,11 @@ def report(
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option("--run", metavar="FILE.jsonl", help="What protect --json told, instead of the ledger."),
+        typer.Option("--run", metavar="FILE.jsonl", help="What protect --json wrote, instead of the ledger."),
     ] = None,
     eps: Annotated[
-        int | None,
-        typer.Option(
-            "--eps", metavar="N", min=1, max=MAX_EPSILON, help="The bound, if the run does not tell it."
-        ),
+        str | None,
+        typer.Option("--eps", metavar="N", help="The bound in levels, if the run does not say it."),
     ] = None,
     photos: Annotated[
         int, typer.Option(metavar="N", min=0, help="Show at most so many photos, evenly spread.")
@@ -71,8 +69,9 @@ def report(
         failures.append(f"{shown(outcome.target or outcome.source)} can't be shown: {shown(reason)}")
 
     jobs = usable_cores()
+    asked = None if eps is None else parse_epsilon(eps)
     found = _run(out, original, run, jobs=jobs, timeout=timeout)
-    epsilon = eps or found.epsilon or DEFAULT_EPSILON
+    epsilon = asked or found.epsilon or DEFAULT_EPSILON
     drawing = cards(chosen(found.outcomes, photos), epsilon, jobs=jobs, timeout=timeout, on_failure=fail)
     shown_cards = list(drawing)
     target = output or out.absolute().with_name(out.absolute().name + "-report.html")
@@ -93,7 +92,7 @@ def _run(out: Path, original: Path | None, run: Path | None, *, jobs: int, timeo
     from ulecli.report.runs import check_not_empty, from_json, from_ledger, from_pairs
 
     if original and run:
-        raise UsageError("--original and --run are two ways to tell what was done; leave one out")
+        raise UsageError("--original and --run are two ways to say what was done; leave one out")
     for path in (out, run):
         if path and not path.exists():
             raise NoSuchPath(f"{shown(path)} does not exist")

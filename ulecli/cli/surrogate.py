@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ulecli.cli.console import say
+from ulecli.cli.exit_codes import epilog
 from ulecli.cli.extras import need_torch, torch_device
 from ulecli.errors import TargetError, UsageError, shown
 from ulecli.system.devices import Device
@@ -32,7 +33,7 @@ app = typer.Typer(help="Make, look at and check surrogates.", no_args_is_help=Tr
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a surrogate.")]
 
 
-@app.command("list")
+@app.command("list", epilog=epilog("surrogate list"))
 def list_surrogates() -> None:
     """List the surrogates, one a line: name, net, size in kB, purpose."""
     from ulecli.surrogates.store import load_card, names
@@ -43,7 +44,7 @@ def list_surrogates() -> None:
         print(f"{name:14} {card.net['name']:8} {size:6} kB  {card.purpose}")
 
 
-@app.command()
+@app.command(epilog=epilog("surrogate show"))
 def show(name: Name) -> None:
     """Print the card of a surrogate as JSON: data, protocol, command, sha256, measured effect, limits."""
     from ulecli.surrogates.store import load_card
@@ -51,7 +52,7 @@ def show(name: Name) -> None:
     print(json.dumps(asdict(load_card(name)), indent=2, ensure_ascii=False))
 
 
-@app.command()
+@app.command(epilog=epilog("surrogate verify"))
 def verify(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Default: all.")] = None,
 ) -> None:
@@ -68,7 +69,7 @@ def verify(
         print(f"{name}: as its card says")
 
 
-@app.command()
+@app.command(epilog=epilog("surrogate export"))
 def export(
     name: Name,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The ONNX file to write.")],
@@ -88,7 +89,7 @@ def export(
     say(f"wrote {output} ({len(graph) // 1000} kB)")
 
 
-@app.command()
+@app.command(epilog=epilog("surrogate train"))
 def train(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new surrogate.")],
     recipe: Annotated[

@@ -14,7 +14,7 @@ from ulecli.errors import ExitCode, KeyFileError, TargetError, UsageError, shown
 from ulecli.formats.options import MetadataMode
 from ulecli.system.cores import usable_cores
 from ulecli.system.limits import DEFAULT_TIMEOUT
-from ulecli.units import MAX_EPSILON
+from ulecli.units import parse_epsilon
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,14 +28,8 @@ def verify(
     original: Annotated[Path, typer.Argument(metavar="ORIGINAL", help="A photo or a folder of photos.")],
     protected: Annotated[Path, typer.Argument(metavar="PROTECTED", help="What was made of it.")],
     eps: Annotated[
-        int | None,
-        typer.Option(
-            "--eps",
-            metavar="N",
-            min=1,
-            max=MAX_EPSILON,
-            help="The bound in levels. Default: what each file says.",
-        ),
+        str | None,
+        typer.Option("--eps", metavar="N", help="The bound in levels. Default: what each file says."),
     ] = None,
     metadata: Annotated[
         MetadataMode, typer.Option(help="With which mode they were protected.")
@@ -47,9 +41,9 @@ def verify(
         str, typer.Option(metavar="NAME", help="Whose photos these are; only with --key-file.")
     ] = "me",
     surrogate: Annotated[
-        str, typer.Option(metavar="NAME", help="The surrogate whose nets read the cue.")
+        str, typer.Option(metavar="NAME", help="The surrogate whose nets look for the cue.")
     ] = "photo",
-    cue: Annotated[bool, typer.Option("--cue/--no-cue", help="Try whether the cue reads.")] = True,
+    cue: Annotated[bool, typer.Option("--cue/--no-cue", help="Check whether the cue is recognised.")] = True,
     jobs: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Pairs in work at a time. Default: one per core.")
     ] = None,
@@ -66,18 +60,19 @@ def verify(
             help=f"Draw original, perturbation and protected photo of the first {FIGURE_ROWS} pairs.",
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell only what failed.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only what failed.")] = False,
 ) -> None:
     """Measure whether protected photos are what protect promises.
 
-    For every pair: the largest change, PSNR and SSIM, what the file tells beyond --metadata private, and how
-    surely the surrogate's net reads the cue in the file, after JPEG (q85), and shrunk to 1080, 512 and 224
-    pixels and stored so: by how many nats its code is ahead of the next one, or "no:" and the code it reads.
-    The code is known from the ledger beside the protected photos or from --key-file; else it is a guess, "?".
+    For every pair: the largest change, PSNR and SSIM, what the file reveals beyond --metadata private, and
+    how surely the surrogate's net recognises the cue in the file, after JPEG (q85), and shrunk to 1080, 512
+    and 224 pixels and stored so: by how many nats its code is ahead of the next one, or "no:" and the code
+    that it sees instead. The code is known from the ledger beside the protected photos or from --key-file;
+    else it is a guess, "?".
 
     A pair fails (exit code 3) if a lossless file breaks the bound, if it is another picture or unchanged, if
-    it tells more than its mode lets through, or if it is not there. A known code that does not read is told,
-    and fails the run only where it does so in more than half of the pairs.
+    it reveals more than its mode lets through, or if it is not there. A known code that is not recognised is
+    listed as weak, and fails the run only where it does so in more than half of the pairs.
 
     \b
     Examples:
@@ -90,6 +85,7 @@ def verify(
     from ulecli.surrogates.recognition import CueReader
     from ulecli.verification.measure import Demands, check_all, drawn
 
+    epsilon = None if eps is None else parse_epsilon(eps)
     reader = CueReader(surrogate) if cue else None
     code = _code(key_file, identity, reader)
     pairs = pair_up(original, protected)
@@ -99,7 +95,7 @@ def verify(
         pairs = [replace(pair, code=code) for pair in pairs]
     workers = jobs or usable_cores()
     try:
-        checking = check_all(pairs, Demands(eps, metadata), reader, jobs=workers, timeout=timeout)
+        checking = check_all(pairs, Demands(epsilon, metadata), reader, jobs=workers, timeout=timeout)
         all_found = _report(checking, json_lines=json_lines, quiet=quiet)
         if figure:
             _draw(drawn(all_found[:FIGURE_ROWS], SIDE, jobs=workers, timeout=timeout), figure)
@@ -115,13 +111,14 @@ def _code(key_file: Path | None, identity: str, reader: CueReader | None) -> int
     """Return the code that an identity has under a key."""
     if key_file is None:
         return None
-    from ulecli.protection.identity import code_of, load_key
+    from ulecli.protection.identity import code_of
+    from ulecli.protection.key import load_key
 
     if reader is None:
-        raise UsageError("--key-file is for the cue, and --no-cue says not to read it; leave one out")
+        raise UsageError("--key-file is for the cue, and --no-cue says not to look for it; leave one out")
     key = load_key(key_file)
     if key is None:
-        raise KeyFileError(f"there is no key {shown(key_file)}")
+        raise KeyFileError(f"there is no key in {shown(key_file)}; name the key file that protect used")
     return code_of(identity, key.secret, reader.codes, reader.families)
 
 
@@ -150,7 +147,9 @@ def _draw(rows: Sequence[tuple[Image, Image, int]], path: Path) -> None:
     from ulecli.system.atomic import replacing
 
     if not rows:
-        raise TargetError(f"there is nothing to draw into {shown(path)}: no pair could be compared")
+        raise TargetError(
+            f"no pair could be compared, so there is nothing to draw into {shown(path)}; leave out --figure"
+        )
     try:
         with replacing(path) as part, part.open("wb") as file:
             side_by_side(rows).save(file, "PNG")

@@ -48,7 +48,9 @@ class Dataset:
             alone = ", ".join(sorted(set(train) ^ set(test))) or "the order differs"
             raise UleError(f"{self.name}: training and test pictures are of different classes ({alone})")
         if len(train) < 2:
-            raise UleError(f"{self.name} has the class {train[0]} alone; there is nothing to tell apart")
+            raise UleError(
+                f"{self.name} has the class {train[0]} alone; add a folder of pictures of a second class"
+            )
 
     @cached_property
     def digest(self) -> str:
@@ -73,7 +75,9 @@ def open_dataset(name: str, root: Path | None = None, *, size: int = 0, download
         UleError: It can't be read or had, or its classes don't fit.
     """
     if size < 0:
-        raise UsageError(f"pictures can't have sides of {size} pixels")
+        raise UsageError(
+            f"--size is {size}, but pictures can't have sides of {size} pixels; name a side above 0"
+        )
     if name in DATASETS and size not in (0, 32):
         raise UsageError(f"{name} is 32 x 32; --size is for folders of photos")
     if name == "shapes":

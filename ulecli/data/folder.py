@@ -12,14 +12,22 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ulecli.data.images import ImageSet
-from ulecli.errors import NoSuchPath, UleError
+from ulecli.errors import NoSuchPath, PhotoError, PhotoSkipped, UleError, shown
+from ulecli.formats.picture import read
+from ulecli.formats.registry import HEAD, PICTURE_SUFFIXES, SUFFIXES, sniff
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-"""What counts as a picture in a folder of classes; anything else lies there for another reason."""
+_ALSO_READ = {b"GIF8": "GIF", b"P5": "PPM", b"P6": "PPM"}
+"""First bytes of what data sets are made of beside photos, and Pillow's name for it."""
+
+_PROMISING = {*PICTURE_SUFFIXES, ".gif", ".pgm", ".ppm"}
+"""Endings of names that promise a picture."""
 
 
 def image_folder(root: Path, size: int) -> ImageSet:
     """Read the pictures under `root/CLASS/`, however deep, squeezed to a square.
+
+    Pictures are those files that hold one, whatever they are called, of every format that `ulecli protect`
+    writes, and GIF, PPM and PGM. A file that is called a picture and can't be read as one is an error.
 
     Classes are sorted by name and pictures by path within their class, so the order is the same everywhere.
 
@@ -38,7 +46,7 @@ def image_folder(root: Path, size: int) -> ImageSet:
 
 
 def list_pictures(root: Path) -> dict[str, list[Path]]:
-    """Return the pictures of each class, both sorted, from a folder of class folders.
+    """Return the pictures of each class, both sorted, from a folder of class folders; see `image_folder`.
 
     Raises:
         NoSuchPath: There is no folder `root`.
@@ -68,16 +76,21 @@ def read_pictures(
         jobs: Pictures in work at the same time; None for as many as there are processors.
 
     Raises:
-        UleError: A picture can't be read.
+        UleError: Pictures can't be read; the message counts them and names the first.
     """
     paths = [path for members in pictures.values() for path in members]
     images = np.empty((len(paths), size, size, 3), np.uint8)
 
-    def fill(index: int) -> None:
-        images[index] = _decode(paths[index], size, arrive)
+    def fill(index: int) -> Exception | None:
+        try:
+            images[index] = _squeezed(paths[index], size, arrive)
+        except (OSError, ValueError, PhotoError, PhotoSkipped) as error:
+            return error
+        return None
 
     with ThreadPoolExecutor(jobs) as pool:  # Pillow works without holding the interpreter's lock
-        list(pool.map(fill, range(len(paths))))
+        errors = list(pool.map(fill, range(len(paths))))
+    _check_read(paths, errors)
     counts = torch.tensor([len(members) for members in pictures.values()])
     labels = torch.arange(len(pictures)).repeat_interleave(counts)
     return ImageSet(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels, tuple(pictures))
@@ -98,30 +111,71 @@ def split_folder(images: ImageSet) -> tuple[ImageSet, ImageSet]:
     return images.subset(~test), images.subset(test)
 
 
+def picture_files(folder: Path) -> list[Path]:
+    """Return the files below a folder that hold a picture or are called one, sorted; hidden ones left out."""
+    return sorted(path for path in _visible(folder.rglob("*")) if path.is_file() and _promises_picture(path))
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Return a picture upright, in sRGB and without alpha; of several frames or pages the first.
+
+    Raises:
+        PhotoError: It is damaged.
+        PhotoSkipped: It is of a kind that can't be read, or needs a package that is not installed.
+        OSError: It can't be opened.
+    """
+    head = _head(path)
+    format = sniff(head)
+    if format in SUFFIXES:
+        return read(path)
+    other = next((name for magic, name in _ALSO_READ.items() if head.startswith(magic)), None)
+    if other is None:
+        raise PhotoSkipped(f"is {format}" if format else "holds no picture that is known")
+    with Image.open(path, formats=(other,)) as image:
+        return ImageOps.exif_transpose(image).convert("RGB")
+
+
 def _visible(paths: Iterable[Path]) -> list[Path]:
     return [path for path in paths if not path.name.startswith(".")]
 
 
 def _pictures(folder: Path) -> list[Path]:
-    inside = _visible(
-        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
+    inside = picture_files(folder)
     if not inside:
         raise UleError(f"{folder} holds no picture; remove the folder or fill it")
-    return sorted(inside)
+    return inside
 
 
-def _decode(path: Path, size: int, arrive: Callable[[Image.Image], Image.Image] | None) -> NDArray[np.uint8]:
+def _promises_picture(path: Path) -> bool:
+    return path.suffix.lower() in _PROMISING or bool(sniff(_head(path)))
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)
+
+
+def _check_read(paths: Sequence[Path], errors: Sequence[Exception | None]) -> None:
+    """Report in one line what could not be read.
+
+    Raises:
+        UleError: There is an error.
+    """
+    failed = [(path, error) for path, error in zip(paths, errors, strict=True) if error is not None]
+    if not failed:
+        return
+    (path, error), more = failed[0], len(failed) - 1
+    many, them = (f" and {more} more", "them") if more else ("", "it")
+    advice = f"make a JPEG of {them}, or remove" if isinstance(error, PhotoSkipped) else "repair or remove"
+    raise UleError(f"{shown(path)}{many} can't be read as a picture ({error}); {advice} {them}") from error
+
+
+def _squeezed(
+    path: Path, size: int, arrive: Callable[[Image.Image], Image.Image] | None
+) -> NDArray[np.uint8]:
     """Return (size, size, 3) uint8 RGB."""
-    try:
-        with Image.open(path) as image:
-            arrived = arrive(_upright(image)) if arrive else image
-            arrived.draft(None, (2 * size, 2 * size))  # lets JPEG decode at a fraction of its size
-            upright = _upright(arrived)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UleError(f"{path} can't be read as a picture ({error}); repair or remove it") from error
-    return np.asarray(upright.resize((size, size), Image.Resampling.BILINEAR))
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(image).convert("RGB")
+    image = read_picture(path)
+    if arrive is not None:
+        image = arrive(image)
+        image.draft(None, (2 * size, 2 * size))  # lets JPEG decode at a fraction of its size
+    return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))

@@ -26,7 +26,7 @@ CLASSES = (
 )
 
 _SOLID = 5
-"""Classes before this one keep their shape at any angle; those after it are told by their direction."""
+"""Classes before this one keep their shape at any angle; those after it differ in direction."""
 
 _LUMA = np.array(LUMA, np.float32)
 
@@ -36,7 +36,7 @@ _Floats = NDArray[np.float32]
 def shapes(count: int = 2000, *, seed: int = 0) -> ImageSet:
     """Draw shapes of random place, size, angle and colours on a shaded, noisy ground.
 
-    Luma tells the shape from the ground by at least 45 levels, and colour tells nothing of the class, so that
+    Shape and ground differ by at least 45 levels of luma, and colour says nothing of the class, so that
     the set is learnable in gray. Arithmetic is that of IEEE 754 throughout (no sine, no normal distribution),
     and so the same seed gives the same bits on every machine.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,9 @@ from ulecli.evaluation.defenders import check_defender, check_size, grid_of
 from ulecli.evaluation.exploiters.countermeasure import Countermeasure
 from ulecli.evaluation.exploiters.protocol import PRESETS, Protocol, for_net
 from ulecli.evaluation.exploiters.registry import find_exploiter
+from ulecli.evaluation.plugins import Plugin, Registries, load_plugin, registries
 from ulecli.evaluation.poisons.content import PoisonKind
 from ulecli.imaging.upload import Upload
-from ulecli.nets.registry import NETS, check_net
 from ulecli.transforms.views import ViewPolicy
 from ulecli.units import DEFAULT_EPSILON, check_epsilon
 
@@ -27,9 +29,13 @@ SMALL = 48
 class EvaluateConfig:
     """Everything that one run of `ulecli evaluate` was asked to do.
 
+    Paths may be given as strings, and an upload as `Upload.parse` reads it.
+
     Attributes:
         exploiters: Names of exploiters, see `ulecli.evaluation.exploiters.registry.FAMILIES`.
         defenders: Names of defenders that protect the training set now, see `ulecli.evaluation.defenders`.
+        plugins: What exploiters, defenders and nets are known beside those that ship: files and modules to
+            load, or plugins; after construction plugins alone.
         poisons: Files and folders of other people's poisons.
         poison_kind: What the numbers in `poisons` are.
         archs: Names of nets; empty for the preset's.
@@ -56,11 +62,12 @@ class EvaluateConfig:
         threads: CPU threads of all jobs together; 0 for all cores.
 
     Raises:
-        UsageError: a name is unknown or a number out of range.
+        UsageError: a name is unknown, a number out of range, or a single name given where a tuple is meant.
     """
 
     exploiters: tuple[str, ...] = ("standard", "gray")
     defenders: tuple[str, ...] = ()
+    plugins: tuple[Plugin | Path | str, ...] = ()
     poisons: tuple[Path, ...] = ()
     poison_kind: PoisonKind = PoisonKind.AUTO
     archs: tuple[str, ...] = ()
@@ -85,13 +92,15 @@ class EvaluateConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
+        self._take_types()
         check_epsilon(self.epsilon)
+        self._take_names()
         for exploiter in self.exploiters:
-            find_exploiter(exploiter)
+            find_exploiter(exploiter, families=self.known.exploiters)
         for defender in self.defenders:
-            check_defender(defender)
+            check_defender(defender, self.known.defenders)
         for arch in self.archs:
-            check_net(arch)
+            self.known.nets.find(arch)
         if self.preset not in PRESETS:
             raise unknown("preset", self.preset, PRESETS)
         if not self.exploiters or not self.seeds:
@@ -108,7 +117,39 @@ class EvaluateConfig:
         self._check_photo_mode()
         if self.dataset not in DATASETS:
             for defender in self.defenders:
-                check_size(defender, self.side, self.side)
+                check_size(defender, self.side, self.side, self.known.defenders)
+
+    def _take_names(self) -> None:
+        """Load the plugins, and refuse what is no tuple of names."""
+        for what in ("exploiters", "defenders", "archs", "only"):
+            names = getattr(self, what)
+            if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+                raise UsageError(
+                    f"{what} is a tuple of names: ('standard',) for one; objects of your own join by "
+                    "plugins=(Plugin(...),), see ulecli.evaluation.plugins"
+                )
+        if isinstance(self.plugins, str | Path | Plugin):
+            raise UsageError("plugins is a tuple of files, modules or plugins: ('mine.py',) for one")
+        found = tuple(one if isinstance(one, Plugin) else load_plugin(one) for one in self.plugins)
+        object.__setattr__(self, "plugins", found)
+        if self.jobs > 1 and not all(one.source for one in found):
+            raise UsageError("a plugin given as objects can't go to other processes: take jobs=1, or a file")
+
+    def _take_types(self) -> None:
+        """Turn strings into paths and lists into tuples; refuse one thing where several are meant."""
+        for name in ("exploiters", "defenders", "archs", "only", "poisons", "seeds"):
+            value = getattr(self, name)
+            if isinstance(value, str | bytes | Path) or not isinstance(value, Iterable):
+                raise UsageError(f"{name} is {value!r}: write a tuple, ({value!r},) for one alone")
+            object.__setattr__(self, name, tuple(value))
+        object.__setattr__(self, "poisons", tuple(map(Path, self.poisons)))
+        for name in ("data_root", "protected", "out"):
+            if isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, Path(value))
+        object.__setattr__(self, "dataset", str(self.dataset))
+        object.__setattr__(self, "poison_kind", _poison_kind(self.poison_kind))
+        if isinstance(self.upload, str):
+            object.__setattr__(self, "upload", Upload.parse(self.upload))
 
     def _check_photo_mode(self) -> None:
         if self.protected is None:
@@ -119,16 +160,32 @@ class EvaluateConfig:
         elif self.defenders or self.poisons:
             raise UsageError("--protected stands alone: name no --poison and no --defender beside it")
 
+    @cached_property
+    def known(self) -> Registries:
+        """What ships and what the plugins define."""
+        return registries(self.loaded)
+
+    @property
+    def loaded(self) -> tuple[Plugin, ...]:
+        """The plugins."""
+        return tuple(one for one in self.plugins if isinstance(one, Plugin))
+
+    @property
+    def plugin_digests(self) -> list[str]:
+        """The name of each plugin's file or module and the sha256 of its code."""
+        return [f"{Path(one.source).name or 'objects'} {one.sha256}" for one in self.loaded]
+
     @property
     def side(self) -> int:
         """Side in pixels of the squares that photos are squeezed to."""
         augment = PRESETS[self.preset].photos.augment
-        grid = max(map(grid_of, self.defenders), default=0)
+        grid = max((grid_of(name, self.known.defenders) for name in self.defenders), default=0)
         return self.size or grid or getattr(augment, "sizes", (64,))[0]
 
     def measure(self, exploiter: str) -> Countermeasure:
         """Return what an exploiter does."""
-        return find_exploiter(exploiter, attack_steps=self.attack_steps or PRESETS[self.preset].attack_steps)
+        steps = self.attack_steps or PRESETS[self.preset].attack_steps
+        return find_exploiter(exploiter, attack_steps=steps, families=self.known.exploiters)
 
     def protocol(self, measure: Countermeasure, arch: str, side: int) -> Protocol:
         """Return how an exploiter trains a net, "" for the preset's, on pictures of a side."""
@@ -139,19 +196,25 @@ class EvaluateConfig:
         if isinstance(chosen.augment, ViewPolicy):
             chosen = replace(chosen, augment=replace(chosen.augment, sizes=(side,)))
         if arch and arch != chosen.net:
-            chosen = for_net(chosen, arch, {"size": side} if NETS[arch].sized else {})
+            chosen = for_net(chosen, arch, {"size": side} if self.known.nets.find(arch).sized else {})
         return chosen
 
     def fingerprint(self, data_md5: str) -> dict[str, Any]:
         """Return what all results of one folder have in common."""
-        told = asdict(self)
         kept = ("preset", "dataset", "mix", "train_images", "epsilon", "only", "size")
         return {
-            **{name: told[name] for name in kept},
+            **{name: getattr(self, name) for name in kept},
             "dataset": self.dataset if self.dataset in DATASETS else Path(self.dataset).resolve().name,
             "upload": str(self.upload),
             "data_md5": data_md5,
+            **({"plugins": self.plugin_digests} if self.plugins else {}),
         }
+
+
+def _poison_kind(word: str) -> PoisonKind:
+    if word not in set(PoisonKind):
+        raise unknown("poison kind", word, PoisonKind)
+    return PoisonKind(word)
 
 
 def parse_mix(text: str) -> tuple[int, int]:

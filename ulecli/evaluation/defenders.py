@@ -1,6 +1,6 @@
 """Defenders by name: who protects a training set now, before exploiters train on it.
 
-A surrogate that ships and tells as many classes apart as the data set has is used as it is. Otherwise, and
+A surrogate that ships and knows as many classes as the data set has is used as it is. Otherwise, and
 where there is only a recipe, the surrogate is trained on the data set first, as its defender would.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from ulecli.data.images import ImageSet
-from ulecli.errors import UsageError, unknown
+from ulecli.errors import UleError, UsageError
 from ulecli.perturb.sets import class_delta, set_delta
 from ulecli.perturb.settings import PgdSettings
+from ulecli.registry import Registry
 from ulecli.surrogates import store
 from ulecli.surrogates.min_min_training import Training
 from ulecli.surrogates.recipe import RECIPES, Recipe
@@ -31,7 +33,51 @@ NOISE = "noise"
 """The control: what any change of that strength does."""
 
 Progress = Callable[[str, int, int], None]
-"""Told what is done, how much of it, and how much there is in all."""
+"""Called with what is done, how much of it, and how much there is in all."""
+
+_CHUNK = 1000
+"""Images whose bound is checked at a time, which limits the memory."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a defender is asked to do with a training set.
+
+    Attributes:
+        chosen: (n,) int64, the places of the images that shall be protected.
+        epsilon: L-infinity bound in levels.
+        seed: Of everything random.
+        device: A torch device.
+        checkpoints: Folder where interrupted work may be taken up; None for nowhere.
+        progress: Called after every step; None for nobody.
+    """
+
+    chosen: Tensor
+    epsilon: int
+    seed: int
+    device: str
+    checkpoints: Path | None = None
+    progress: Progress | None = None
+
+
+Protect = Callable[[ImageSet, Order], Tensor]
+"""From the whole clean training set to what is stored of it, uint8 of the shape of its images: of all of
+them, or of the chosen ones in their order."""
+
+
+@dataclass(frozen=True)
+class Defender:
+    """Someone who protects a training set.
+
+    Attributes:
+        protect: See `Protect`. That no value is further than epsilon from what it was is checked.
+        words: What it does, in a line.
+        side: Side in pixels of the images that it protects; 0 for any.
+    """
+
+    protect: Protect
+    words: str = ""
+    side: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,30 +87,12 @@ class Surrogate:
     Attributes:
         net: In evaluation mode.
         settings: Of its PGD.
-        label: What tells it from others: the first digits of its weights' sha256, or what it was trained on.
+        label: What distinguishes it: the first digits of its weights' sha256, or what it was trained on.
     """
 
     net: nn.Sequential
     settings: PgdSettings
     label: str
-
-
-def defender_names(classwise: bool = True) -> tuple[str, ...]:
-    """Return all names, with their class-wise variants or without."""
-    plain = [NOISE, *(name for name, recipe in RECIPES.items() if recipe.families == 1)]
-    return (*plain, *(f"{name}{CLASSWISE}" for name in plain)) if classwise else tuple(plain)
-
-
-def check_defender(name: str) -> str:
-    """Return the name if there is a defender of that name.
-
-    Raises:
-        UsageError: there is none; the message lists those there are.
-    """
-    if name not in defender_names():
-        listed = f"{', '.join(defender_names(classwise=False))}, each also with {CLASSWISE}"
-        raise unknown("defender", name, defender_names(), listed)
-    return name
 
 
 def defend(
@@ -77,11 +105,12 @@ def defend(
     device: str = "cpu",
     checkpoints: Path | None = None,
     progress: Progress | None = None,
+    defenders: Registry[Defender] | None = None,
 ) -> ImageSet:
     """Return a training set as a defender stores it.
 
     Args:
-        name: One of `defender_names`.
+        name: A key of `DEFENDERS`.
         images: The clean training set, 32 x 32 for surrogates.
         chosen: (n,) int64, the places of those that shall be protected; None for all. A surrogate that has to
             be trained first learns from all of `images`, and so does what a class has in common.
@@ -89,7 +118,8 @@ def defend(
         seed: Of everything random.
         device: A torch device.
         checkpoints: Folder where an interrupted training of a surrogate is taken up; None for nowhere.
-        progress: Told of every step.
+        progress: Called after every step.
+        defenders: Those that there are; None for `DEFENDERS`.
 
     Returns:
         The chosen images in their order, with their labels; no value further than epsilon from what it was.
@@ -97,55 +127,119 @@ def defend(
     Raises:
         UsageError: there is no such defender, epsilon is out of range, or the images are of another size.
         ModelError: the surrogate is damaged or changed.
+        UleError: the defender returned something else than images, or went beyond the bound.
     """
     check_epsilon(epsilon)
-    stem = check_defender(name).removesuffix(CLASSWISE)
-    classwise = name != stem
+    defender = check_defender(name, defenders)
+    check_size(name, images.images.shape[2], images.images.shape[3], defenders)
+    places = torch.arange(len(images)) if chosen is None else chosen
+    made = defender.protect(images, Order(places, epsilon, seed, device, checkpoints, progress))
     own = images if chosen is None else images.subset(chosen)
-    if stem == NOISE:
-        delta = _signs(len(images.classes) if classwise else len(images), images, epsilon, seed)
-        if chosen is not None and not classwise:
-            delta = delta[chosen]  # an image's noise is the same whichever others are chosen
-    else:
-        surrogate = find_surrogate(stem, images, seed, device, checkpoints, progress)
-        if classwise:
-            delta = class_delta(
-                surrogate.net,
-                images.images,
-                images.labels,
-                len(images.classes),
-                surrogate.settings,
-                epsilon=epsilon,
-                seed=seed,
-                device=device,
-            )
-        else:
-            delta = set_delta(
-                surrogate.net,
-                own.images,
-                own.labels,
-                surrogate.settings,
-                epsilon=epsilon,
-                seed=seed,
-                device=device,
-                progress=lambda done: progress("protecting", done, len(own)) if progress else None,
-            )
-    return added(own, delta[own.labels] if classwise else delta)
+    if isinstance(made, Tensor) and len(made) == len(images) != len(own):
+        made = made[places]
+    _check_made(name, made, own.images, epsilon)
+    return replace(own, images=made.cpu())
 
 
-def grid_of(name: str) -> int:
+def _check_made(name: str, made: object, clean: Tensor, epsilon: int) -> None:
+    """Refuse what a defender can't have meant.
+
+    Raises:
+        UleError: it is no uint8 tensor of the shape of the clean images, or goes beyond the bound.
+    """
+    if not isinstance(made, Tensor) or made.dtype != torch.uint8 or made.shape != clean.shape:
+        what = f"{made.dtype} {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
+        raise UleError(f"defender '{name}' returned {what}, not a uint8 tensor {tuple(clean.shape)}")
+    parts = zip(torch.split(made.cpu(), _CHUNK), torch.split(clean, _CHUNK), strict=True)
+    largest = max((int((one.to(torch.int16) - other).abs().max()) for one, other in parts), default=0)
+    if largest > epsilon:
+        raise UleError(
+            f"defender '{name}' changed a value by {largest} levels; the bound is {epsilon} (--eps)"
+        )
+
+
+def _noise(images: ImageSet, order: Order, *, classwise: bool) -> Tensor:
+    """Add random signs at the bound; see `Protect`."""
+    own = images.subset(order.chosen)
+    # An image's noise is the same whichever others are chosen.
+    delta = _signs(len(images.classes) if classwise else len(images), images, order.epsilon, order.seed)
+    return added(own, delta[own.labels] if classwise else delta[order.chosen]).images
+
+
+def _by_surrogate(images: ImageSet, order: Order, *, name: str, classwise: bool) -> Tensor:
+    """Add what a surrogate's PGD finds; see `Protect`."""
+    progress, own = order.progress, images.subset(order.chosen)
+    surrogate = find_surrogate(name, images, order.seed, order.device, order.checkpoints, progress)
+    if classwise:
+        delta = class_delta(
+            surrogate.net,
+            images.images,
+            images.labels,
+            len(images.classes),
+            surrogate.settings,
+            epsilon=order.epsilon,
+            seed=order.seed,
+            device=order.device,
+        )
+        return added(own, delta[own.labels]).images
+    delta = set_delta(
+        surrogate.net,
+        own.images,
+        own.labels,
+        surrogate.settings,
+        epsilon=order.epsilon,
+        seed=order.seed,
+        device=order.device,
+        progress=lambda done: progress("protecting", done, len(own)) if progress else None,
+    )
+    return added(own, delta).images
+
+
+def _defenders(classwise: bool) -> dict[str, Defender]:
+    """Return noise and every recipe of one family, by name."""
+    end = CLASSWISE if classwise else ""
+    words = "random signs at the bound, tied across RGB: a control"
+    found = {f"{NOISE}{end}": Defender(partial(_noise, classwise=classwise), words)}
+    for name, recipe in RECIPES.items():
+        if recipe.families == 1:
+            protect = partial(_by_surrogate, name=name, classwise=classwise)
+            found[f"{name}{end}"] = Defender(protect, recipe.purpose, recipe.grid)
+    return found
+
+
+DEFENDERS: Registry[Defender] = Registry("defender", {**_defenders(False), **_defenders(True)})
+"""By name. A new surrogate is a recipe; see `ulecli.surrogates.recipe`."""
+
+
+def defender_names(classwise: bool = True) -> tuple[str, ...]:
+    """Return the names of `DEFENDERS`, with their class-wise variants or without."""
+    return tuple(name for name in DEFENDERS if classwise or not name.endswith(CLASSWISE))
+
+
+def check_defender(name: str, defenders: Registry[Defender] | None = None) -> Defender:
+    """Return the defender of a name.
+
+    Raises:
+        UsageError: there is none; the message lists those there are.
+    """
+    known = DEFENDERS if defenders is None else defenders
+    more = [each for each in known if each not in DEFENDERS]
+    built_in = f"{', '.join(defender_names(classwise=False))}, each also with {CLASSWISE}"
+    return known.find(name, ", ".join([built_in, *more]))
+
+
+def grid_of(name: str, defenders: Registry[Defender] | None = None) -> int:
     """Return the side in pixels of the images that a defender protects; 0 for any."""
-    stem = name.removesuffix(CLASSWISE)
-    return 0 if stem == NOISE else RECIPES[stem].grid
+    return check_defender(name, defenders).side
 
 
-def check_size(name: str, height: int, width: int) -> None:
+def check_size(name: str, height: int, width: int, defenders: Registry[Defender] | None = None) -> None:
     """Refuse images that a defender can't protect.
 
     Raises:
         UsageError: it protects images of another size.
     """
-    grid = grid_of(name)
+    grid = grid_of(name, defenders)
     if grid and (height, width) != (grid, grid):
         raise UsageError(
             f"'{name}' protects images of {grid} x {grid}, not {width} x {height}: squeeze photos with "

@@ -1,5 +1,8 @@
 """Evaluation: train exploiters on protected images and controls, and say what they learned.
 
+Each training belongs to an *arm*, as in a trial: one way of treating the training images, by one exploiter,
+with one net, preset and seed. Arms that differ in the treatment alone are compared.
+
 Example::
 
     from ulecli import EvaluateConfig, evaluate
@@ -14,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,16 +28,19 @@ import torch
 
 from ulecli import __version__
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
-from ulecli.errors import NothingToDo, UsageError
 from ulecli.evaluation.config import EvaluateConfig, parse_mix
 from ulecli.evaluation.exploiters.countermeasure import WHITENING
 from ulecli.evaluation.exploiters.protocol import PRESETS
+from ulecli.evaluation.forecast import Forecast, Work
+from ulecli.evaluation.photo_sets import photo_data
+from ulecli.evaluation.preparation import check_device, check_plan, jobs_of
 from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.plots import curves, gallery
-from ulecli.evaluation.results.record import NOISE, Arm, RunRecord, run_key
-from ulecli.evaluation.scheduling import Done, Task, fitting_jobs, run
-from ulecli.evaluation.self_checks import doubts, remarks
-from ulecli.evaluation.training_sets import Arms, TrainingSet, photo_data
+from ulecli.evaluation.results.record import CONTROLS, Arm, RunRecord, run_key
+from ulecli.evaluation.scheduling import Done, Task, run
+from ulecli.evaluation.self_checks import data_notes, result_warnings
+from ulecli.evaluation.set_files import TrainingSet
+from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.system.atomic import replacing
 from ulecli.system.cores import usable_cores
 
@@ -42,13 +48,19 @@ __all__ = ["EvaluateConfig", "Evaluation", "Listener", "evaluate", "parse_mix"]
 
 
 class Listener(Protocol):
-    """Told how an evaluation goes on."""
+    """Receives reports of how an evaluation goes on."""
+
+    def starting(self, sets: Sequence[str], trainings: int) -> None:
+        """There are to be so many trainings on sets of these names, those of earlier runs included."""
 
     def preparing(self, what: str, done: int, total: int) -> None:
         """A defender has done so much of a part of its work."""
 
     def planned(self, arms: list[Arm], epochs: list[int]) -> None:
-        """These trainings are to be done, of so many epochs each."""
+        """These trainings are still to be done, of so many epochs each."""
+
+    def remaining(self, seconds: float) -> None:
+        """By what was measured so far, the trainings that are left take so long."""
 
     def epoch(self, number: int, epoch: int, accuracy: float) -> None:
         """A training, by its place in the plan, has finished an epoch."""
@@ -78,11 +90,12 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
 
     Args:
         config: What to do.
-        listener: Told how it goes on.
+        listener: Receives reports of how it goes on.
 
     Raises:
-        UleError: data, a poison or the output folder can't be used, or a training process died.
+        UleError: data, a poison, the device or the output folder can't be used, or a training process died.
     """
+    check_device(config.device)
     data = photo_data(config) if config.protected else _open(config)
     with contextlib.ExitStack() as stack:
         folder = config.out
@@ -90,14 +103,14 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ulecli-")))
         journal = Journal.open(folder, config.fingerprint(data.digest), resume=config.resume)
         stack.enter_context(journal)
-        arms = Arms(config, data, folder / "sets", listener.preparing if listener else None)
-        sets = list(arms.sets())
-        if not sets:
-            raise NothingToDo("nothing to train on: name a --defender or a --poison, or leave the controls")
-        notes = (*journal.notes, *remarks(config, data))
+        builder = TrainingSets(config, data, folder / "sets", listener.preparing if listener else None)
+        trainings = check_plan(config, data, builder)
+        if listener is not None:
+            listener.starting(builder.names(), trainings)
+        sets = list(builder.sets())
+        notes = (*journal.notes, *data_notes(config, data))
         planned = _plan(config, data, sets, _test_set(data, folder / "sets"))
         plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
-        _check_counts(plan)
         records = _trained(config, data, plan, journal, listener)
         if config.out is not None:
             curves(records, folder / "curves.png", folder / "curves.svg")
@@ -126,11 +139,19 @@ class _Planned:
     settings: dict[str, Any]
     key: str
 
+    @property
+    def work(self) -> Work:
+        """What the training costs: adversarial training takes a pass for each step of its attack as well."""
+        attack = self.settings.get("attack")
+        passes = 1 + (int(attack.get("steps", 1)) if attack else 0)
+        cost = len(self.task.train.read()) * self.task.protocol.epochs * passes
+        return Work(cost, (self.arm.exploiter, self.arm.arch))
+
 
 def _plan(
     config: EvaluateConfig, data: Dataset, sets: list[TrainingSet], test: TrainingSet
 ) -> Iterator[_Planned]:
-    """Yield every training, in an order in which the first results tell the most."""
+    """Yield every training, in an order in which the first results say the most."""
     side = data.train.images.shape[-1]
     preset = PRESETS[config.preset]
     for seed in config.seeds:
@@ -139,26 +160,28 @@ def _plan(
             for arch in config.archs or ("",):
                 protocol = config.protocol(measure, arch, side)
                 settings: dict[str, Any] = {**asdict(protocol), "exploiter": measure.name}
+                if config.plugins:
+                    settings["plugins"] = config.plugin_digests
                 if measure.whitening != WHITENING:
                     settings["whitening"] = measure.whitening
                 if measure.attack is not None:
-                    settings["attack"] = {"name": type(measure.attack).__name__, **vars(measure.attack)}
+                    settings["attack"] = _described(measure.attack)
                     settings["robust_images"] = preset.robust_images
                 for one in sets:
                     arm = Arm(data.name, one.name, measure.name, protocol.net, config.preset, seed)
                     key = run_key(arm, settings, one.digest, data.digest)
                     steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
-                    task = Task(one, test, protocol, exploiter, steps, tried, seed, config.device)
+                    task = Task(
+                        one, test, protocol, exploiter, steps, tried, seed, config.device, config.loaded
+                    )
                     yield _Planned(arm, task, settings, key)
 
 
-def _check_counts(plan: list[_Planned]) -> None:
-    for one in plan:
-        count = len(one.task.train.read())
-        if count < (size := one.task.protocol.fitted(count).batch_size):
-            raise UsageError(
-                f"{count} training images don't fill a batch of {size}: take more, or another --preset"
-            )
+def _described(attack: object) -> dict[str, Any]:
+    """Return what a record can hold of an attack: its name and its settings."""
+    settings = getattr(attack, "__dict__", {})
+    plain = {name: value for name, value in settings.items() if isinstance(value, bool | int | float | str)}
+    return {"name": type(attack).__name__, **plain}
 
 
 def _trained(
@@ -167,17 +190,23 @@ def _trained(
     """Train what the journal lacks; return the records of the whole plan."""
     todo = [one for one in plan if journal.find(one.key) is None]
     threads = config.threads or usable_cores()
-    jobs = 1
-    if config.device == "cpu":
-        largest = max((one.task.train.read().images.numel() for one in todo), default=0)
-        jobs = fitting_jobs(config.jobs, len(todo), threads, largest)
-    if listener is not None:
-        listener.planned([one.arm for one in todo], [one.task.protocol.epochs for one in todo])
+    jobs = jobs_of(config, len(todo), max((one.task.train.read().images.numel() for one in todo), default=0))
     device = _device_name(config.device, max(1, threads // jobs))
     tasks = [one.task for one in todo]
-    for done in run(tasks, jobs=jobs, threads=threads, on_epoch=listener.epoch if listener else None):
+    if listener is not None:
+        listener.planned([one.arm for one in todo], [one.task.protocol.epochs for one in todo])
+    forecast = Forecast([one.work for one in todo], jobs)
+
+    def stepped(number: int, share: float) -> None:
+        forecast.step(number, share)
+        if listener is not None and (seconds := forecast.remaining()) is not None:
+            listener.remaining(seconds)
+
+    on_epoch = listener.epoch if listener else None
+    for done in run(tasks, jobs=jobs, threads=threads, on_epoch=on_epoch, on_step=stepped):
         record = _record(config, data, todo[done.number], done, device)
         journal.add(record)
+        stepped(done.number, 1.0)
         if listener is not None:
             listener.finished(done.number, record)
     found = [journal.find(one.key) for one in plan]
@@ -186,7 +215,7 @@ def _trained(
 
 def _record(config: EvaluateConfig, data: Dataset, planned: _Planned, done: Done, device: str) -> RunRecord:
     arm, task, result = planned.arm, planned.task, done.result
-    found = doubts(
+    found = result_warnings(
         result,
         dataset=arm.dataset,
         preset=arm.preset,
@@ -233,7 +262,7 @@ def _versions() -> dict[str, str]:
 
 def _draw_gallery(data: Dataset, sets: list[TrainingSet], config: EvaluateConfig, path: Path) -> None:
     """Draw one image of each of up to ten classes with the first perturbation that is not a control's."""
-    judged = [one for one in sets if one.audit is not None and one.name != NOISE]
+    judged = [one for one in sets if one.audit is not None and one.name not in CONTROLS]
     if not judged or config.mix or config.train_images:
         return
     labels = data.train.labels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 import multiprocessing
 import os
 import queue
@@ -13,22 +13,29 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from ulecli.errors import UleError
 from ulecli.evaluation.exploiters.protocol import Protocol
 from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.training import ExploitResult, train_exploiter
-from ulecli.evaluation.training_sets import TrainingSet
+from ulecli.evaluation.plugins import Plugin, registries
+from ulecli.evaluation.set_files import TrainingSet
 
 NEED = 1.5
 """GiB of memory that a process needs beside its pictures: torch, activations, a few copies in work."""
 
 OnEpoch = Callable[[int, int, float], None]
-"""Told the number of a task, of its epoch from 1, and the test accuracy in percent."""
+"""Called with the number of a task, of its epoch from 1, and the test accuracy in percent."""
+
+OnStep = Callable[[int, float], None]
+"""Called with the number of a task and the share of its steps that are done, 0 to 1."""
+
+STEP_EVERY = 1.0
+"""Seconds between two reports of the steps of one training, at least."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class Task:
         robust_images: Test images that robust accuracy is measured on.
         seed: Of everything random.
         device: A torch device.
+        plugins: Where the exploiter and the net may come from, beside those that ship.
     """
 
     train: TrainingSet
@@ -54,6 +62,7 @@ class Task:
     robust_images: int
     seed: int
     device: str
+    plugins: tuple[Plugin, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,14 +74,22 @@ class Done:
     seconds: float
 
 
-def run(tasks: Sequence[Task], *, jobs: int, threads: int, on_epoch: OnEpoch | None = None) -> Iterator[Done]:
+def run(
+    tasks: Sequence[Task],
+    *,
+    jobs: int,
+    threads: int,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+) -> Iterator[Done]:
     """Train and yield what is done, in the order in which it ends.
 
     Args:
         tasks: What to train.
         jobs: Trainings at the same time. 1 trains in this process.
         threads: CPU threads of all jobs together.
-        on_epoch: Told of every epoch.
+        on_epoch: Called after every epoch.
+        on_step: Called after the first step of each task, and then about once in `STEP_EVERY` seconds.
 
     Raises:
         UleError: a process died, most likely for want of memory.
@@ -82,7 +99,7 @@ def run(tasks: Sequence[Task], *, jobs: int, threads: int, on_epoch: OnEpoch | N
         torch.set_num_threads(threads)
         try:
             for number, task in enumerate(tasks):
-                yield _train(number, task, on_epoch)
+                yield _train(number, task, on_epoch, on_step)
         finally:
             torch.set_num_threads(before)
         return
@@ -98,7 +115,7 @@ def run(tasks: Sequence[Task], *, jobs: int, threads: int, on_epoch: OnEpoch | N
         }
         while waiting:
             ended, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-            _tell(news, on_epoch)
+            _report(news, on_epoch, on_step)
             for future in ended:
                 yield future.result()
     except BrokenProcessPool as error:
@@ -135,18 +152,13 @@ def fitting_jobs(wanted: int, tasks: int, cores: int, image_bytes: int) -> int:
     return max(1, min(wanted or cores, tasks, room))
 
 
-def _free_memory() -> float:
-    """Return the bytes that can be had, or infinity where the system doesn't tell."""
-    # Not SC_AVPHYS_PAGES, which leaves out the caches that give way.
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024.0 * int(line.split()[1])
-    return float("inf")
+def _free_memory() -> int:
+    """Return the bytes that can be had; caches that give way count as free."""
+    return int(psutil.virtual_memory().available)
 
 
 _news: Any = None
-"""Of a training process: where it tells its epochs."""
+"""Of a training process: the queue that its reports go into."""
 
 
 def _enter(news: Any, threads: int) -> None:
@@ -167,29 +179,48 @@ def _end_with_parent() -> None:
 
 
 def _train_apart(number: int, task: Task) -> Done:
-    return _train(number, task, lambda *told: _news.put(told))
+    return _train(
+        number,
+        task,
+        lambda *report: _news.put(("epoch", report)),
+        lambda *report: _news.put(("step", report)),
+    )
 
 
-def _train(number: int, task: Task, on_epoch: OnEpoch | None) -> Done:
+def _train(number: int, task: Task, on_epoch: OnEpoch | None, on_step: OnStep | None) -> Done:
     start = time.perf_counter()
+    last = -math.inf
+
+    def stepped(share: float) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        if on_step is not None and now - last >= STEP_EVERY:
+            last = now
+            on_step(number, share)
+
+    known = registries(task.plugins)
     result = train_exploiter(
         task.train.read(),
         task.test.read(),
         task.protocol,
-        find_exploiter(task.exploiter, attack_steps=task.attack_steps),
+        find_exploiter(task.exploiter, attack_steps=task.attack_steps, families=known.exploiters),
         task.seed,
         device=task.device,
         robust_images=task.robust_images,
         progress=(lambda epoch, accuracy: on_epoch(number, epoch, accuracy)) if on_epoch else None,
+        on_step=stepped,
+        nets=known.nets,
     )
     return Done(number, result, round(time.perf_counter() - start, 2))
 
 
-def _tell(news: Any, on_epoch: OnEpoch | None) -> None:
+def _report(news: Any, on_epoch: OnEpoch | None, on_step: OnStep | None) -> None:
+    """Pass on what training processes have reported since the last time."""
+    listeners: dict[str, Callable[..., None] | None] = {"epoch": on_epoch, "step": on_step}
     while True:
         try:
-            told = news.get_nowait()
+            what, report = news.get_nowait()
         except queue.Empty:
             return
-        if on_epoch is not None:
-            on_epoch(*told)
+        if (listener := listeners[what]) is not None:
+            listener(*report)

@@ -1,4 +1,4 @@
-"""Self-checks: what makes the figures of an evaluation doubtful is said beside them."""
+"""Self-checks: what casts doubt on the figures of an evaluation stands beside them as a warning."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _LEARNED = 0.2
 """A control must come this share of the way from guessing to 100 %."""
 
 
-def remarks(config: EvaluateConfig, data: Dataset) -> Iterator[str]:
+def data_notes(config: EvaluateConfig, data: Dataset) -> Iterator[str]:
     """Yield what to know of the data before any training, one line each."""
     yield from check_test_set(data.test, data.train)
     if config.dataset in DATASETS:
         return
     yield from check_clean(Path(config.dataset))
-    names = [name for name in config.defenders if grid_of(name)]
+    names = [name for name in config.defenders if grid_of(name, config.known.defenders)]
     if names and not config.size:
         yield (
             f"photos are squeezed to {config.side} x {config.side}, the size that {names[0]} protects; "
@@ -42,7 +42,7 @@ def remarks(config: EvaluateConfig, data: Dataset) -> Iterator[str]:
         )
 
 
-def doubts(
+def result_warnings(
     result: ExploitResult, *, dataset: str, preset: str, poison: str, exploiter: str, whole: bool
 ) -> tuple[str, ...]:
     """Return what to warn of, one line each.

@@ -1,78 +1,45 @@
-"""The training sets of an evaluation: the controls, the defenders' and other people's, each kept in a file.
-
-A set is written once and read by every process that trains on it; with an output folder it outlives the run,
-so that nothing is protected twice.
-"""
+"""The training sets of an evaluation: the controls, the defenders' and other people's."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
+import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from statistics import fmean
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ulecli import __version__
 from ulecli.data.datasets import Dataset
 from ulecli.data.images import ImageSet
-from ulecli.errors import NoSuchPath, UleError, UsageError, shown
+from ulecli.errors import UsageError
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.defenders import CLASSWISE, NOISE, Progress, defend, defender_names
-from ulecli.evaluation.poisons.audit import audit, warnings
-from ulecli.evaluation.poisons.protected_photos import only_classes, read_photos, read_protected
+from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, NOISE, Progress, defend
+from ulecli.evaluation.photo_sets import PhotoSets, equal_noise_warnings
+from ulecli.evaluation.plugins import Plugin
 from ulecli.evaluation.poisons.reading import read_poison
-from ulecli.evaluation.results.record import CLEAN
+from ulecli.evaluation.results.record import CLEAN, NOISE_MEAN
+from ulecli.evaluation.set_files import Made, SetFiles, TrainingSet
 from ulecli.surrogates import store
 from ulecli.surrogates.recipe import RECIPES
-from ulecli.system.atomic import replacing
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """What exploiters train on.
-
-    Attributes:
-        name: In tables.
-        file: Where the images lie, (N, 3, H, W) uint8.
-        labels: Where the labels lie, (N,) int64.
-        classes: The name of each label.
-        digest: md5 over all of it.
-        audit: How the images differ from the clean ones; None for the clean ones.
-        epsilon: Their bound in levels; 0 for clean images.
-        warnings: What the audit found to warn of.
-    """
-
-    name: str
-    file: Path
-    labels: Path
-    classes: tuple[str, ...]
-    digest: str
-    audit: dict[str, Any] | None = None
-    epsilon: int = 0
-    warnings: tuple[str, ...] = ()
-
-    def read(self) -> ImageSet:
-        """Map the images; what isn't touched takes no memory."""
-        # Mode "c" is copy on write: torch can't hold what is read-only.
-        images = torch.from_numpy(np.load(self.file, mmap_mode="c"))
-        return ImageSet(images, torch.from_numpy(np.load(self.labels)), self.classes)
-
-
-class Arms:
+class TrainingSets:
     """Builds the training sets of an evaluation.
 
     Args:
         config: What was asked.
         data: The clean data set.
         folder: Where sets are kept.
-        progress: Told of the work of defenders.
+        progress: Receives reports of the work of defenders.
+
+    Attributes:
+        count: Number of images in each set.
+
+    Raises:
+        UsageError: There are too few images, or none of a class.
     """
 
     def __init__(
@@ -87,35 +54,64 @@ class Arms:
             )
         count = self._percent(sum(config.mix)) if config.mix else config.train_images
         self._picked = picked(data.train, count)
+        self.count = len(self._picked)
         self._clean = self._part(data.train)
-        folder.mkdir(parents=True, exist_ok=True)
+        self._poisons: list[TrainingSet] | None = None
+        data_set = f"{data.train.digest} {config.mix} {config.train_images}"
+        self._files = SetFiles(folder, data_set, self._clean, self._mixed)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all sets, the controls first, without making any."""
+        config = self._config
+        photos = config.protected is not None
+        controls = (CLEAN, NOISE, *([NOISE_MEAN] if photos else ())) if config.controls else ()
+        protected = [f"protected {'+'.join(config.only)}".strip()] if photos else ()
+        return tuple(
+            dict.fromkeys((*controls, *config.defenders, *self._poison_names().values(), *protected))
+        )
+
+    def read_poisons(self) -> list[TrainingSet]:
+        """Read other people's files; `sets` does it first where this was not called.
+
+        Raises:
+            UleError: One can't be read or does not fit the data set.
+        """
+        if self._poisons is None:
+            self._poisons = [self._poison(path, name) for path, name in self._poison_names().items()]
+        return self._poisons
+
+    def _poison_names(self) -> dict[Path, str]:
+        return poison_names(self._config.poisons, self._config.known.defenders)
 
     def sets(self) -> Iterator[TrainingSet]:
         """Yield the controls first, then what is to be judged."""
         config = self._config
-        # Read first: what is wrong with a file is told before a defender goes to work.
-        poisons = [self._poison(path, name) for path, name in poison_names(config.poisons).items()]
+        poisons = self.read_poisons()
+        if config.protected is not None:
+            yield from self._photo_sets()
+            return
         if config.controls:
-            yield self._kept(CLEAN, "clean", lambda: self._clean, judged=False)
+            yield self._clean_set()
             yield self._defended(NOISE)
         for name in config.defenders:
             if name != NOISE or not config.controls:
                 yield self._defended(name)
         yield from poisons
-        if config.protected is not None:
-            name = f"protected {'+'.join(config.only)}".strip()
-            yield self._kept(name, "photos", self._photos, check=False)
+
+    def _clean_set(self) -> TrainingSet:
+        return self._files.kept(CLEAN, "clean", lambda: Made(self._clean, epsilon=0))
 
     def _poison(self, path: Path, name: str) -> TrainingSet:
         poison = read_poison(path, self._whole, kind=self._config.poison_kind)
-        made = self._kept(name, poison.images.digest, lambda: self._part(poison.images))
+        images = self._part(poison.images)
+        made = self._files.kept(name, poison.images.digest, lambda: Made(images, self._config.epsilon))
         found = {**(made.audit or {}), "source": str(path), "kind": poison.reading}
         return replace(made, audit=found, warnings=(*poison.notes, *made.warnings))
 
     def _defended(self, name: str) -> TrainingSet:
         config = self._config
 
-        def make() -> ImageSet:
+        def make() -> Made:
             made = defend(
                 name,
                 self._whole,
@@ -124,59 +120,51 @@ class Arms:
                 device=config.device,
                 checkpoints=self._folder if config.out else None,
                 progress=self._progress,
+                defenders=config.known.defenders,
             )
-            return only_classes(made, self._clean, config.only) if config.only else made
+            return Made(made, config.epsilon)
 
-        identity = f"{identity_of(name)} eps {config.epsilon} on {config.device} only {config.only}"
-        return self._kept(name, identity, make, check=not config.only)
+        identity = f"{identity_of(name, config.loaded)} eps {config.epsilon} on {config.device}"
+        return self._files.kept(name, identity, make)
 
-    def _photos(self) -> ImageSet:
+    def _photo_sets(self) -> Iterator[TrainingSet]:
+        """Yield the controls of photo mode, which take the way of the protected photos, then these."""
         config = self._config
-        assert config.protected is not None
-        tree = train_tree(Path(config.dataset))
-        protected = self._part(read_protected(config.protected, tree, config.upload, config.side, jobs=4))
-        return only_classes(protected, self._clean, config.only) if config.only else protected
+        photos = PhotoSets(config, self._whole, self._picked, self._progress)
+        read = photos.protected()
+        *_, name = self.names()
+        # Protected photos may leave the bound, by JPEG, and some stay as they are on purpose.
+        protected = self._files.kept(
+            name, f"photos {read.digest}", lambda: Made(read, config.epsilon, bounded=False)
+        )
+        if config.controls:
+            yield self._clean_set()
+            way = f"eps {config.epsilon}, upload {config.upload}, size {config.side}, only {config.only}"
+            kind = f"random signs at ±{config.epsilon} levels, stored as the photos are"
+            noise = self._files.kept(
+                NOISE,
+                f"noise on photos, {way}",
+                lambda: Made(photos.noise(), config.epsilon, kind, bounded=False),
+            )
+            yield noise
+            target = _mean_change(protected)
+            if target:
+                identity = f"noise on photos, {way}, as much as {read.digest}"
+                yield self._files.kept(
+                    NOISE_MEAN, identity, lambda: self._equal_noise(photos, target, _mean_change(noise))
+                )
+        yield protected
 
-    def _kept(
-        self,
-        name: str,
-        identity: str,
-        make: Callable[[], ImageSet],
-        *,
-        judged: bool = True,
-        check: bool = True,
-    ) -> TrainingSet:
-        """Return a set from its file, or make it and write the file."""
-        config = self._config
-        data = f"{self._whole.digest} {config.mix} {config.train_images}"
-        mark = hashlib.sha256(f"{name} {identity} {data} {__version__}".encode()).hexdigest()[:12]
-        stem = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[-64:]}-{mark}"
-        file, labels, notes = (self._folder / f"{stem}{end}" for end in (".npy", ".labels.npy", ".json"))
-        if notes.exists() and identity != "photos":
-            return self._read(name, file, labels, notes)
-        made = make()
-        epsilon = config.epsilon if judged else 0
-        seen = audit(made, self._clean, source=name) if judged else None
-        # Photos may leave the bound, by JPEG, and some stay as they are on purpose; all of them may not.
-        found = warnings(seen, epsilon) if seen and (check or not seen.changed_share) else ()
-        mixed = self._mixed(made)
-        for path, values in ((file, mixed.images), (labels, mixed.labels)):
-            with replacing(path) as part, part.open("wb") as stream:
-                np.save(stream, values.numpy())
-        entry = {
-            "digest": mixed.digest,
-            "audit": asdict(seen) if seen else None,
-            "epsilon": epsilon,
-            "warnings": found,
-        }
-        with replacing(notes) as part:
-            part.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
-        return self._read(name, file, labels, notes)
-
-    def _read(self, name: str, file: Path, labels: Path, notes: Path) -> TrainingSet:
-        told = json.loads(notes.read_text(encoding="utf-8"))
-        told["warnings"] = tuple(told["warnings"])
-        return TrainingSet(name, file, labels, self._clean.classes, **told)
+    def _equal_noise(self, photos: PhotoSets, target: float, at_bound: float) -> Made:
+        images, amplitude, miss = photos.equal_noise(target, at_bound)
+        return Made(
+            images,
+            max(1, math.ceil(amplitude)),
+            f"random signs at ±{amplitude:.2f} levels, stored as the photos are: as much change on average "
+            "as the protection makes",
+            equal_noise_warnings(amplitude, miss, self._config.epsilon),
+            bounded=False,
+        )
 
     def _part(self, images: ImageSet) -> ImageSet:
         """Return the picked images of a whole training set."""
@@ -212,42 +200,25 @@ def picked(images: ImageSet, count: int) -> Tensor:
     return places.argsort(stable=True)[:count].sort().values
 
 
-def poison_names(paths: Sequence[Path]) -> dict[Path, str]:
+def poison_names(paths: Sequence[Path], defenders: Iterable[str] = DEFENDERS) -> dict[Path, str]:
     """Name poisons in tables: by file, or by path where that is a control's, defender's or other's name."""
     shared = Counter(path.stem for path in dict.fromkeys(paths))
-    taken = {"", CLEAN, *defender_names(), *(name for name, count in shared.items() if count > 1)}
+    taken = {"", CLEAN, NOISE_MEAN, *defenders, *(name for name, count in shared.items() if count > 1)}
     return {path: f"poison {path}" if path.stem in taken else path.stem for path in paths}
 
 
-def identity_of(defender: str) -> str:
+def _mean_change(made: TrainingSet) -> float:
+    """Return the mean absolute change of the images of a set, in levels, as its audit found it."""
+    return fmean(made.audit["mean_amplitude"]) if made.audit else 0.0
+
+
+def identity_of(defender: str, plugins: Sequence[Plugin] = ()) -> str:
     """Return what decides a defender's work beside data and bound, in words."""
+    for plugin in plugins:
+        if defender in plugin.defenders:
+            return f"{defender} {plugin.sha256}"
     stem = defender.removesuffix(CLASSWISE)
     if stem == NOISE:
         return defender
     card = store.directory() / f"{stem}.json"
     return f"{defender} {store.sha256_of(card.read_bytes()) if card.exists() else ''} {RECIPES[stem]!r}"
-
-
-def train_tree(folder: Path) -> Path:
-    """Return the folder of training photos of a data set of photos."""
-    return folder / "train" if (folder / "train").is_dir() else folder
-
-
-def photo_data(config: EvaluateConfig) -> Dataset:
-    """Read the clean photos: those to train on after the protected ones' upload, the others as they are.
-
-    Raises:
-        NoSuchPath: there is no such folder.
-        UleError: the folder holds no `train` and `test`.
-    """
-    folder = Path(config.dataset)
-    if not folder.is_dir():
-        raise NoSuchPath(f"there is no folder {shown(folder)}; name that of the photos that were protected")
-    test = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
-    if test is None or not (folder / "train").is_dir():
-        raise UleError(
-            f"{shown(folder)} needs two folders, train and test, each with a folder of photos for each class"
-        )
-    train = read_photos(folder / "train", config.upload, config.side, jobs=4)
-    clean = read_photos(test, type(config.upload)(), config.side, jobs=4)
-    return Dataset(folder.resolve().name, train, clean)

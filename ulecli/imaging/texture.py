@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 
 
 def texture_weights(image: Image.Image) -> Floats:
-    """Tell how much of a delta each part of a picture hides.
+    """Return how much of a delta each part of a picture hides.
 
     The weight rises linearly with `contrast`, from `FLOOR` at `SMOOTH` to 1 at `FULL`.
 

@@ -33,8 +33,8 @@ class _Request:
 class BatchingPerturber:
     """A `Perturber` that joins the calls of several threads; one thread of its own calls the real one.
 
-    The result for a photo does not depend on the photos that happen to be in its batch: that is the contract
-    of `Perturber`.
+    So the photos that happen to be in a batch may have a say in the last digits of a photo's delta: see the
+    contract in `ulecli.perturb.perturber`. On a CPU, where they have none, nothing is joined.
 
     Attributes:
         grid: As of the real one.

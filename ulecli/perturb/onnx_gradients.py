@@ -60,8 +60,10 @@ class OnnxOracle:
             self.session = onnxruntime.InferenceSession(graph, options, providers=[name])
         except Exception as error:  # onnxruntime raises bare RuntimeErrors of its own
             if provider == "cpu":
-                raise ModelError(f"onnxruntime can't load the surrogate: {error}") from error
-            raise DeviceUnavailable(f"onnxruntime can't use {name}: {error}") from error
+                raise ModelError(
+                    f"onnxruntime can't load the surrogate ({error}); reinstall ulecli"
+                ) from error
+            raise DeviceUnavailable(f"onnxruntime can't use {name} ({error}); choose --device cpu") from error
         # onnxruntime falls back to the CPU without a word where a provider's libraries are missing.
         if self.session.get_providers()[0] != name:
             raise DeviceUnavailable(

@@ -1,4 +1,11 @@
-"""What those who perturb photos owe to those who ask for it."""
+"""What those who perturb photos owe to those who ask for it.
+
+On a CPU the delta of a photo is the same, value by value, whichever photos are in its batch, as a test holds.
+Another device adds up in another order for batches of another size, so the least differences of gradients
+may turn the sign of a step where it is near 0: there the delta of a photo may differ between batches. What
+holds on every device is the bound, and that the same code is recognised in it; a test measures both where
+there is a GPU.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +21,9 @@ class Perturber(Protocol):
 
     Attributes:
         grid: Side S of the square working image, in cells.
-        codes: Number K of codes that tell identities apart.
-        families: Number of families of codes, K / families in a row each; the codes of one family are told
-            apart best.
+        codes: Number K of codes, by which identities differ.
+        families: Number of families of codes, K / families in a row each; the codes of one family are
+            distinguished best.
         device: What does the work, in words.
         label: Name and first 8 hex digits of the sha256 of the surrogate ("photo 1f3a9c02").
         sha256: All 64 digits of it.
@@ -37,7 +44,7 @@ class Perturber(Protocol):
         *,
         epsilon: int,
     ) -> NDArray[np.int8]:
-        """Return delta in levels, within -epsilon to epsilon.
+        """Return delta in levels, within -epsilon to epsilon on every device.
 
         Args:
             images: (N, 3, S, S) RGB, unit scale: each photo squeezed to the square working image.

@@ -39,7 +39,7 @@ def set_delta(
         epsilon: L-infinity bound in levels.
         seed: Of starts and views, which are drawn batch by batch: devices with other batches draw others.
         device: A torch device.
-        progress: Told the number of images done, after each batch.
+        progress: Called with the number of images done, after each batch.
 
     Returns:
         (N, 1, S, S) int16 under gray, else (N, 3, S, S), on the CPU; within [-epsilon, epsilon].

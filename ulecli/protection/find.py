@@ -85,9 +85,10 @@ def find(
         Every photo once, however often it was named.
 
     Raises:
-        NoSuchPath: A source does not exist.
+        NoSuchPath: A source does not exist, and `only` does not say where to look.
     """
-    check_exist(sources)
+    if only is None:
+        check_exist(sources)
     search = _Search(Fits(selection), Junk(selection.include), selection.recursive, only)
     items: list[Item] = []
     for source in sources:

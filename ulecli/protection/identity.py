@@ -1,4 +1,4 @@
-"""Whose photo it is: the user's key and the code that a name becomes under it.
+"""Whose photo it is: the code that a name becomes under the user's key.
 
 All photos of an identity that is protected alone carry the same code, today's and next year's, because that
 code depends on the name and the key and nothing else. Identities protected into one output get different
@@ -10,106 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
-import secrets
-import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
-from ulecli.errors import KeyFileError, shown
 from ulecli.protection.outcome import IdentityCode
-
-KEY_BYTES = 32
-
-
-@dataclass(frozen=True)
-class Key:
-    """The secret of a user.
-
-    Attributes:
-        secret: 32 bytes; not shown when the object is printed.
-        path: Where it lies.
-        created: It was made just now.
-        exposed: Other users of the machine can read it.
-    """
-
-    path: Path
-    secret: bytes
-    created: bool = False
-    exposed: bool = False
-
-    def __repr__(self) -> str:
-        return f"Key(path={self.path!r}, created={self.created}, exposed={self.exposed})"
-
-
-def default_key_path() -> Path:
-    """Return where the user's key lies unless `--key-file` names another place."""
-    import platformdirs
-
-    return platformdirs.user_config_path("ulecli") / "key"
-
-
-def load_key(path: Path) -> Key | None:
-    """Read a key file; None if there is none.
-
-    Raises:
-        KeyFileError: It can't be read or is not a key.
-    """
-    try:
-        with path.open("rb") as file:
-            text = file.read(4 * KEY_BYTES)
-            mode = os.fstat(file.fileno()).st_mode
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise KeyFileError(f"the key {shown(path)} can't be read: {error.strerror}") from error
-    try:
-        secret = bytes.fromhex(text.decode("ascii"))
-    except ValueError:
-        secret = b""
-    if len(secret) != KEY_BYTES:
-        raise KeyFileError(
-            f"{shown(path)} is not a key (it should hold {2 * KEY_BYTES} hex digits); restore it from a "
-            "backup, or move it away to have a new one made: new photos will then carry other codes"
-        )
-    exposed = os.name == "posix" and bool(mode & (stat.S_IRWXG | stat.S_IRWXO))
-    return Key(path, secret, exposed=exposed)
-
-
-def load_or_create_key(path: Path) -> Key:
-    """Read the key at `path`, or make one there that only its owner can read.
-
-    Raises:
-        KeyFileError: It can't be read or made, or is not a key.
-    """
-    if key := load_key(path):
-        return key
-    secret = secrets.token_bytes(KEY_BYTES)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The mode is there from the first moment, and whoever else makes a key now wins or loses, never both.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secret.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except FileExistsError as error:
-        if key := load_key(path):
-            return key
-        raise KeyFileError(f"the key {shown(path)} can't be made: a link is in the way") from error
-    except OSError as error:
-        raise KeyFileError(
-            f"the key {shown(path)} can't be made: {error.strerror}; name another place with --key-file"
-        ) from error
-    return Key(path, secret, created=True)
 
 
 def code_of(name: str, key: bytes, codes: int, families: int = 1) -> int:
     """Return the code, 0 to codes - 1, that `name` has under `key`.
 
-    The key alone chooses the family, because a surrogate tells the codes of one family best apart; the name
+    The key alone chooses the family, because a surrogate distinguishes the codes of one family best; the name
     chooses the code in it. The name is compared in Unicode's composed form, so that it does not matter which
     system it was typed on.
 
@@ -124,7 +34,7 @@ def code_of(name: str, key: bytes, codes: int, families: int = 1) -> int:
 
 
 def scheme_of(key: bytes, codes: int, families: int) -> str:
-    """Name the key and the division under which codes mean the same; it tells nothing of the key."""
+    """Name the key and the division under which codes mean the same; it reveals nothing of the key."""
     return f"{hmac.new(key, bytes(1) + b'scheme', hashlib.sha256).hexdigest()[:16]}/{codes}/{families}"
 
 

@@ -21,14 +21,8 @@ from ulecli.protection.destination import Target, plan, root_of
 from ulecli.protection.execution import Executor, Task
 from ulecli.protection.find import Found, find
 from ulecli.protection.folders import MirroredFolders
-from ulecli.protection.identity import (
-    Key,
-    assign_codes,
-    default_key_path,
-    load_key,
-    load_or_create_key,
-    scheme_of,
-)
+from ulecli.protection.identity import assign_codes, scheme_of
+from ulecli.protection.key import Key, default_key_path, load_key, load_or_create_key
 from ulecli.protection.ledgers import Ledgers
 from ulecli.protection.orphans import orphaned_copies
 from ulecli.protection.outcome import IdentityCode, PhotoOutcome, ProtectReport, Start, Status
@@ -166,6 +160,11 @@ def _key(config: ProtectConfig) -> tuple[Key | None, list[str]]:
     notes = []
     if key is None:
         notes.append(f"there is no key yet; a run that writes would make one at {path}")
+    elif key.replaced_empty:
+        notes.append(
+            f"your key file {path} was empty (a full disk or a crash does that); it holds a new key now. If "
+            "you have a copy of an older key, put it there before you go on; else keep a copy of this one"
+        )
     elif key.created:
         notes.append(f"made your key {path}; keep a copy, later photos need it to carry the same code")
     elif key.exposed:

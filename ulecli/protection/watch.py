@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from ulecli.errors import MissingExtra, NothingToDo, UleError, UsageError, shown
+from ulecli.errors import MissingExtra, NothingToDo, UsageError, install_extra, shown
 from ulecli.perturb.perturber import Perturber
 from ulecli.protection.config import ProtectConfig
+from ulecli.protection.folder_changes import changes, files_below
 from ulecli.protection.outcome import IdentityCode, OrphanedCopy, PhotoOutcome, ProtectReport, Status
 from ulecli.protection.run import OnOutcome, protect
 
@@ -21,8 +21,6 @@ QUIET = 2.0
 
 LOOK_AGAIN = 3600.0
 """Seconds after which the folders are walked whole, for what a system's watch may have dropped."""
-
-_MAX_FAILURES = 5
 
 
 @dataclass
@@ -68,15 +66,19 @@ def watch(
     stop: threading.Event,
     *,
     on_outcome: OnOutcome | None = None,
+    on_remark: Callable[[str], None] = lambda words: None,
     quiet: float = QUIET,
 ) -> ProtectReport:
     """Protect the photos in the sources and then every one that appears or changes there.
+
+    A source that goes, as with a disk that is unplugged, is waited for, and the others are watched meanwhile.
 
     Args:
         config: What to do; its sources are folders.
         perturber: What makes the perturbations.
         stop: Ends the watch when it is set; photos in work are finished.
-        on_outcome: Told of each photo; after the first round only of those that there was work with.
+        on_outcome: Called with each photo; after the first round only with those that there was work with.
+        on_remark: Called with what the person should know at once: that a source is gone, or back.
         quiet: Seconds that a file must have kept its size and time.
 
     Returns:
@@ -95,16 +97,21 @@ def watch(
     identities: dict[str, IdentityCode] = {}
     notes: dict[str, None] = {}
     orphans: dict[Path, OrphanedCopy] = {}
-    last, whole = 0.0, None
-    for changed in _changes(config, stop, quiet):
-        waiting.add(changed)
-        ready = waiting.ready()
+    looked: float | None = None
+    for new in changes(config.sources, stop, quiet / 4, recursive=config.selection.recursive):
+        for words in new.remarks:
+            on_remark(words)
+        notes |= dict.fromkeys(new.remarks)
+        waiting.add(new.files)
         rest: ProtectReport | None = None
-        if whole is None or time.monotonic() - last > LOOK_AGAIN:
-            rest = _round(config, perturber, stop, on_outcome if whole is None else _news(on_outcome))
-            whole, last = True, time.monotonic()
-        elif ready:
+        if looked is None:
+            rest = _round(config, perturber, stop, on_outcome)
+            looked = time.monotonic()
+        elif ready := waiting.ready():
             rest = _round(config, perturber, stop, _news(on_outcome), frozenset(ready))
+        elif time.monotonic() - looked > LOOK_AGAIN:
+            waiting.add(files_below(config.sources))
+            looked = time.monotonic()
         if rest:
             _add(latest, rest.outcomes)
             orphans |= {one.target: one for one in rest.orphans}
@@ -144,7 +151,7 @@ def check_watchable(config: ProtectConfig) -> None:
     if config.listed or config.dry_run:
         raise UsageError("--watch goes neither with --files-from nor with --dry-run")
     if find_spec("watchfiles") is None:
-        raise MissingExtra("--watch needs watchfiles: pip install 'ulecli[watch]'")
+        raise MissingExtra(f"--watch needs watchfiles: {install_extra('watch')}")
 
 
 def _news(on_outcome: OnOutcome | None) -> OnOutcome:
@@ -166,53 +173,3 @@ def _round(
         return protect(config, perturber, on_outcome=on_outcome, should_stop=stop.is_set, only=only)
     except NothingToDo:
         return None
-
-
-def _changes(config: ProtectConfig, stop: threading.Event, quiet: float) -> Iterator[list[Path]]:
-    """Yield what has changed, a few times in every span of quiet; at first nothing, once all is watched."""
-    roots = {os.path.realpath(source): source for source in config.sources}
-    failures = 0
-    while not stop.is_set():
-        try:
-            for changes in _stream(config, stop, quiet, roots):
-                if failures:  # what has changed meanwhile is not known
-                    yield [path for root in roots for path in _files(Path(root), roots)]
-                failures = 0
-                yield [path for _, name in changes for path in _files(Path(name), roots)]
-            return
-        except RuntimeError as error:  # watchfiles gives up at a name that is no text; there may be others
-            failures += 1
-            if failures > _MAX_FAILURES:
-                raise UleError(f"can't watch {', '.join(map(shown, config.sources))}: {error}") from error
-
-
-def _stream(
-    config: ProtectConfig, stop: threading.Event, quiet: float, roots: Iterable[str]
-) -> Iterator[Iterable[tuple[object, str]]]:
-    from watchfiles import watch as watch_files
-
-    return watch_files(
-        *roots,
-        watch_filter=None,
-        debounce=200,
-        step=50,
-        stop_event=stop,
-        rust_timeout=max(50, int(quiet * 250)),
-        yield_on_timeout=True,
-        recursive=config.selection.recursive,
-    )
-
-
-def _files(changed: Path, roots: dict[str, Path]) -> Iterator[Path]:
-    """Name the files that a report of the system may mean, by the paths that a walk of the sources gives."""
-    for real, source in roots.items():
-        if not changed.is_relative_to(real):
-            continue
-        inner = changed.relative_to(real)
-        if any(part.startswith(".") for part in inner.parts):
-            continue
-        if changed.is_dir() and not changed.is_symlink():  # moved here with all that is in it
-            for folder, _, names in os.walk(source / inner):
-                yield from (Path(folder, name) for name in names)
-        else:
-            yield source / inner

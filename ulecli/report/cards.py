@@ -38,7 +38,7 @@ class Card:
         outcome: What became of it.
         protected: Thumbnail as a data URI.
         change: Thumbnail of the perturbation as a data URI; empty if the original is not there any more.
-        psnr_db: Of the file against its original if the run did not tell one; None if neither is known.
+        psnr_db: Of the file against its original if the run recorded none; None if neither is known.
     """
 
     outcome: PhotoOutcome

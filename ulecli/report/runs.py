@@ -62,7 +62,7 @@ def from_ledger(output: Path) -> Run:
     if not path.is_file():
         raise UsageError(
             f"there is no ledger in {shown(output)}; name the originals with --original, or what "
-            "protect --json told with --run"
+            "protect --json wrote with --run"
         )
     in_progress = run_in_progress(path)
     with reading(path) as ledger, ledger.snapshot():
@@ -93,7 +93,9 @@ def from_json(path: Path) -> Run:
             elif record["type"] == "summary":
                 summary = record
         except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"line {number} of {shown(path)} is not what protect --json writes") from error
+            raise UsageError(
+                f"line {number} of {shown(path)} is not what protect --json writes; name a file that it wrote"
+            ) from error
     return Run(path.name, _sorted(outcomes), summary.get("epsilon"), str(summary.get("surrogate", "")))
 
 
@@ -146,13 +148,13 @@ def _epsilon_in(worker: IsolatedWorker, path: Path) -> int:
 
 
 def check_not_empty(run: Run) -> None:
-    """Check that there is something to tell.
+    """Check that there is something to show.
 
     Raises:
         NothingToDo: The run had no photo.
     """
     if not run.outcomes:
-        raise NothingToDo(f"{shown(run.name)} tells of no photo")
+        raise NothingToDo(f"there is no photo in the records of {shown(run.name)}; protect some first")
 
 
 def _of_pair(pair: Pair) -> PhotoOutcome:

@@ -39,7 +39,7 @@ def write_surrogate(
         nets: One for each family of codes; trained, in evaluation mode.
         recipe: What it was trained by.
         folder: Where the files go; made if missing.
-        classes: Number of classes that each net tells apart.
+        classes: Number of classes that each net distinguishes.
         data: What it was trained on, in words.
         command: The command line that makes it again.
         seed: Of the training.
@@ -80,7 +80,7 @@ def write_surrogate(
 
 def _protocol(recipe: Recipe, device: str, accuracy: float) -> Mapping[str, Any]:
     entries = recipe.to_card()
-    # What `SurrogatePerturber` reads stands apart from what only tells how the nets were made.
+    # What `SurrogatePerturber` reads stands apart from what only says how the nets were made.
     pgd = entries.pop("protection")
     return {
         "grid": entries.pop("grid"),
@@ -98,6 +98,6 @@ def _versions() -> dict[str, str]:
     for package in ("numpy", "onnx", "safetensors"):
         try:
             found[package] = version(package)
-        except PackageNotFoundError:  # vendored by a distribution; the others still tell
+        except PackageNotFoundError:  # vendored by a distribution; the others are still known
             continue
     return found

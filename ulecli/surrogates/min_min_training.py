@@ -67,7 +67,7 @@ class Training:
         self.classes = len(data.classes)
         if self.classes < 2:
             raise UsageError(
-                "training needs pictures of at least two classes: with one there is nothing to tell"
+                "training needs pictures of at least two classes: with one there is nothing to learn"
             )
         channels = recipe.training.channels
         settings = dict(recipe.net)
@@ -89,7 +89,7 @@ class Training:
 
         Args:
             checkpoint: Taken up if it exists, written now and then, and left for the caller to delete.
-            progress: Told of every step.
+            progress: Called after every step.
 
         Raises:
             UsageError: the checkpoint belongs to another recipe, seed or data set.

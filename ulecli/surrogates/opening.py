@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ulecli.errors import DeviceUnavailable
+from ulecli.errors import DeviceUnavailable, install_extra
 from ulecli.perturb.perturber import Perturber
 from ulecli.system.devices import Device
 
@@ -129,9 +129,9 @@ def _with_torch(name: str, device: Device, threads: int) -> Way | None:
 def _unavailable(device: Device) -> str:
     if device is Device.CUDA:
         return (
-            "--device cuda: neither onnxruntime nor torch can use an NVIDIA GPU here; install "
-            "'ulecli[torch]' with a CUDA build of torch, or choose --device cpu"
+            "--device cuda: neither onnxruntime nor torch can use an NVIDIA GPU here; install a CUDA build "
+            f"of torch ({install_extra('torch')}), or choose --device cpu"
         )
     if device is Device.MPS:
         return "--device mps: there is no Apple GPU that torch or onnxruntime can use; choose --device cpu"
-    return f"--device {device.value}: neither onnxruntime nor torch is installed; pip install ulecli"
+    return f"--device {device.value}: neither onnxruntime nor torch is installed; install ulecli anew"

@@ -23,6 +23,9 @@ _LUMA = np.array(LUMA, np.float32)
 _HALF = math.log(2)
 """The cross-entropy of what has a chance of one half."""
 
+_INTERPOLATED = 4
+"""How many times as fine as the nets see it a delta is interpolated; finer changes nothing."""
+
 OpenOracle = Callable[[int], Oracle]
 """Opens the net of a family."""
 
@@ -50,9 +53,7 @@ class SurrogatePerturber:
             self.label = f"{card.name} {self.sha256[:8]}"
             self.settings = PgdSettings.from_card(card.protocol["pgd"])
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"the card of '{card.name}' lacks or garbles {error}; reinstall ulecli"
-            ) from error
+            raise ModelError(f"the card of '{card.name}' is damaged at {error}; reinstall ulecli") from error
         self.codes = self.families * self._classes
         self._open_oracle = open_oracle
         self._oracles: dict[int, Oracle] = {}
@@ -62,7 +63,7 @@ class SurrogatePerturber:
     def __call__(
         self, images: Floats, codes: NDArray[np.int64], aspects: Floats, *, epsilon: int
     ) -> NDArray[np.int8]:
-        """Return delta in levels; see `Perturber`. A photo's delta does not depend on its batch."""
+        """Return delta in levels; see `ulecli.perturb.perturber` for what batches change."""
         if self.settings.gray:
             images = np.einsum("nchw,c->nhw", images, _LUMA)[:, None].astype(np.float32)
         found = np.empty(images.shape, np.int8)
@@ -83,7 +84,11 @@ class SurrogatePerturber:
         """Tell whether the net of each code finds no other of its codes likelier; see `Perturber`."""
         if self.settings.gray:
             images = np.einsum("nchw,c->nhw", images, LUMA)[:, None].astype(np.float32)
-        shown = _squeezed(images, self._side) + _squeezed(deltas.astype(np.float32), self._side) / LEVELS
+        # A delta is interpolated to full size before it is squeezed to what the nets see. The working image
+        # was squeezed already, so a sharper kernel keeps it from being blurred twice.
+        smooth = _squeezed(deltas.astype(np.float32), _INTERPOLATED * self._side)
+        sharp = _squeezed(images, self._side, Image.Resampling.BICUBIC)
+        shown = sharp + _squeezed(smooth, self._side) / LEVELS
         pairs = zip(shown.clip(0, 1).astype(np.float32), codes, strict=True)
         return np.array([self._recognises(seen, int(code)) for seen, code in pairs], bool)
 
@@ -93,8 +98,8 @@ class SurrogatePerturber:
         oracle = self._oracle(family)
 
         def losses(labels: NDArray[np.int64]) -> Floats:
-            images = np.broadcast_to(seen, (len(labels), *seen.shape))
-            return oracle.losses(oracle.asarray(np.ascontiguousarray(images)), oracle.asarray(labels))
+            images = np.repeat(seen[None], len(labels), axis=0)
+            return oracle.losses(oracle.asarray(images), oracle.asarray(labels))
 
         if losses(np.array([own]))[0] < _HALF:  # then no other can be as likely, and need not be asked
             return True
@@ -138,10 +143,10 @@ class SurrogatePerturber:
             return self._oracles[family]
 
 
-def _squeezed(planes: Floats, side: int) -> Floats:
+def _squeezed(planes: Floats, side: int, kernel: Image.Resampling = Image.Resampling.BILINEAR) -> Floats:
     """Resize (N, C, h, w) to (N, C, side, side)."""
     flat = [
-        np.asarray(Image.fromarray(plane).resize((side, side), Image.Resampling.BILINEAR))
+        np.asarray(Image.fromarray(plane).resize((side, side), kernel))
         for plane in planes.reshape(-1, *planes.shape[2:])
     ]
     return np.stack(flat).reshape(*planes.shape[:2], side, side)

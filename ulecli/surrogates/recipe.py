@@ -25,7 +25,7 @@ class Recipe:
             learns for them are features that natural images have in varying strength, which is what a good
             cue is made of; from random labels alone, a fresh net takes thousands of steps to find any.
         random_labels: Share of the later batches whose labels are drawn at random, so that only delta can
-            tell the surrogate what they are: codes instead of classes.
+            show the surrogate what they are: codes instead of classes.
         mosaic: Share of the random batches whose images are tiled.
         training: PGD inside the training loop.
         protection: PGD of the frozen surrogate.
@@ -36,7 +36,7 @@ class Recipe:
         decay: Weight decay.
         epsilon: L-infinity bound in levels at the end of training, and what the card's effect is for.
         first_epsilon: Bound at the first step; it falls linearly to `epsilon` over half of the training. A
-            large bound makes codes easy to tell apart at the start, when the net knows none of them.
+            large bound makes codes easy to distinguish at the start, when the net knows none of them.
         limits: What it is known not to do; goes on the card.
 
     Raises:
@@ -73,7 +73,7 @@ class Recipe:
             raise UsageError("training needs at least one family, one batch and one image in it")
 
     def to_card(self) -> dict[str, Any]:
-        """Return what the card tells of the protocol: all but what stands elsewhere on it."""
+        """Return what the card says of the protocol: all but what stands elsewhere on it."""
         entries = asdict(self)
         for elsewhere in ("purpose", "net", "limits"):
             del entries[elsewhere]

@@ -1,9 +1,9 @@
-"""Reading the cue back: which code the surrogate's own nets see in a picture, also after a platform had it.
+"""Recognising the cue: which code the surrogate's own nets see in a picture, also after a platform had it.
 
 A gradient graph gives the loss of one code for one picture, so a net is asked once for each of its codes. A
-code reads if no other code of its net has a lower loss. Nets of other families always see something, with or
-without a cue, so which family to ask has to be known: from the ledger or the key. Without them the net that
-is surest is believed, which on photos of 150 pixels names the right code of 70 in 75 %
+code is recognised if no other code of its net has a lower loss. Nets of other families always see something,
+with or without a cue, so which family to ask has to be known: from the ledger or the key. Without them the
+net that is surest is believed, which on photos of 150 pixels names the right code of 70 in 75 %
 (`benchmarks/codes_read.py`).
 """
 
@@ -51,7 +51,7 @@ class Cue:
 
     Attributes:
         code: The code that was looked for.
-        known: It was told; else it is the one that the surest net sees in the picture as it is.
+        known: It was given; else it is the one that the surest net sees in the picture as it is.
         readings: By variant: "file" is the picture as it is; "q85" after JPEG; "1080", "512", "224" shrunk to
             that longest side and then JPEG. A variant that would enlarge the picture is left out.
     """
@@ -79,9 +79,7 @@ class CueReader:
             self.channels, self.grid = int(card.net["channels"]), int(card.protocol["grid"])
             self._settings = PgdSettings.from_card(card.protocol["pgd"])
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"the card of '{card.name}' lacks or garbles {error}; reinstall ulecli"
-            ) from error
+            raise ModelError(f"the card of '{card.name}' is damaged at {error}; reinstall ulecli") from error
         self._oracles = [
             OnnxOracle(store.verified_bytes(name, f".{family}.onnx"), threads=threads)
             for family in range(self.families)
@@ -108,7 +106,7 @@ class CueReader:
         return np.concatenate([self._asked(family, shown) for family in range(self.families)], axis=1)
 
     def cue(self, protected: Image.Image, code: int | None = None) -> Cue:
-        """Try whether a code reads in every variant of a picture.
+        """Check whether a code is recognised in every variant of a picture.
 
         Args:
             protected: RGB, upright.

@@ -25,11 +25,17 @@ def load_net(name: str, family: int = 0) -> nn.Sequential:
     stored = load(verified_bytes(name, ".safetensors"))
     weights = {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
     if not weights:
-        raise ModelError(f"'{name}' has no family {family}")
+        families = len({key.partition(".")[0] for key in stored})
+        raise ModelError(
+            f"'{name}' has {families} nets, numbered from 0, and none is {family}; see ulecli surrogate show "
+            f"{name}"
+        )
     settings = dict(card.net)
     net = make_net(settings.pop("name"), **settings)
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:
-        raise ModelError(f"the weights of '{name}' don't fit the net on its card: {error}") from error
+        raise ModelError(
+            f"the weights of '{name}' don't fit the net on its card ({error}); reinstall ulecli"
+        ) from error
     return net.eval().requires_grad_(False)

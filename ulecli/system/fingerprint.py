@@ -1,4 +1,4 @@
-"""What tells whether a file is still the one that it was."""
+"""What shows whether a file is still the one that it was."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells a file's content.
+    """What identifies a file's content.
 
     Attributes:
         size: In bytes.
@@ -27,7 +27,7 @@ class Stamp:
     sha256: bytes
 
     def fresh(self, stat: os.stat_result) -> bool:
-        """Tell whether a file has surely not been touched since, without reading it."""
+        """Return whether a file has surely not been touched since, without reading it."""
         same = self.size == stat.st_size and self.mtime_ns == stat.st_mtime_ns
         return same and self.ctime_ns in (0, stat.st_ctime_ns)
 
@@ -44,7 +44,7 @@ def stamp(path: Path, *, with_ctime: bool = False, sha256: bytes | None = None) 
 
 
 def still(path: Path, before: Stamp) -> bool:
-    """Tell whether a file holds what it held; it is read only if it has been touched.
+    """Return whether a file holds what it held; it is read only if it has been touched.
 
     Raises:
         OSError: It can't be read.

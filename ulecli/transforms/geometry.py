@@ -1,4 +1,4 @@
-"""Cropping, shifting, flipping, resizing and blur by one mechanism: one matrix for each axis.
+"""Cropping, shifting, mirroring, resizing and blur by one mechanism: one matrix for each axis.
 
 The matrices are those of `ulecli.transforms.views`, which the onnxruntime backend applies as well; here torch
 applies them, on the device of the images and with a gradient.
@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ulecli.transforms.quantise import check_images
-from ulecli.transforms.views import View, axis_matrix, shift_matrix
+from ulecli.transforms.views import View, axis_matrix
 
 
 class Axes(NamedTuple):
@@ -62,71 +60,6 @@ def see(images: Tensor, view: View | Axes) -> Tensor:
                 f"the view's {name} have shape {tuple(matrices.shape)}, but images have {tuple(images.shape)}"
             )
     return rows[:, None] @ images @ columns[:, None].mT
-
-
-def resize(images: Tensor, height: int, width: int) -> Tensor:
-    """Resize (N, C, H, W) to (N, C, height, width) like Pillow's BILINEAR, which antialiases.
-
-    Raises:
-        ValueError: images are not floating point (N, C, H, W) with C of 1 or 3.
-    """
-    return crop_resize(images, [[0.0, 0.0, 1.0, 1.0]], height, width)
-
-
-def crop_resize(images: Tensor, boxes: ArrayLike, height: int, width: int) -> Tensor:
-    """Crop a box from each image and resize it like Pillow's ``resize(box=...)`` with BILINEAR.
-
-    Args:
-        images: (N, C, H, W) floating point, unit scale.
-        boxes: (N or 1, 4) top, left, bottom, right; 0 and 1 are the edges of the image.
-        height: Of the result, in pixels.
-        width: Of the result, in pixels.
-
-    Returns:
-        (N, C, height, width) unit scale.
-
-    Raises:
-        ValueError: images are not floating point (N, C, H, W) with C of 1 or 3, or a box is not inside them.
-    """
-    check_images(images)
-    top, left, bottom, right = np.asarray(boxes, np.float64).T
-    if not ((top >= 0) & (top < bottom) & (bottom <= 1) & (left >= 0) & (left < right) & (right <= 1)).all():
-        raise ValueError("a box is not inside its image; give top < bottom and left < right within 0 to 1")
-    rows = axis_matrix(top, bottom, images.shape[2], height)
-    return see(images, View(rows, axis_matrix(left, right, images.shape[3], width)))
-
-
-def shift(images: Tensor, offsets: ArrayLike) -> Tensor:
-    """Shift each image by whole pixels and repeat its edge: a random crop after padding with the edge.
-
-    Args:
-        images: (N, C, H, W) floating point, unit scale.
-        offsets: (N or 1, 2) whole pixels down and to the right.
-
-    Returns:
-        (N, C, H, W) unit scale.
-
-    Raises:
-        ValueError: images are not floating point (N, C, H, W) with C of 1 or 3.
-    """
-    check_images(images)
-    height, width = images.shape[2:]
-    # shift_matrix moves the window, so the picture moves the other way.
-    down, right = -np.asarray(offsets, np.float64).T
-    rows = shift_matrix(down / height, height, height, 0.0)
-    return see(images, View(rows, shift_matrix(right / width, width, width, 0.0)))
-
-
-def flip(images: Tensor, mirrored: ArrayLike) -> Tensor:
-    """Mirror those images (N, C, H, W) left to right for which `mirrored` (N or 1) is true.
-
-    Raises:
-        ValueError: images are not floating point (N, C, H, W) with C of 1 or 3.
-    """
-    check_images(images)
-    height, width = images.shape[2:]
-    rows = axis_matrix(0.0, 1.0, height, height)
-    return see(images, View(rows, axis_matrix(0.0, 1.0, width, width, flip=mirrored)))
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ulecli.errors import UsageError
-from ulecli.transforms.quantise import straight_through, whole_levels
+from ulecli.transforms.quantise import whole_levels
 from ulecli.units import LEVELS
 
 Bytes = NDArray[np.uint8]
@@ -68,7 +68,7 @@ _TO_RGB = ((0, 91881), (-22554, -46802), (116130, 0))
 
 
 def jpeg_codec(images: Tensor, quality: int, *, subsampling: str = "4:2:0") -> Tensor:
-    """Store images as JPEG with Pillow and read them back; straight-through gradient.
+    """Store images as JPEG with Pillow and read them back.
 
     The images are coded on as many threads as torch uses.
 
@@ -90,7 +90,7 @@ def jpeg_codec(images: Tensor, quality: int, *, subsampling: str = "4:2:0") -> T
         raise UsageError(
             f"JPEG subsampling {subsampling!r} is unknown; choose from {', '.join(SUBSAMPLINGS)}"
         )
-    levels = whole_levels(images.detach()).to("cpu", torch.uint8)
+    levels = whole_levels(images).to("cpu", torch.uint8)
     # A gray file decodes to the very luma of a colour file of the same picture, at half the cost.
     pixels: Bytes = (levels[:, 0] if levels.shape[1] == 1 else levels.movedim(1, 3)).contiguous().numpy()
     stored = np.empty_like(pixels)
@@ -101,13 +101,12 @@ def jpeg_codec(images: Tensor, quality: int, *, subsampling: str = "4:2:0") -> T
         list(pool.map(recode, (pixels[share] for share in shares), (stored[share] for share in shares)))
     seen = torch.from_numpy(stored)
     seen = (seen[:, None] if seen.ndim == 3 else seen.movedim(3, 1)).to(images.device, images.dtype)
-    return straight_through(seen / LEVELS, images)
+    return seen / LEVELS
 
 
 def jpeg_dct(images: Tensor, quality: int) -> Tensor:
-    """Do to images what storing them as JPEG 4:2:0 does, in torch; every rounding is straight-through.
+    """Do to images what storing them as JPEG 4:2:0 does, in torch on any device, without a gradient.
 
-    For luma the gradient is thereby the identity; for RGB, the chroma's goes through the subsampling.
     In float64 the values are those of Pillow's libjpeg-turbo, bit by bit; in float32, which is used for
     anything less too, about 1 value in 100,000 is off by a level or two. (The one difference: libjpeg does
     not smooth the chroma of images under 5 pixels wide.)
@@ -127,7 +126,7 @@ def jpeg_dct(images: Tensor, quality: int) -> Tensor:
     levels = whole_levels(images)
     levels = levels.to(torch.promote_types(levels.dtype, torch.float32))
     # Mixed precision would run the products in 8 to 11 bits, which is not enough to count levels.
-    with torch.autocast(images.device.type, enabled=False):
+    with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
         if images.shape[1] == 1:
             seen = _code_plane(levels, luma_table)
         else:
@@ -169,28 +168,22 @@ def _recode(pixels: Bytes, stored: Bytes, *, quality: int, subsampling: str) -> 
 
 
 def _code_plane(plane: Tensor, table: NDArray[np.int64]) -> Tensor:
-    """Send planes (N, C, H, W) of whole levels through DCT, quantisation and inverse DCT.
-
-    The transform is orthogonal, so with straight-through rounding its gradient is the identity. It is put in
-    directly, which spares a training loop all four products on the way back.
-    """
+    """Send planes (N, C, H, W) of whole levels through DCT, quantisation and inverse DCT."""
     height, width = plane.shape[2:]
     dct = _constant(_DCT, plane) / 2**13
     # Two blocks at once, because products as thin as one are slow.
     pair = _constant(np.kron(np.eye(2), _DCT), plane) / 2**13
     steps = _constant(table, plane)[:, None]  # (8, 1, 8), against blocks (..., 8, blocks, 8)
-    with torch.no_grad():
-        padded = functional.pad(plane, (0, -width % 16, 0, -height % 8), mode="replicate") - 128
-        strip = (padded.numel() // (8 * padded.shape[3]), 8, padded.shape[3])
-        # libjpeg keeps 2 fraction bits between its passes and 3 after them; all scales are powers of two.
-        across = _half_up_(padded.view(-1, 16) @ (4 * pair).mT)
-        both = _half_up_((dct / 4) @ across.view(strip)).view(-1, 8, strip[2] // 8, 8)
-        both.div_(8 * steps)
-        kept = both.abs().add_(0.5).floor_().copysign_(both).mul_(steps)  # halves go away from zero
-        down = _half_up_((4 * dct).mT @ kept.view(strip))
-        decoded = _half_up_((down.view(-1, 16) @ (pair / 32)).add_(128)).clamp_(0, LEVELS)
-        decoded = decoded.view(padded.shape)[:, :, :height, :width]
-    return straight_through(decoded, plane)
+    padded = functional.pad(plane, (0, -width % 16, 0, -height % 8), mode="replicate") - 128
+    strip = (padded.numel() // (8 * padded.shape[3]), 8, padded.shape[3])
+    # libjpeg keeps 2 fraction bits between its passes and 3 after them; all scales are powers of two.
+    across = _half_up_(padded.view(-1, 16) @ (4 * pair).mT)
+    both = _half_up_((dct / 4) @ across.view(strip)).view(-1, 8, strip[2] // 8, 8)
+    both.div_(8 * steps)
+    kept = both.abs().add_(0.5).floor_().copysign_(both).mul_(steps)  # halves go away from zero
+    down = _half_up_((4 * dct).mT @ kept.view(strip))
+    decoded = _half_up_((down.view(-1, 16) @ (pair / 32)).add_(128)).clamp_(0, LEVELS)
+    return decoded.view(padded.shape)[:, :, :height, :width]
 
 
 def _code_colour(levels: Tensor, luma_table: NDArray[np.int64], chroma_table: NDArray[np.int64]) -> Tensor:
@@ -199,12 +192,12 @@ def _code_colour(levels: Tensor, luma_table: NDArray[np.int64], chroma_table: ND
     # libjpeg rounds half up for Y, half down for Cb and Cr.
     offsets = _constant([0.5, 128.5 - 2**-16, 128.5 - 2**-16], levels)[:, None]
     ycc = _constant(_TO_YCC, levels) / 2**16 @ levels.flatten(2) + offsets
-    ycc = _floor(ycc).view(levels.shape)
+    ycc = ycc.floor().view(levels.shape)
     luma = _code_plane(ycc[:, :1], luma_table)
     chroma = _double(_code_plane(_halve(ycc[:, 1:]), chroma_table), size) - 128
     added = _constant(_TO_RGB, levels) / 2**16 @ chroma.flatten(2)
-    rgb = luma + _floor(added + 0.5).view(levels.shape)
-    return straight_through(rgb.clamp(0, LEVELS), rgb)
+    rgb = luma + (added + 0.5).floor().view(levels.shape)
+    return rgb.clamp(0, LEVELS)
 
 
 def _halve(chroma: Tensor) -> Tensor:
@@ -214,7 +207,7 @@ def _halve(chroma: Tensor) -> Tensor:
     means = functional.avg_pool2d(padded, 2)
     # jcsample.c's bias: a half is rounded down in even columns and up in odd ones.
     odd = torch.arange(means.shape[3], device=means.device) % 2
-    return _floor(means + (0.25 + 0.25 * odd))
+    return (means + (0.25 + 0.25 * odd)).floor()
 
 
 def _double(chroma: Tensor, size: torch.Size) -> Tensor:
@@ -224,16 +217,11 @@ def _double(chroma: Tensor, size: torch.Size) -> Tensor:
     doubled = functional.interpolate(real, scale_factor=2, mode="bilinear", align_corners=False)
     # jdsample.c's bias: a half is rounded up in even columns and down in odd ones.
     odd = torch.arange(doubled.shape[3], device=doubled.device) % 2
-    return _floor(doubled + (0.5 - odd / 16))[:, :, :height, :width]
+    return (doubled + (0.5 - odd / 16)).floor()[:, :, :height, :width]
 
 
 def _constant(values: ArrayLike, like: Tensor) -> Tensor:
     return torch.as_tensor(np.asarray(values), dtype=like.dtype, device=like.device)
-
-
-def _floor(values: Tensor) -> Tensor:
-    """Round down, with a straight-through gradient."""
-    return straight_through(values.floor(), values)
 
 
 def _half_up_(values: Tensor) -> Tensor:

@@ -1,13 +1,6 @@
-"""Rounding to what a file can hold: 256 levels, or the few that posterising leaves.
-
-Rounding has a gradient of zero almost everywhere. A *straight-through* estimate (Bengio et al., 'Estimating
-or Propagating Gradients Through Stochastic Neurons', 2013) keeps the rounded value and pretends, backwards,
-that nothing was rounded or clamped.
-"""
+"""Rounding to what a file can hold: 256 levels, or the few that posterising leaves."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,34 +35,8 @@ def check_levels(levels: Tensor) -> None:
         raise ValueError(f"levels are {levels.dtype}; expected torch.uint8, 0 to 255")
 
 
-class _StraightThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, source: Tensor) -> Tensor:
-        return values.detach()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
-        return None, gradient
-
-
-def straight_through(values: Tensor, source: Tensor) -> Tensor:
-    """Return `values` exactly, with the gradient of `source`.
-
-    The usual ``source + (values - source).detach()`` is off by a rounding error and costs three passes.
-
-    Args:
-        values: Any shape.
-        source: Same shape; what the gradient flows to.
-
-    Returns:
-        Same shape.
-    """
-    passed: Tensor = _StraightThrough.apply(values, source)  # type: ignore[no-untyped-call]
-    return passed
-
-
 def whole_levels(images: Tensor) -> Tensor:
-    """Convert to whole levels, with a straight-through gradient for rounding and clamping.
+    """Convert to whole levels.
 
     Args:
         images: (N, C, H, W) floating point, unit scale; what lies outside is clamped, as in a file.
@@ -81,27 +48,11 @@ def whole_levels(images: Tensor) -> Tensor:
         ValueError: images are not floating point (N, C, H, W) with C of 1 or 3.
     """
     check_images(images)
-    levels = images * LEVELS
-    return straight_through(levels.round().clamp(0, LEVELS), levels)
-
-
-def round_levels(images: Tensor) -> Tensor:
-    """Round to the nearest of the 256 levels of an 8-bit file, with a straight-through gradient.
-
-    Args:
-        images: (N, C, H, W) floating point, unit scale; what lies outside is clamped, as in a file.
-
-    Returns:
-        (N, C, H, W) unit scale, every value k / 255.
-
-    Raises:
-        ValueError: images are not floating point (N, C, H, W) with C of 1 or 3.
-    """
-    return whole_levels(images) / LEVELS
+    return (images * LEVELS).round().clamp(0, LEVELS)
 
 
 def posterize(images: Tensor, bits: int) -> Tensor:
-    """Keep the top bits of every level, with a straight-through gradient.
+    """Keep the top bits of every level.
 
     The value is that of Pillow's ImageOps.posterize, which torchvision's RandomPosterize applies too. With 2
     bits it is the bit depth reduction (BDR) of Liu et al., 'Image Shortcut Squeezing' (2023).
@@ -118,8 +69,7 @@ def posterize(images: Tensor, bits: int) -> Tensor:
         ValueError: images are not floating point (N, C, H, W) with C of 1 or 3.
     """
     step = _step(bits)
-    levels = whole_levels(images)
-    return straight_through((levels / step).floor() * step, levels) / LEVELS
+    return (whole_levels(images) / step).floor() * step / LEVELS
 
 
 def posterize_levels(levels: Tensor, bits: int) -> Tensor:

@@ -69,7 +69,7 @@ def summary_record(all_found: Sequence[Checked]) -> dict[str, Any]:
 
 
 def exit_code(all_found: Sequence[Checked]) -> ExitCode:
-    """Return 3 if any pair fails or the code that they carry does not read in too many of them, else 0."""
+    """Return 3 if any pair fails, or if the known code is not recognised in too many of them; else 0."""
     weak = sum(found.weak for found in all_found) > WEAK * sum(found.cue is not None for found in all_found)
     return ExitCode.SOME_FAILED if weak or any(found.problems for found in all_found) else ExitCode.OK
 
@@ -106,16 +106,16 @@ def summary_text(all_found: Sequence[Checked]) -> str:
     if shares := record["cue_reads"]:
         words = [f"{name} {reads} of {asked}" for name, (reads, asked) in shares.items()]
         guesses = sum(found.cue is not None and not found.cue.known for found in all_found)
-        hint = f"; guessed codes: {guesses} (--key-file tells them)" if guesses else ""
-        lines.append(f"  cue     reads in {', '.join(words)}{hint}")
-    lines.append(f"  leaks   {record['leaking']} files tell more than private lets through")
+        hint = f"; guessed codes: {guesses} (give --key-file to know them)" if guesses else ""
+        lines.append(f"  cue     recognised in {', '.join(words)}{hint}")
+    lines.append(f"  leaks   {record['leaking']} files reveal more than private lets through")
     lines += [
         f"  failed  {shown(found.pair.protected or found.pair.original)}: {shown('; '.join(found.problems))}"
         for found in all_found
         if found.problems
     ]
     lines += [
-        f"  weak    {shown(found.pair.protected or found.pair.original)}: its code does not read"
+        f"  weak    {shown(found.pair.protected or found.pair.original)}: its code is not recognised"
         for found in all_found
         if found.weak
     ]

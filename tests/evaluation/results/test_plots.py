@@ -136,7 +136,7 @@ def test_without_runs_there_is_nothing_to_draw(tmp_path):
 
 def test_without_matplotlib_the_message_installs_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtra, match=r"matplotlib: pip install 'ulecli\[torch\]'") as raised:
+    with pytest.raises(MissingExtra, match=r"matplotlib: pip install '\.\[torch\]'") as raised:
         curves([run()], tmp_path / "a.png", tmp_path / "a.svg")
     assert raised.value.exit_code == ExitCode.MISSING_EXTRA
     assert list(tmp_path.iterdir()) == []

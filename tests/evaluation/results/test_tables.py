@@ -63,7 +63,7 @@ def markdown_tables(text: str) -> dict[str, list[list[str]]]:
     for line in text.splitlines():
         if line.startswith("**"):
             title = line.strip("*")
-        if line.startswith("| "):
+        if line.startswith("|"):
             cells = re.split(r"(?<!\\)\|", line)[1:-1]
             plain = [re.sub(r"\\([^a-z0-9\s])", r"\1", one.strip()) for one in cells]
             found.setdefault(title, []).append(plain)
@@ -97,7 +97,9 @@ def test_the_line_above_says_under_what_conditions():
 
 def test_markdown_holds_the_same():
     first, *rows = markdown_tables(render(runs(), "markdown"))["Test accuracy after the last epoch, %"]
-    assert rows.pop(0) == ["---", "---:", "---:", "---:"]
+    left, *right = rows.pop(0)
+    assert re.fullmatch(":-{3,}", left)
+    assert len(right) == 3 and all(re.fullmatch("-{3,}:", one) for one in right)
     assert [first, *rows] == ROWS
 
 
@@ -105,7 +107,7 @@ def test_latex_holds_the_same():
     text = render(runs(), "latex")
     body = text.split(r"\toprule")[1].split(r"\bottomrule")[0]
     rows = [line.strip().removesuffix(r" \\").split(" & ") for line in body.splitlines() if "\\\\" in line]
-    assert [[one.replace(r"$\pm$", "±") for one in row] for row in rows] == ROWS
+    assert [[one.strip().replace(r"$\pm$", "±") for one in row] for row in rows] == ROWS
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2
 
 
@@ -172,11 +174,13 @@ NASTY = r"a_b&c%d$e#f{g}h~i^j\k|l<m>n*o`p[q]"
 
 def test_latex_escapes():
     text = render([run(NASTY), run('"quoted"')], "latex")
-    assert "''quoted'' & 80.0" in text
+    flat = re.sub(" +", " ", text)
+    assert "''quoted'' & 80.0" in flat
     assert (
-        r"a\_b\&c\%d\$e\#f\{g\}h\textasciitilde{}i\textasciicircum{}j\textbackslash{}k\textbar{}l"
-        r"\textless{}m\textgreater{}n*o`p[q] & 80.0 \\" in text
+        r"a\_b\&c\%d\$e\#f\{g\}h\textasciitilde{}i\^{}j\textbackslash{}k\textbar{}l"
+        r"\ensuremath{<}m\ensuremath{>}n*o`p[q] & 80.0 \\" in flat
     )
+    assert text.count(r"\textbackslash{}k") == 2  # the name in both tables, escaped once
     comments = [line for line in text.splitlines() if line.startswith("%")]
     for line in set(text.splitlines()) - set(comments):
         assert not re.search(r"(?<!\\)[%#]", line), line
@@ -195,6 +199,25 @@ def test_latex_compiles(tmp_path):
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
     assert done.returncode == 0 and (tmp_path / "tables.pdf").exists(), done.stdout
+
+
+def test_latex_captions_are_escaped_as_well():
+    text = render([run(dataset="a_b & 50 % | ^"), run(seed=1, dataset="a_b & 50 % | ^")], "latex")
+    captions = [line for line in text.splitlines() if line.strip().startswith(r"\caption")]
+    assert len(captions) == 2
+    assert all(r"a\_b \& 50 \% \textbar{} \^{}, preset quick" in line for line in captions)
+
+
+def test_controls_stand_first_and_say_how_they_were_made():
+    kind = "random signs at ±6.20 levels"
+    equal = run("noise-mean", last=70, epsilon=7, audit={"kind": kind, "shape": (3, 64, 64)})
+    records = [run("protected", last=20), equal, run("noise", last=75), run(last=80)]
+    text = render(records, "table")
+    rows = text_tables(text)["Test accuracy after the last epoch, %"]
+    assert [row[0] for row in rows[1:]] == ["clean", "noise", "noise-mean", "protected"]
+    assert f"noise-mean: {kind}" in text.splitlines()
+    assert "epsilon 8," in text  # the amplitude of a control is no bound of the protection
+    assert "noise-mean: random signs at +/-6.20 levels" in render(records, "table", encoding="ascii")
 
 
 def test_markdown_escapes():

@@ -76,6 +76,18 @@ def runs(exploiter="standard", *, chance_classes=4, **figures):
             "partly protected against standard; random noise of the same strength does as much.",
         ),
         (
+            [*runs(clean=85, noise=50, protected=52), run("noise-mean", test_accuracies=(0, 60, 60))],
+            "The standard exploiter recognises 52.0 % of the clean test images after training on protected "
+            "images (clean 85.0 %, random noise of equal mean change 60.0 %, guessing 25.0 %): "
+            "partly protected against standard.",
+        ),
+        (
+            [*runs(clean=85, noise=60, protected=52), run("noise-mean", test_accuracies=(0, 50, 50))],
+            "The standard exploiter recognises 52.0 % of the clean test images after training on protected "
+            "images (clean 85.0 %, random noise of equal mean change 50.0 %, guessing 25.0 %): "
+            "partly protected against standard; random noise of equal mean change does as much.",
+        ),
+        (
             runs(clean=85, cifar=(30, 60)),
             "The standard exploiter recognises 30.0 % of the clean test images after training on images with "
             "the poison cifar (clean 85.0 %, guessing 25.0 %): protected against standard; "

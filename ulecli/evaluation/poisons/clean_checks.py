@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ulecli.data.folder import SUFFIXES
+from ulecli.data.folder import picture_files
 from ulecli.data.images import ImageSet
 from ulecli.errors import shown
 from ulecli.formats.audit import is_protected
@@ -40,7 +40,7 @@ def check_clean(folder: Path) -> tuple[str, ...]:
     Raises:
         OSError: A photo can't be read.
     """
-    photos = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+    photos = picture_files(folder)
     marked = sum(map(is_protected, photos))
     if not marked:
         return ()

@@ -22,14 +22,14 @@ _FOLLOWS = 0.9
 """A perturbation whose correlation with the clean pixels is higher than this is an image, normalised."""
 
 _COMPARED = 2**22
-"""Values of evenly spaced images that are compared with the clean ones to tell what the numbers mean."""
+"""Values of evenly spaced images that are compared with the clean ones to find out what the numbers mean."""
 
 _CHUNK_VALUES = 2**23
 """Values in work at the same time: 32 MiB as float32."""
 
 
 class PoisonKind(StrEnum):
-    """What the numbers of a poison are. `auto` tells by the numbers; every other value is a demand."""
+    """What the numbers of a poison are. `auto` decides by the numbers; every other value is a demand."""
 
     AUTO = "auto"
     IMAGES = "images"
@@ -59,12 +59,13 @@ def chunks(count: int, values_each: int) -> Iterator[slice]:
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
-def tell(values: Tensor, clean: ImageSet, places: Tensor | None, kind: PoisonKind) -> Meaning:
-    """Tell what the numbers of a poison mean.
+def interpret(values: Tensor, clean: ImageSet, places: Tensor | None, kind: PoisonKind) -> Meaning:
+    """Find out what the numbers of a poison mean.
 
     Integers are levels. Real numbers are on the unit scale if none is beyond 1, else levels. They are a
     perturbation if one of them is negative, and else whichever makes the smaller change: as images that
-    replace the clean ones, or added to them. That tells one-sided perturbations stored as uint8 from images.
+    replace the clean ones, or added to them. So one-sided perturbations that are stored as uint8 are not
+    taken for images.
 
     Args:
         values: (n, C, H, W) of any real dtype, C of 1 or 3, finite.
@@ -73,22 +74,22 @@ def tell(values: Tensor, clean: ImageSet, places: Tensor | None, kind: PoisonKin
         kind: What the user says it is; never images where there are no places.
 
     Raises:
-        ValueError: The numbers can be neither, or not what the user says; the message tells why.
+        ValueError: The numbers can be neither, or not what the user says; the message says why.
     """
     low, high = (float(edge) for edge in _extent(values))
     within = max(-low, high) <= 1 + _UNIT_SLACK
     scale = LEVELS if values.is_floating_point() and within else 1
     if places is None:
-        told = PoisonKind.PERTURBATION
+        found = PoisonKind.PERTURBATION
     elif kind is PoisonKind.AUTO:
-        told = _likelier(values, clean, places, scale, low)
+        found = _likelier(values, clean, places, scale, low)
     else:
-        told = kind
-    if told is PoisonKind.IMAGES and (low < -_UNIT_SLACK or high * scale > LEVELS * (1 + _UNIT_SLACK)):
+        found = kind
+    if found is PoisonKind.IMAGES and (low < -_UNIT_SLACK or high * scale > LEVELS * (1 + _UNIT_SLACK)):
         raise ValueError(f"images go from 0 to 255 or 0 to 1, these from {low:g} to {high:g}")
-    if told is PoisonKind.PERTURBATION and max(-low, high) * scale > LEVELS * (1 + _UNIT_SLACK):
+    if found is PoisonKind.PERTURBATION and max(-low, high) * scale > LEVELS * (1 + _UNIT_SLACK):
         raise ValueError(f"a perturbation lies within -255 to 255, this goes from {low:g} to {high:g}")
-    return Meaning(told, scale)
+    return Meaning(found, scale)
 
 
 def _extent(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from ulecli.imaging.upload import Upload
 def read_photos(tree: Path, upload: Upload, size: int, jobs: int) -> ImageSet:
     """Read the photos under `tree/CLASS/` as an exploiter has them after an upload.
 
-    Without an upload this is what `ulecli.data.image_folder` reads, in the same order.
+    Without an upload this is what `ulecli.data.folder.image_folder` reads, in the same order.
 
     Args:
         tree: The folder of class folders.

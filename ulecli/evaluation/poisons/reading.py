@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ulecli.data.images import ImageSet
 from ulecli.errors import NoSuchPath, UleError, nearest, shown
-from ulecli.evaluation.poisons.content import FAR, Meaning, PoisonKind, chunks, tell
+from ulecli.evaluation.poisons.content import FAR, Meaning, PoisonKind, chunks, interpret
 from ulecli.evaluation.poisons.files import Arrays, read_arrays
 from ulecli.evaluation.poisons.numbered import read_numbered
 from ulecli.units import LEVELS
@@ -28,7 +28,7 @@ class Poison:
     Attributes:
         images: What an exploiter trains on: the clean set's labels and classes, other images.
         source: Where it was read.
-        kind: Images or perturbation, as told or decided.
+        kind: Images or perturbation, as demanded or decided.
         reading: How the numbers were understood, in words.
         notes: What the user should look at, one line each.
     """
@@ -52,7 +52,7 @@ def read_poison(path: Path, clean: ImageSet, *, kind: PoisonKind = PoisonKind.AU
     Args:
         path: The file or folder.
         clean: The training set it was made for, in its official order.
-        kind: Whole images or perturbation; `AUTO` tells by the numbers, see `kinds.tell`.
+        kind: Whole images or perturbation; `AUTO` decides by the numbers, see `content.interpret`.
 
     Returns:
         Images of whole levels: clean plus perturbation, clamped to 0 to 255, rounded once. Labels are those
@@ -77,7 +77,7 @@ def read_poison(path: Path, clean: ImageSet, *, kind: PoisonKind = PoisonKind.AU
     places = _places(found, clean, kind, path)
     _check_finite(values, path)
     try:
-        meaning = tell(values, clean, places, kind)
+        meaning = interpret(values, clean, places, kind)
     except ValueError as error:
         raise UleError(f"{shown(path)}: {error}") from error
     if places is None and float(values.float().abs().mean()) * meaning.scale > FAR:

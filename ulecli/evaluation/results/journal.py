@@ -70,7 +70,7 @@ class Journal:
         Args:
             out: The folder; it need not exist.
             fingerprint: What all runs of the folder have in common, such as data, poison and preset. What may
-                be added later, such as a seed, is left out: the key of a run tells it from others.
+                be added later, such as a seed, is left out: the key of a run distinguishes it from others.
             resume: Take up the runs that are there already.
 
         Raises:
@@ -156,10 +156,10 @@ class Journal:
             self._mend(tail)
 
     def _remember(self, line: bytes) -> None:
-        told = json.loads(line)
-        if not isinstance(told, dict):
+        entry = json.loads(line)
+        if not isinstance(entry, dict):
             raise ValueError("it is no JSON object")
-        record = RunRecord.from_json(told)
+        record = RunRecord.from_json(entry)
         self._records[record.key] = record
 
     def _mend(self, tail: bytes) -> None:
@@ -188,8 +188,8 @@ class Journal:
                 )
             try:
                 with replacing(run) as part:
-                    told = {"schema": SCHEMA, "fingerprint": fingerprint}
-                    part.write_text(json.dumps(told, indent=2, allow_nan=False) + "\n", encoding="ascii")
+                    entry = {"schema": SCHEMA, "fingerprint": fingerprint}
+                    part.write_text(json.dumps(entry, indent=2, allow_nan=False) + "\n", encoding="ascii")
             except OSError as error:
                 raise _unwritable(run, error) from error
             sync_folder(run.parent)
@@ -206,10 +206,10 @@ class Journal:
 
 def _fingerprint(run: Path) -> dict[str, Any]:
     try:
-        told = json.loads(run.read_bytes())
-        if told["schema"] != SCHEMA:
-            raise ValueError(f"its schema is {told['schema']!r}, and this ulecli reads {SCHEMA}")
-        return dict(told["fingerprint"])
+        entry = json.loads(run.read_bytes())
+        if entry["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {entry['schema']!r}, and this ulecli reads {SCHEMA}")
+        return dict(entry["fingerprint"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TargetError(f"{shown(run)} can't be read ({error!r}): name another --out") from error
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Block = tuple[str, Sequence["Table"]]
 """A line that says under what conditions, and the tables that were measured under them."""
@@ -26,23 +30,29 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
+def _laid_out(table: Table, layout: str, written: Callable[[str], str] = str) -> str:
+    """Return a table as `tabulate` lays it out, names to the left and figures to the right."""
+    from tabulate import tabulate
+
+    headers, *rows = [[written(cell) for cell in row] for row in (table.headers, *table.rows)]
+    sides = ("left", *["right"] * (len(headers) - 1))
+    text: str = tabulate(rows, headers, tablefmt=layout, colalign=sides, disable_numparse=True)
+    return text
+
+
 def as_text(blocks: Sequence[Block], closing: Sequence[str], encoding: str) -> str:
     """Write tables as aligned columns that a stream of this encoding can hold."""
+
+    def held(text: str) -> str:
+        return _held(text, encoding)
+
     parts = []
     for conditions, tables in blocks:
-        parts += [conditions, *(_aligned(table, encoding) for table in tables)]
-    return "\n\n".join(_held(part, encoding) for part in [*parts, *closing])
-
-
-def _aligned(table: Table, encoding: str) -> str:
-    lines = [[_held(cell, encoding) for cell in row] for row in (table.headers, *table.rows)]
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
-    told = [table.title]
-    for first, *rest in lines:
-        cells = [" " * (width - _width(cell)) + cell for cell, width in zip(rest, widths[1:], strict=True)]
-        told.append("  ".join([first + " " * (widths[0] - _width(first)), *cells]))
-    told.insert(2, "  ".join("-" * width for width in widths))
-    return "\n".join(told)
+        parts += [
+            held(conditions),
+            *(f"{held(one.title)}\n{_laid_out(one, 'simple', held)}" for one in tables),
+        ]
+    return "\n\n".join([*parts, *map(held, closing)])
 
 
 def _held(text: str, encoding: str) -> str:
@@ -54,21 +64,13 @@ def _held(text: str, encoding: str) -> str:
     return text
 
 
-def _width(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
-
-
 def as_markdown(blocks: Sequence[Block], closing: Sequence[str]) -> str:
     """Write tables as GitHub-flavoured Markdown."""
     parts = []
     for conditions, tables in blocks:
         parts.append(_markdown(conditions))
         for table in tables:
-            lines = [table.headers, ("---", *["---:"] * (len(table.headers) - 1)), *table.rows]
-            rows = [[*row] if row is lines[1] else [_markdown(cell) for cell in row] for row in lines]
-            parts += [f"**{_markdown(table.title)}**", "\n".join(f"| {' | '.join(row)} |" for row in rows)]
+            parts += [f"**{_markdown(table.title)}**", _laid_out(table, "pipe", _markdown)]
     return "\n\n".join([*parts, *map(_markdown, closing)])
 
 
@@ -76,17 +78,8 @@ def _markdown(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|&~$])", r"\\\1", text)
 
 
-_LATEX = {
-    **{letter: f"\\{letter}" for letter in "{}$&#%_"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",
-    "±": r"$\pm$",
-}
+_SYMBOLS = str.maketrans({"|": r"\textbar{}", '"': "''", "±": r"$\pm$"})
+"""What LaTeX's usual font would show as something else, and `tabulate` leaves alone; its layout has none."""
 
 
 def as_latex(blocks: Sequence[Block], closing: Sequence[str]) -> str:
@@ -98,23 +91,15 @@ def as_latex(blocks: Sequence[Block], closing: Sequence[str]) -> str:
 
 
 def _latex_table(table: Table, conditions: str) -> str:
-    head, *rows = [" & ".join(map(_latex, row)) + r" \\" for row in (table.headers, *table.rows)]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"  \centering",
-            rf"  \caption{{{_latex(table.title)}. {_latex(conditions)}.}}",
-            rf"  \begin{{tabular}}{{l{'r' * (len(table.headers) - 1)}}}",
-            r"    \toprule",
-            f"    {head}",
-            r"    \midrule",
-            *(f"    {row}" for row in rows),
-            r"    \bottomrule",
-            r"  \end{tabular}",
-            r"\end{table}",
-        ]
-    )
+    body = [
+        r"\centering",
+        rf"\caption{{{_latex(table.title)}. {_latex(conditions)}.}}",
+        _laid_out(table, "latex_booktabs").translate(_SYMBOLS),
+    ]
+    return "\n".join([r"\begin{table}", textwrap.indent("\n".join(body), "  "), r"\end{table}"])
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in text)
+    from tabulate import LATEX_ESCAPE_RULES
+
+    return "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in text).translate(_SYMBOLS)

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ulecli.errors import MissingExtra, shown
-from ulecli.evaluation.results.record import CLEAN, NOISE, RunRecord
+from ulecli.errors import MissingExtra, install_extra, shown
+from ulecli.evaluation.results.record import CLEAN, NOISE, NOISE_MEAN, RunRecord
 from ulecli.system.atomic import replacing
 from ulecli.units import LEVELS
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Of Okabe and Ito, 'Color universal design' (2008), which colour-blind readers can tell apart."""
+"""Of Okabe and Ito, 'Color universal design' (2008), which colour-blind readers can distinguish."""
 
 _DASHES = ("-", "--", "-.", ":")
 """After each round of colours, the next of these."""
@@ -108,7 +108,7 @@ def _own_style() -> Iterator[None]:
         import matplotlib
         from matplotlib import style
     except ImportError as error:
-        raise MissingExtra("this needs matplotlib: pip install 'ulecli[torch]'") from error
+        raise MissingExtra(f"this needs matplotlib: {install_extra('torch')}") from error
     own = {
         "axes.spines.right": False,
         "axes.spines.top": False,
@@ -128,6 +128,7 @@ def _styles(records: Sequence[RunRecord]) -> dict[str, Mapping[str, Any]]:
     controls = {
         CLEAN: {"color": "black", "linestyle": "--"},
         NOISE: {"color": "0.55", "linestyle": "-"},
+        NOISE_MEAN: {"color": "0.55", "linestyle": "-."},
     }
     styles: dict[str, Mapping[str, Any]] = {name: look for name, look in controls.items() if name in names}
     for place, name in enumerate(name for name in names if name not in controls):

@@ -17,11 +17,20 @@ CLEAN = "clean"
 """The poison that is none: what the exploiter gets without protection."""
 
 NOISE = "noise"
-"""The poison that learns nothing: random noise of the same strength."""
+"""The poison that learns nothing: random signs at the bound. On images that are trained on as they are
+stored, such as CIFAR's, its mean change is the bound itself, so no protection within it changes them more."""
+
+NOISE_MEAN = "noise-mean"
+"""In photo mode, random signs scaled so that photos change as much on average as the protected ones do, both
+measured on what the exploiter reads: the fair control, since storing and squeezing weaken noise and
+protection unequally."""
+
+CONTROLS = (CLEAN, NOISE, NOISE_MEAN)
+"""Poisons that protect nothing, in the order in which they stand in tables."""
 
 
 class Cell(NamedTuple):
-    """An arm without its seed: runs of one cell differ by chance alone.
+    """An `Arm` without its seed: runs of one cell differ by chance alone.
 
     Attributes:
         dataset: Name of the data set.
@@ -40,7 +49,10 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, order=True)
 class Arm:
-    """What tells a run from the others in a table; the attributes are those of `Cell`, and the seed."""
+    """One arm of the trial: what was done to the training images, by whom they were exploited, and how.
+
+    The attributes are those of `Cell`, and the seed.
+    """
 
     dataset: str
     poison: str
@@ -63,7 +75,7 @@ class RunRecord:
     None), so that a record which is written and read again equals itself.
 
     Attributes:
-        arm: What tells this run from the others.
+        arm: What distinguishes this run from the others.
         config: The exploiter's whole configuration.
         data_md5: Digest of the data set.
         train_md5: Digest of the very images that were trained on.
@@ -149,20 +161,20 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as an object for JSON, without NaN or infinity."""
-        told: dict[str, Any] = plain(asdict(self))
-        return {"schema": SCHEMA, **told}
+        values: dict[str, Any] = plain(asdict(self))
+        return {"schema": SCHEMA, **values}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> RunRecord:
+    def from_json(cls, entry: Mapping[str, Any]) -> RunRecord:
         """Return the record that `to_json` gave.
 
         Raises:
             ValueError: The object has another schema, lacks a field or holds a wrong one.
         """
-        if told.get("schema") != SCHEMA:
-            raise ValueError(f"its schema is {told.get('schema')!r}, and this ulecli reads {SCHEMA}")
+        if entry.get("schema") != SCHEMA:
+            raise ValueError(f"its schema is {entry.get('schema')!r}, and this ulecli reads {SCHEMA}")
         try:
-            values = {field.name: told[field.name] for field in fields(cls)}
+            values = {field.name: entry[field.name] for field in fields(cls)}
             return cls(**{**values, "arm": Arm(**values["arm"])})
         except KeyError as error:
             raise ValueError(f"it lacks {error}") from error
@@ -183,8 +195,8 @@ def plain(value: Any) -> Any:
 
 def run_key(arm: Arm, config: Mapping[str, Any], train_md5: str, data_md5: str) -> str:
     """Return what two runs share only if they are the same run: the sha256 of all that decides a result."""
-    told = plain({"arm": asdict(arm), "config": config, "train_md5": train_md5, "data_md5": data_md5})
-    return hashlib.sha256(json.dumps(told, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    values = plain({"arm": asdict(arm), "config": config, "train_md5": train_md5, "data_md5": data_md5})
+    return hashlib.sha256(json.dumps(values, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,16 @@ from typing import Any
 
 from ulecli.errors import shown
 from ulecli.evaluation.results.markup import Table, as_latex, as_markdown, as_text
-from ulecli.evaluation.results.record import CLEAN, NOISE, SCHEMA, RunRecord, Spread, Summary, by_cell
+from ulecli.evaluation.results.record import (
+    CLEAN,
+    CONTROLS,
+    NOISE_MEAN,
+    SCHEMA,
+    RunRecord,
+    Spread,
+    Summary,
+    by_cell,
+)
 from ulecli.evaluation.results.verdict import sentence
 
 NOTHING = "-"
@@ -65,7 +74,7 @@ def render(
     known = {name for record in records for name in record.classes}
     if unknown := [name for name in recalls_for if name not in known]:
         raise ValueError(f"no recall of {unknown[0]!r}: the classes are {', '.join(sorted(known))}")
-    closing = [sentence(records, recalls_for), *remarks(records)]
+    closing = [sentence(records, recalls_for), *_controls(records), *remarks(records)]
     match Format(form):
         case Format.JSON:
             return json.dumps(document(records, recalls_for), indent=2, allow_nan=False)
@@ -85,8 +94,8 @@ def document(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> d
     for cell, runs in by_cell(records).items():
         summary = Summary.of(runs)
         figures = {"last": _figure(summary.last), "peak": _figure(summary.peak)}
-        told = {"n": summary.n, "chance": runs[0].chance, **figures}
-        arms.append({**cell._asdict(), **told, "runs": [run.to_json() for run in runs]})
+        known = {"n": summary.n, "chance": runs[0].chance, **figures}
+        arms.append({**cell._asdict(), **known, "runs": [run.to_json() for run in runs]})
     return {
         "type": "evaluation",
         "schema": SCHEMA,
@@ -110,7 +119,7 @@ def blocks(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> lis
 def conditions(runs: Sequence[RunRecord]) -> str:
     """Say what the figures of runs of one data set, preset and net were measured on and with."""
     first = runs[0]
-    bounds = sorted({one.epsilon for one in runs if one.arm.poison != CLEAN})
+    bounds = sorted({one.epsilon for one in runs if one.arm.poison not in (CLEAN, NOISE_MEAN)})
     strength = f"epsilon {_series(bounds)}" if bounds else "no poison"
     versions = dict.fromkeys(f"{name} {number}" for one in runs for name, number in one.versions.items())
     seeds = sorted({one.arm.seed for one in runs})
@@ -125,6 +134,21 @@ def conditions(runs: Sequence[RunRecord]) -> str:
         f"{', '.join(dict.fromkeys(one.device for one in runs))}"
         f"{'' if exact else ' (another run may differ slightly)'}, {', '.join(versions)}"
     )
+
+
+def _controls(records: Sequence[RunRecord]) -> list[str]:
+    """Say how controls were made whose name does not say it, one line each."""
+    found = dict.fromkeys(
+        (one.arm.poison, str(one.audit["kind"]))
+        for one in records
+        if one.arm.poison in CONTROLS and one.audit and one.audit.get("kind")
+    )
+    return [f"{name}: {shown(kind)}" for name, kind in found]
+
+
+def _row(poison: str) -> int:
+    """Return which place among the rows a poison has: controls in their order, then all others."""
+    return CONTROLS.index(poison) if poison in CONTROLS else len(CONTROLS)
 
 
 def remarks(records: Sequence[RunRecord]) -> list[str]:
@@ -161,8 +185,8 @@ def _robust(record: RunRecord) -> dict[str, float]:
 def _recalls(record: RunRecord, wanted: Sequence[str]) -> dict[str, float]:
     known = dict(zip(record.classes, record.recalls, strict=False))
     others = [value for name, value in known.items() if name not in wanted]
-    told = {name: known[name] for name in wanted if name in known}
-    return {**told, "mean of the others": fmean(others)} if others else told
+    shares = {name: known[name] for name in wanted if name in known}
+    return {**shares, "mean of the others": fmean(others)} if others else shares
 
 
 def _grid(
@@ -180,7 +204,7 @@ def _grid(
         worst: Whether a last column has the largest mean of the row, which is the worst for a protection.
     """
     cells: dict[str, dict[str, list[float]]] = {}
-    for one in sorted(runs, key=lambda one: (one.arm.poison != CLEAN, one.arm.poison != NOISE)):
+    for one in sorted(runs, key=lambda one: _row(one.arm.poison)):
         for column, figure in figures(one).items():
             cells.setdefault(one.arm.poison, {}).setdefault(column, []).append(figure)
     columns = list(dict.fromkeys(column for one in runs for column in figures(one)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from ulecli.errors import shown
-from ulecli.evaluation.results.record import CLEAN, NOISE, RunRecord
+from ulecli.evaluation.results.record import CLEAN, CONTROLS, NOISE, NOISE_MEAN, RunRecord
 
 STRONG = 0.75
 """From this share on the images are called protected."""
@@ -23,7 +23,7 @@ LEARNED = 0.25
 """A clean control must come this share of the way from guessing to 100 %, else nothing follows from it."""
 
 PROTECTED = "protected"
-"""First word of the poison that is photos which `ulecli protect` wrote; the rest tells which of them."""
+"""First word of the poison that is photos which `ulecli protect` wrote; the rest says which of them."""
 
 _LEVELS = ("protected", "partly protected", "not protected")
 _UNJUDGED = "not judged, for want of a clean control that learns,"
@@ -37,7 +37,8 @@ class Scores:
         exploiter: Its name; with net and preset where there are several.
         chance: What guessing gives.
         clean: Trained on clean images.
-        noise: Trained on images with random noise.
+        noise: Trained on images with random noise: with that of equal mean change where there is such.
+        equal: Whether it is that of equal mean change.
         protected: Trained on protected images.
         peak: The same after its best epoch; None where recalls of some classes are judged.
     """
@@ -48,6 +49,7 @@ class Scores:
     noise: float | None
     protected: float
     peak: float | None
+    equal: bool = False
 
     @property
     def judged(self) -> bool:
@@ -74,14 +76,14 @@ def sentence(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> s
     if recalls_for:
         records = [record for record in records if record.recalls]
     sets = dict.fromkeys(record.arm.dataset for record in records)
-    told = [_sentence([one for one in records if one.arm.dataset == name], recalls_for) for name in sets]
-    if len(told) > 1:
-        told = [f"{shown(name)}: {words}" for name, words in zip(sets, told, strict=True)]
-    return " ".join(told) or "There are no results."
+    found = [_sentence([one for one in records if one.arm.dataset == name], recalls_for) for name in sets]
+    if len(found) > 1:
+        found = [f"{shown(name)}: {words}" for name, words in zip(sets, found, strict=True)]
+    return " ".join(found) or "There are no results."
 
 
 def _sentence(records: Sequence[RunRecord], recalls_for: Sequence[str]) -> str:
-    poisons = dict.fromkeys(one.arm.poison for one in records if one.arm.poison not in (CLEAN, NOISE))
+    poisons = dict.fromkeys(one.arm.poison for one in records if one.arm.poison not in CONTROLS)
     if not poisons:
         return "No protected images were tried, so this says nothing about a protection."
     scored = {poison: _scores(records, poison, recalls_for) for poison in poisons}
@@ -102,7 +104,7 @@ def _sentence(records: Sequence[RunRecord], recalls_for: Sequence[str]) -> str:
         only = "this class is" if len(recalls_for) == 1 else "these classes are"
         what = f"images of which only {only} protected"
     words = f"{who} recognises {worst.protected:.1f} % of {whose} after training on {what}"
-    return f"{words[0].upper()}{words[1:]} ({_controls(worst)}): {_verdict(scores)}{_doubts(worst)}."
+    return f"{words[0].upper()}{words[1:]} ({_controls(worst)}): {_verdict(scores)}{_caveats(worst)}."
 
 
 def _scores(records: Sequence[RunRecord], poison: str, recalls_for: Sequence[str]) -> list[Scores]:
@@ -122,18 +124,27 @@ def _scores(records: Sequence[RunRecord], poison: str, recalls_for: Sequence[str
     for (exploiter, *rest), arms in runs.items():
         if poison not in arms:
             continue
-        label = [exploiter, *(name for name, tell in zip(rest, several, strict=True) if tell)]
-        means = {name: fmean(map(score, arms[name])) for name in (CLEAN, NOISE, poison) if name in arms}
-        peak = None if recalls_for else fmean(one.peak for one in arms[poison])
-        chance = arms[poison][0].chance
-        found.append(Scores("/".join(label), chance, means.get(CLEAN), means.get(NOISE), means[poison], peak))
+        label = [exploiter, *(name for name, differs in zip(rest, several, strict=True) if differs)]
+        means = {name: fmean(map(score, arms[name])) for name in (*CONTROLS, poison) if name in arms}
+        found.append(
+            Scores(
+                exploiter="/".join(label),
+                chance=arms[poison][0].chance,
+                clean=means.get(CLEAN),
+                noise=means.get(NOISE_MEAN, means.get(NOISE)),
+                protected=means[poison],
+                peak=None if recalls_for else fmean(one.peak for one in arms[poison]),
+                equal=NOISE_MEAN in means,
+            )
+        )
     return found
 
 
 def _controls(scores: Scores) -> str:
-    told = ["no clean control" if scores.clean is None else f"clean {scores.clean:.1f} %"]
-    told += [] if scores.noise is None else [f"random noise {scores.noise:.1f} %"]
-    return ", ".join([*told, f"guessing {scores.chance:.1f} %"])
+    found = ["no clean control" if scores.clean is None else f"clean {scores.clean:.1f} %"]
+    if scores.noise is not None:
+        found.append(f"random noise{' of equal mean change' if scores.equal else ''} {scores.noise:.1f} %")
+    return ", ".join([*found, f"guessing {scores.chance:.1f} %"])
 
 
 def _verdict(scores: Sequence[Scores]) -> str:
@@ -144,23 +155,24 @@ def _verdict(scores: Sequence[Scores]) -> str:
     groups: dict[str, list[str]] = {level: [] for level in (*_LEVELS, _UNJUDGED)}
     for one in scores:
         groups[_LEVELS[one.level(one.protected)] if one.judged else _UNJUDGED].append(one.exploiter)
-    told = {level: names for level, names in groups.items() if names}
-    if len(told) == 1 and len(scores) > 1:
-        (level,) = told
+    found = {level: names for level, names in groups.items() if names}
+    if len(found) == 1 and len(scores) > 1:
+        (level,) = found
         return f"{level} against {'any' if level == _LEVELS[2] else 'all'} of them"
-    return ", ".join(f"{level} against {_listed(names)}" for level, names in told.items())
+    return ", ".join(f"{level} against {_listed(names)}" for level, names in found.items())
 
 
-def _doubts(worst: Scores) -> str:
+def _caveats(worst: Scores) -> str:
     """Return what weakens the verdict on the strongest exploiter."""
     if not worst.judged:
         return ""
-    level, doubts = worst.level(worst.protected), ""
+    level, caveats = worst.level(worst.protected), ""
     if level < 2 and worst.noise is not None and worst.noise <= worst.protected:
-        doubts += "; random noise of the same strength does as much"
+        strength = "equal mean change" if worst.equal else "the same strength"
+        caveats += f"; random noise of {strength} does as much"
     if worst.peak is not None and worst.level(worst.peak) > level:
-        doubts += f"; at its best epoch, which needs clean validation images, it was {worst.peak:.1f} %"
-    return doubts
+        caveats += f"; at its best epoch, which needs clean validation images, it was {worst.peak:.1f} %"
+    return caveats
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,0 +1,128 @@
+"""Training sets in files: written once, and read by every process that trains on them.
+
+With an output folder they outlive the run, so that nothing is protected twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ulecli import __version__
+from ulecli.data.images import ImageSet
+from ulecli.evaluation.poisons.audit import audit, warnings
+from ulecli.system.atomic import replacing
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What exploiters train on.
+
+    Attributes:
+        name: In tables.
+        file: Where the images lie, (N, 3, H, W) uint8.
+        labels: Where the labels lie, (N,) int64.
+        classes: The name of each label.
+        digest: md5 over all of it.
+        audit: How the images differ from the clean ones; None for the clean ones.
+        epsilon: Their bound in levels; 0 for clean images.
+        warnings: What the audit found to warn of.
+    """
+
+    name: str
+    file: Path
+    labels: Path
+    classes: tuple[str, ...]
+    digest: str
+    audit: dict[str, Any] | None = None
+    epsilon: int = 0
+    warnings: tuple[str, ...] = ()
+
+    def read(self) -> ImageSet:
+        """Map the images; what isn't touched takes no memory."""
+        # Mode "c" is copy on write: torch can't hold what is read-only.
+        images = torch.from_numpy(np.load(self.file, mmap_mode="c"))
+        return ImageSet(images, torch.from_numpy(np.load(self.labels)), self.classes)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A set that was just made.
+
+    Attributes:
+        images: The picked images, before any mix.
+        epsilon: Their bound in levels; 0 for clean images, which are not audited.
+        kind: How they were made, in words, for the record; empty where the name says it.
+        remarks: What to warn of beside what the audit finds.
+        bounded: Warn where they leave the bound, or where some are unchanged.
+    """
+
+    images: ImageSet
+    epsilon: int
+    kind: str = ""
+    remarks: tuple[str, ...] = ()
+    bounded: bool = True
+
+
+class SetFiles:
+    """The training sets of one data set in one folder."""
+
+    def __init__(
+        self, folder: Path, data_set: str, clean: ImageSet, finish: Callable[[ImageSet], ImageSet]
+    ) -> None:
+        """Make the folder if there is none.
+
+        Args:
+            folder: Where sets are kept.
+            data_set: What decides the clean images, in words.
+            clean: The clean images, which sets are compared with.
+            finish: From a set as it was made to the one that is trained on, for instance with clean images
+                mixed in.
+        """
+        self._folder, self._data_set, self._clean, self._finish = folder, data_set, clean, finish
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def kept(self, name: str, identity: str, make: Callable[[], Made]) -> TrainingSet:
+        """Return a set from its file, or make it and write the file.
+
+        Args:
+            name: Of the set.
+            identity: Whatever decides its images, beside the data set and what is picked of it.
+            make: Makes it.
+        """
+        mark = hashlib.sha256(f"{name} {identity} {self._data_set} {__version__}".encode()).hexdigest()[:12]
+        stem = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[-64:]}-{mark}"
+        file, labels, notes = (self._folder / f"{stem}{end}" for end in (".npy", ".labels.npy", ".json"))
+        if notes.exists():
+            return self._read(name, file, labels, notes)
+        made = make()
+        seen = audit(made.images, self._clean, source=name, kind=made.kind) if made.epsilon else None
+        # All of the images may not be as they were, bounded or not.
+        judged = seen is not None and (made.bounded or not seen.changed_share)
+        found = warnings(seen, made.epsilon) if seen and judged else ()
+        final = self._finish(made.images)
+        for path, values in ((file, final.images), (labels, final.labels)):
+            with replacing(path) as part, part.open("wb") as stream:
+                np.save(stream, values.numpy())
+        entry = {
+            "digest": final.digest,
+            "audit": asdict(seen) if seen else None,
+            "epsilon": made.epsilon,
+            "warnings": (*made.remarks, *found),
+        }
+        with replacing(notes) as part:
+            part.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
+        return self._read(name, file, labels, notes)
+
+    def _read(self, name: str, file: Path, labels: Path, notes: Path) -> TrainingSet:
+        entry = json.loads(notes.read_text(encoding="utf-8"))
+        entry["warnings"] = tuple(entry["warnings"])
+        return TrainingSet(name, file, labels, self._clean.classes, **entry)

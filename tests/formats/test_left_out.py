@@ -14,7 +14,7 @@ from ulecli.errors import PhotoError
 from ulecli.formats import picture as codec
 from ulecli.formats.metadata.policy import carried
 from ulecli.formats.options import MetadataMode as Mode
-from ulecli.imaging.delta import difference
+from ulecli.imaging.difference import difference
 
 VIDEO = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0\0\x40\x08mdat" + bytes(range(256)) * 64
 FORMATS = ["JPEG", "PNG", "WEBP", "AVIF", "HEIC"]

@@ -32,7 +32,7 @@ from processes import AT_HAND, kill
 from tables import Row, markdown
 from timing import conditions
 
-from ulecli.metadata import is_protected
+from ulecli.formats.audit import is_protected
 
 PACKAGES = ("ulecli", "onnxruntime", "pillow", "numpy")
 

@@ -33,7 +33,7 @@ from photographs import parser_for
 from PIL import Image
 from timing import conditions, seconds
 
-from ulecli import codec
+from ulecli.formats.picture import decode, encode
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.run import protect
 
@@ -57,11 +57,11 @@ def recode(source: Path, target: Path, jobs: int) -> None:
     """Be the baseline: decode and encode every photo of a folder, `jobs` at a time."""
 
     def one(path: Path) -> None:
-        picture = codec.decode(path, FORMATS[path.suffix.lower()])
+        picture = decode(path, FORMATS[path.suffix.lower()])
         picture.settings["exif"] = picture.exif
         part = target / path.relative_to(source)
         part.parent.mkdir(parents=True, exist_ok=True)
-        codec.encode(picture, picture.image, part)
+        encode(picture, picture.image, part)
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(one, photos_in(source)))

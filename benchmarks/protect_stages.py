@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from photographs import jpegs_in, parser_for
 from timing import bound, conditions
 
-from ulecli import codec
+from ulecli.formats.memory import Memory
+from ulecli.formats.picture import decode, encode
 from ulecli.imaging.delta import add_delta, working_image
 from ulecli.surrogates.opening import open_perturber
 from ulecli.surrogates.photo_perturber import SurrogatePerturber
@@ -34,7 +35,7 @@ from ulecli.system.devices import Device
 from ulecli.system.fingerprint import file_sha256
 
 CODE, EPSILON, BATCH = 9, 8, 64
-MEMORY = codec.Memory()
+MEMORY = Memory()
 STAGES = ("hash the source", "decode", "shrink", "perturb", "add", "encode", "sync", "hash the result")
 PLAIN = ("Pillow decode", "Pillow encode")
 
@@ -61,7 +62,7 @@ def one_photo(path: Path, perturber: SurrogatePerturber, folder: Path, clock: Cl
     with timed(clock, "hash the source"):
         file_sha256(path)
     with timed(clock, "decode"):
-        picture = codec.decode(path, "JPEG", memory=MEMORY)
+        picture = decode(path, "JPEG", memory=MEMORY)
     with timed(clock, "shrink"):
         small = working_image(picture.image, perturber.grid, picture.pixels)[None]
     with timed(clock, "perturb"):
@@ -70,15 +71,15 @@ def one_photo(path: Path, perturber: SurrogatePerturber, folder: Path, clock: Cl
         add_delta(picture.image, delta, picture.pixels)
     target = folder / "protected"
     with timed(clock, "encode"):
-        codec.encode(picture, picture.image, target)
+        encode(picture, picture.image, target)
     with timed(clock, "sync"):
         sync(target)
     with timed(clock, "hash the result"):
         file_sha256(target)
     with timed(clock, "Pillow decode"):
-        plain = codec.decode(path, "JPEG")
+        plain = decode(path, "JPEG")
     with timed(clock, "Pillow encode"):
-        codec.encode(plain, plain.image, folder / "plain")
+        encode(plain, plain.image, folder / "plain")
     for name in ("protected", "plain"):
         (folder / name).unlink()
 

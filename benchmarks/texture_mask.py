@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from photographs import fixed_key
 from PIL import Image
 
-from ulecli import codec
 from ulecli.formats.options import Reading
+from ulecli.formats.picture import decode
 from ulecli.imaging import texture
 from ulecli.imaging.delta import working_image
 from ulecli.perturb.perturber import Perturber
@@ -50,7 +50,7 @@ def evened(delta: NDArray[np.int8], weights: texture.Floats) -> NDArray[np.int8]
 
 def weaken(source: Path, target: Path, code: int, epsilon: int, perturber: Perturber) -> None:
     """Protect a JPEG like the product, but with its delta evened."""
-    photo = codec.decode(source, "JPEG").image
+    photo = decode(source, "JPEG").image
     weights = texture.texture_weights(photo)
     images, aspects = working_image(photo, perturber.grid)[None], np.array([photo.width / photo.height])
     delta = perturber(images, np.array([code]), aspects.astype(np.float32), epsilon=epsilon)[0]
@@ -93,7 +93,7 @@ def crops(photos: list[str], out: Path, epsilon: int, size: int, quality: int) -
             control(folder / "masked", folder / "even")
             shown = [folder / kind / source.name for kind in ("uniform", "masked", "even", "stronger")]
             for column, path in enumerate([source, *shown]):
-                picture = codec.decode(path, "JPEG").image
+                picture = decode(path, "JPEG").image
                 across, down = (float(share) for share in place.split(","))
                 left, top = int(across * picture.width) - size // 2, int(down * picture.height) - size // 2
                 crop = picture.crop((left, top, left + size, top + size))

@@ -16,7 +16,7 @@ PACKAGE = Path(ulecli.__file__).parent
 
 FLOORS = (
     {"errors", "units", "registry", "system"},
-    {"formats", "imaging", "nets", "transforms", "codec", "metadata"},
+    {"formats", "imaging", "nets", "transforms"},
     {"data", "perturb"},
     {"surrogates"},
     {"protection", "evaluation"},

@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from ulecli.codec.colour import display_p3
 from ulecli.data.cifar import cifar10, default_root
 from ulecli.data.folder import image_folder, picture_files, read_picture
 from ulecli.data.images import ImageSet
 from ulecli.errors import ExitCode, NoSuchPath, PhotoSkipped, UleError
+from ulecli.formats.colour import display_p3
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 

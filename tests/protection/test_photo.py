@@ -8,8 +8,8 @@ from conftest import scene
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from ulecli.formats.audit import mark_in
 from ulecli.formats.options import MetadataMode, Reading
-from ulecli.metadata import mark_in
 from ulecli.protection import photo
 from ulecli.protection.outcome import Photo
 

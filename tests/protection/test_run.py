@@ -11,10 +11,10 @@ import pytest
 from conftest import FullSwing, scene
 from PIL import Image
 
-from ulecli.codec.formats import missing
 from ulecli.errors import ExitCode, NothingToDo
+from ulecli.formats.audit import mark_in
 from ulecli.formats.options import MetadataMode, Reading
-from ulecli.metadata import mark_in
+from ulecli.formats.registry import missing
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.outcome import Status
 from ulecli.protection.run import protect

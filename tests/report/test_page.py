@@ -13,8 +13,8 @@ import pytest
 from conftest import scene
 from PIL import Image, ImageCms
 
-from ulecli.codec.colour import display_p3
 from ulecli.errors import NothingToDo, UsageError
+from ulecli.formats.colour import display_p3
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.json_records import photo_record, summary_record
 from ulecli.protection.outcome import PhotoOutcome, Status

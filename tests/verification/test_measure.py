@@ -9,8 +9,9 @@ from isolated_entries import BAD_MEASURES
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ulecli import codec, metadata
 from ulecli.errors import NoSuchPath, NothingToDo, UsageError
+from ulecli.formats import picture as codec
+from ulecli.formats.metadata import policy as metadata
 from ulecli.formats.options import MetadataMode
 from ulecli.imaging.figure import perturbation, side_by_side
 from ulecli.protection.pairs import Pair

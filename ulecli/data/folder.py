@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ulecli.codec import decode
-from ulecli.codec.colour import rgb_to_srgb
-from ulecli.codec.formats import HEAD, PICTURE_SUFFIXES, SUFFIXES, sniff
 from ulecli.data.images import ImageSet
 from ulecli.errors import NoSuchPath, PhotoError, PhotoSkipped, UleError, shown
+from ulecli.formats.picture import read
+from ulecli.formats.registry import HEAD, PICTURE_SUFFIXES, SUFFIXES, sniff
 
 _ALSO_READ = {b"GIF8": "GIF", b"P5": "PPM", b"P6": "PPM"}
 """First bytes of what data sets are made of beside photos, and Pillow's name for it."""
@@ -128,8 +127,7 @@ def read_picture(path: Path) -> Image.Image:
     head = _head(path)
     format = sniff(head)
     if format in SUFFIXES:
-        picture = decode(path, format, first_frame=True)
-        return rgb_to_srgb(picture.image.convert("RGB"), picture.settings.get("icc_profile", b""))
+        return read(path)
     other = next((name for magic, name in _ALSO_READ.items() if head.startswith(magic)), None)
     if other is None:
         raise PhotoSkipped(f"is {format}" if format else "holds no picture that is known")

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ulecli.codec.formats import PICTURE_SUFFIXES, SUFFIXES
 from ulecli.errors import TargetError, shown
+from ulecli.formats.registry import PICTURE_SUFFIXES, SUFFIXES
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.find import OUTPUT_MARK
 from ulecli.protection.outcome import Photo

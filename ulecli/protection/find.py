@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from ulecli.codec.formats import HEAD, PICTURE_SUFFIXES, SUFFIXES, SUPPORTED, missing, sniff
 from ulecli.errors import NoSuchPath, shown
+from ulecli.formats.registry import HEAD, PICTURE_SUFFIXES, SUFFIXES, SUPPORTED, missing, sniff
 from ulecli.protection.config import Selection
 from ulecli.protection.junk import Junk
 from ulecli.protection.outcome import Photo, PhotoOutcome, Status

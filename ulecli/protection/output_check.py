@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ulecli.codec.formats import SUFFIXES
 from ulecli.errors import TargetError, shown
+from ulecli.formats.registry import SUFFIXES
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.destination import (
     file_named,

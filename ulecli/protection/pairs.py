@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ulecli.codec.formats import SUFFIXES
 from ulecli.errors import LedgerError, NoSuchPath, NothingToDo, UsageError, shown
+from ulecli.formats.registry import SUFFIXES
 from ulecli.protection.entry import Entry
 from ulecli.protection.find import check_exist, find
 from ulecli.protection.ledger import NAME, reading

@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ulecli import codec
 from ulecli.errors import PhotoError, PhotoSkipped
+from ulecli.formats.audit import is_protected
+from ulecli.formats.memory import Memory
+from ulecli.formats.metadata.policy import carried, merged
+from ulecli.formats.options import MetadataMode as Mode
 from ulecli.formats.options import Reading
+from ulecli.formats.picture import MAX_PIXELS, Picture, decode, encode, read_rgb
 from ulecli.imaging import texture
 from ulecli.imaging.delta import add_delta, working_image
 from ulecli.imaging.difference import difference, set_aside
-from ulecli.metadata import Mode, carried, is_protected, merged
 from ulecli.protection.outcome import Photo
 from ulecli.system.fingerprint import Stamp, file_sha256
 
@@ -87,7 +90,7 @@ class Made:
     masked_delta: bytes = b""
 
 
-def make(job: Job, perturb: Perturb, memory: codec.Memory | None = None) -> Made:
+def make(job: Job, perturb: Perturb, memory: Memory | None = None) -> Made:
     """Protect one photo; when this returns the written file is whole, but not yet synced.
 
     The folder of `job.part` is there already.
@@ -100,7 +103,7 @@ def make(job: Job, perturb: Perturb, memory: codec.Memory | None = None) -> Made
     """
     before = _stat(job.photo.path)
     try:
-        return _make(job, before, perturb, memory or codec.Memory())
+        return _make(job, before, perturb, memory or Memory())
     except BaseException as error:
         job.part.unlink(missing_ok=True)
         if isinstance(error, PhotoError | OSError):  # then that is the cause, and the rest follows from it
@@ -108,7 +111,7 @@ def make(job: Job, perturb: Perturb, memory: codec.Memory | None = None) -> Made
         raise
 
 
-def _make(job: Job, before: os.stat_result, perturb: Perturb, memory: codec.Memory) -> Made:
+def _make(job: Job, before: os.stat_result, perturb: Perturb, memory: Memory) -> Made:
     path = job.photo.path
     if is_protected(path):
         raise PhotoSkipped("is marked as protected already, and nothing is protected twice")
@@ -120,13 +123,13 @@ def _make(job: Job, before: os.stat_result, perturb: Perturb, memory: codec.Memo
     return Made(source, file_sha256(job.part), measured, remarks, masked_delta)
 
 
-def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[Measured, tuple[str, ...], bytes]:
-    picture = codec.decode(
+def _write(job: Job, perturb: Perturb, memory: Memory) -> tuple[Measured, tuple[str, ...], bytes]:
+    picture = decode(
         job.photo.path,
         job.photo.format,
         memory=memory,
         first_frame=job.reading.first_frame,
-        max_pixels=job.reading.max_pixels or codec.MAX_PIXELS,
+        max_pixels=job.reading.max_pixels or MAX_PIXELS,
     )
     aspect = picture.image.width / picture.image.height
     delta = perturb(working_image(picture.image, job.grid, picture.pixels), aspect)
@@ -145,10 +148,10 @@ def _write(job: Job, perturb: Perturb, memory: codec.Memory) -> tuple[Measured, 
         measured = Measured(*picture.image.size, change.max_change, change.psnr_db)
         picture = _with_metadata(picture, job)
         remarks = picture.remarks
-        codec.encode(picture, picture.image, job.part)
+        encode(picture, picture.image, job.part)
         if original:
             del picture  # a large photo's memory, needed again
-            stored = difference(original, codec.read_rgb(job.part, job.photo.format))
+            stored = difference(original, read_rgb(job.part, job.photo.format))
             measured = replace(measured, max_change_on_disk=stored.max_change, psnr_db_on_disk=stored.psnr_db)
     return measured, remarks, delta.tobytes() if job.masked else b""
 
@@ -165,7 +168,7 @@ def _original(image: Image.Image, job: Job) -> Iterator[Image.Image | BinaryIO |
             yield aside
 
 
-def _with_metadata(picture: codec.Picture, job: Job) -> codec.Picture:
+def _with_metadata(picture: Picture, job: Job) -> Picture:
     """Choose what of the photo's metadata goes on, and mark the picture as protected."""
     told = {**picture.info, "exif": picture.exif, "xmp": picture.xmp}
     mode, size = Mode(job.reading.metadata), picture.image.size

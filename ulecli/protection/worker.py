@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ulecli.codec import Memory
+from ulecli.formats.memory import Memory
 from ulecli.protection.photo import Job, Made, Perturb, make
 from ulecli.system.isolated import Ask, Handler, IsolatedWorker
 from ulecli.system.plain_data import BadMessage, Message, plain, restored

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from ulecli.codec import colour
 from ulecli.errors import PhotoError, PhotoSkipped
+from ulecli.formats import colour
 from ulecli.imaging.difference import difference
 from ulecli.imaging.figure import perturbation, shrunk
 from ulecli.protection.outcome import PhotoOutcome, Status

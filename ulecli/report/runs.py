@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ulecli import metadata
 from ulecli.errors import NothingToDo, PhotoError, PhotoSkipped, UsageError, shown
+from ulecli.formats import audit
 from ulecli.protection import pairs as pairing
 from ulecli.protection.entry import Entry
 from ulecli.protection.ledger import NAME, reading
@@ -126,7 +126,7 @@ def mark_handler() -> Handler:
     """Return what looks for the mark of a file for each request, in the process of a worker."""
 
     def handle(request: Message, ask: Ask) -> Message:
-        mark = metadata.mark_in(Path(request["path"]))
+        mark = audit.mark_in(Path(request["path"]))
         return {"epsilon": mark.epsilon if mark else 0}
 
     return handle

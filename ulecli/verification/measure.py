@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from ulecli import metadata
 from ulecli.errors import PhotoError, PhotoSkipped
+from ulecli.formats import audit
 from ulecli.formats.options import MetadataMode
 from ulecli.protection.pairs import Pair, pair_up
 from ulecli.surrogates.recognition import Cue, CueReader, Reading
@@ -200,6 +200,6 @@ def _problems(found: Checked, mode: MetadataMode) -> Iterator[str]:
     least = 20 * math.log10(LEVELS / found.epsilon) - _STORING_DB
     if found.psnr_db < least:
         yield f"is {found.psnr_db:.1f} dB from its original: another picture, or altered since"
-    leaks = [leak for leak in found.leaks if mode is not MetadataMode.KEEP or metadata.shows_more(leak)]
+    leaks = [leak for leak in found.leaks if mode is not MetadataMode.KEEP or audit.shows_more(leak)]
     if leaks:
         yield f"tells more than {mode} lets through: {', '.join(leaks)}"

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ulecli import codec, metadata
-from ulecli.codec.formats import HEAD, SUFFIXES, sniff
 from ulecli.errors import PhotoError
+from ulecli.formats import audit
+from ulecli.formats.picture import decode
+from ulecli.formats.registry import HEAD, SUFFIXES, sniff
 from ulecli.imaging.difference import difference
 from ulecli.imaging.figure import shrunk
 from ulecli.imaging.ssim import ssim
@@ -112,14 +113,14 @@ def measure(request: Request) -> Measures:
     """
     original, _ = load(request.original)
     protected, format = load(request.protected)
-    mark = metadata.mark_in(request.protected)
+    mark = audit.mark_in(request.protected)
     found = Measures(
         format,
         protected.size,
         original.size,
-        _is_lossless(request.protected, format),
+        audit.is_lossless(request.protected, format),
         mark.epsilon if mark else None,
-        tuple(metadata.leaks(request.protected)),
+        tuple(audit.leaks(request.protected)),
     )
     if original.size != protected.size:
         return found
@@ -149,17 +150,10 @@ def load(path: Path) -> tuple[Image.Image, str]:
         format = sniff(file.read(HEAD))
     if format not in SUFFIXES:
         raise PhotoError(f"{path.name!r} is no photo of a supported format")
-    picture = codec.decode(path, format, first_frame=True)
+    picture = decode(path, format, first_frame=True)
     image = picture.image if picture.image.mode == "RGB" else picture.image.convert("RGB")
     image.info["icc_profile"] = picture.settings.get("icc_profile", b"")
     return image, format
-
-
-def _is_lossless(path: Path, format: str) -> bool:
-    if format != "WEBP":
-        return format in ("PNG", "BMP", "TIFF")
-    with path.open("rb") as file:
-        return b"VP8L" in file.read(64 * 1024)
 
 
 def _checked(content: Message, request: Request) -> Measures:

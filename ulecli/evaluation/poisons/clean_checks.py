@@ -7,7 +7,7 @@ from pathlib import Path
 from ulecli.data.folder import picture_files
 from ulecli.data.images import ImageSet
 from ulecli.errors import shown
-from ulecli.metadata import is_protected
+from ulecli.formats.audit import is_protected
 
 _SHARED = 0.01
 """A larger share of test images among the training images is no accident of the data set."""

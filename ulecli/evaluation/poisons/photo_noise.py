@@ -21,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ulecli import codec
-from ulecli.codec.formats import HEAD, SUFFIXES, sniff
 from ulecli.data.folder import list_pictures, read_pictures
 from ulecli.errors import PhotoError, PhotoSkipped, UleError, shown
 from ulecli.evaluation.poisons.content import chunks
+from ulecli.formats.picture import decode, encode
+from ulecli.formats.registry import HEAD, SUFFIXES, sniff
 from ulecli.imaging.delta import add_delta
 from ulecli.imaging.upload import Upload
 
@@ -140,10 +140,10 @@ def store_with(path: Path, delta: NDArray[np.int8], part: Path) -> Path:
             format = sniff(file.read(HEAD))
         if format not in SUFFIXES:
             raise PhotoSkipped("is of no format that `ulecli protect` writes")
-        picture = codec.decode(path, format, first_frame=True)
+        picture = decode(path, format, first_frame=True)
         add_delta(picture.image, delta, picture.pixels)
         stored = part.with_suffix(SUFFIXES[format][0])
-        codec.encode(picture, picture.image, stored)
+        encode(picture, picture.image, stored)
     except (PhotoError, PhotoSkipped) as error:
         raise UleError(f"noise can't be put on {shown(path)}, which {error}; leave it out") from error
     except OSError as error:

@@ -1,0 +1,134 @@
+"""WebP: chunks in a RIFF file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+from PIL import Image
+from PIL.WebPImagePlugin import WebPImageFile
+
+from ulecli.formats.format import MAX_BLOCK, REST, Block, Format, Source, Unfollowable, behind
+from ulecli.formats.memory import Memory
+from ulecli.system.mapped_file import Content
+
+LOSSY_QUALITY = 90
+"""A lossy file does not say its quality; this is as fine as a JPEG of 85."""
+
+_HEAD = 12
+_PLAIN = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM"}
+
+
+class Chunk(NamedTuple):
+    """One chunk: its name, and where its content starts and ends."""
+
+    kind: bytes
+    body: int
+    end: int
+
+
+def chunks(data: Content) -> Iterator[Chunk]:
+    """Yield the chunks of a WebP.
+
+    Raises:
+        Unfollowable: The file is shorter than it says, or a chunk longer than it.
+    """
+    place, last = _HEAD, end_of(data)
+    if last > len(data):
+        raise Unfollowable(4)
+    while place < last:
+        body = place + 8
+        end = body + int.from_bytes(data[place + 4 : body], "little")
+        if end > last:
+            raise Unfollowable(place)
+        yield Chunk(bytes(data[place : place + 4]), body, end)
+        place = end + end % 2
+
+
+def end_of(data: Content) -> int:
+    """Return where the file ends by its own word."""
+    return 8 + int.from_bytes(data[4:8], "little")
+
+
+class _Opened(Source):
+    """A WebP that the library has opened."""
+
+    def __init__(self, file: BinaryIO, data: Content, lossless: bool) -> None:
+        super().__init__()
+        self._stored = stored = WebPImageFile(file)
+        self.size, self.frames = stored.size, int(getattr(stored, "n_frames", 1))
+        self.exif = bytes(stored.info.get("exif") or b"")
+        self.xmp = bytes(stored.info.get("xmp") or b"")
+        self.profile = bytes(stored.info.get("icc_profile") or b"")
+        # Lossless stays lossless, under transparent pixels too.
+        finely: dict[str, Any] = {"lossless": True, "quality": 50} if lossless else {"quality": LOSSY_QUALITY}
+        self.settings = {"exact": True, **finely}
+        if remark := behind(data, end_of(data)):
+            self.remarks.append(remark)
+        self.not_carried = tuple(_unknown(data))
+        if REST not in self.remarks and end_of(data) > len(data):
+            self.remarks.append(REST)
+
+    def load(self, memory: Memory | None) -> Image.Image:
+        """Decode the picture."""
+        self._stored.load()
+        return self._stored
+
+
+class _Webp(Format):
+    """WebP (RFC 9649)."""
+
+    name, suffixes, encoder = "WEBP", (".webp",), "WEBP"
+    max_bytes = 512 << 20
+
+    def accepts(self, head: bytes) -> bool:
+        """Tell whether the first bytes are those of a WebP."""
+        return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+
+    def open(self, file: BinaryIO, data: Content) -> Source:
+        """Hand the file to the library."""
+        return _Opened(file, data, self.lossless(data))
+
+    def blocks(self, data: Content, whole: bool) -> Iterator[Block]:
+        """Yield EXIF, XMP, the profile, and chunks that are not known to be harmless."""
+        frames = 0
+        for kind, body, end in chunks(data):
+            content = bytes(data[body : min(end, body + MAX_BLOCK)])
+            frames += kind == b"ANMF"
+            if kind in (b"EXIF", b"XMP "):
+                yield Block(kind.decode("ascii").strip(), content.removeprefix(b"Exif\0\0"))
+            elif kind == b"ICCP":
+                yield Block("ICC", content)
+            elif kind not in _PLAIN and kind != b"ANMF":
+                yield Block(f"chunk {kind.decode('latin-1')!r}")
+            if end % 2 and end < len(data) and data[end] and end < end_of(data):
+                yield Block("bytes between its chunks")
+        if frames > 1:
+            yield Block("further picture")
+        if whole and (rest := len(data) - end_of(data)) > 0:
+            yield Block(f"{rest} bytes behind the picture")
+
+    def lossless(self, data: Content) -> bool:
+        """Tell whether the picture, or the first of several, holds every level as it was given."""
+        try:
+            for kind, body, _ in chunks(data):
+                if kind in (b"VP8 ", b"VP8L"):
+                    return kind == b"VP8L"
+                if kind == b"ANMF":
+                    return b"VP8L" in (data[body + 16 : body + 20], data[body + 24 : body + 28])
+        except Unfollowable:
+            pass
+        return False
+
+
+def _unknown(data: Content) -> Iterator[str]:
+    known = _PLAIN | {b"EXIF", b"XMP ", b"ICCP", b"ANMF"}
+    try:
+        for kind in dict.fromkeys(chunk.kind for chunk in chunks(data)):
+            if kind not in known:
+                yield f"chunk {kind.decode('latin-1')!r}"
+    except Unfollowable:
+        return
+
+
+WEBP = _Webp()

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ulecli import surrogates
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -89,6 +91,7 @@ def ulecli(capsys, monkeypatch, config_home, perturber) -> Callable[..., Result]
     """Run the program in this process, with the test's perturber in place of a real one."""
     opened = SimpleNamespace(open_perturber=lambda name, **settings: perturber)
     monkeypatch.setitem(sys.modules, "ulecli.surrogates.opening", opened)
+    monkeypatch.setattr(surrogates, "opening", opened, raising=False)
 
     def run(*arguments: object) -> Result:
         from ulecli.cli import main

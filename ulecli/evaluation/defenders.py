@@ -130,7 +130,7 @@ def defend(
         UleError: the defender returned something else than images, or went beyond the bound.
     """
     check_epsilon(epsilon)
-    defender = check_defender(name, defenders)
+    defender = find_defender(name, defenders)
     check_size(name, images.images.shape[2], images.images.shape[3], defenders)
     places = torch.arange(len(images)) if chosen is None else chosen
     made = defender.protect(images, Order(places, epsilon, seed, device, checkpoints, progress))
@@ -216,7 +216,13 @@ def defender_names(classwise: bool = True) -> tuple[str, ...]:
     return tuple(name for name in DEFENDERS if classwise or not name.endswith(CLASSWISE))
 
 
-def check_defender(name: str, defenders: Registry[Defender] | None = None) -> Defender:
+def check_defender(name: str, defenders: Registry[Defender] | None = None) -> str:
+    """Return the name if there is a defender of that name; see `find_defender`."""
+    find_defender(name, defenders)
+    return name
+
+
+def find_defender(name: str, defenders: Registry[Defender] | None = None) -> Defender:
     """Return the defender of a name.
 
     Raises:
@@ -230,7 +236,7 @@ def check_defender(name: str, defenders: Registry[Defender] | None = None) -> De
 
 def grid_of(name: str, defenders: Registry[Defender] | None = None) -> int:
     """Return the side in pixels of the images that a defender protects; 0 for any."""
-    return check_defender(name, defenders).side
+    return find_defender(name, defenders).side
 
 
 def check_size(name: str, height: int, width: int, defenders: Registry[Defender] | None = None) -> None:

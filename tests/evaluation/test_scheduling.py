@@ -53,7 +53,7 @@ def test_steps_are_reported_from_the_first_on(jobs: int, tmp_path, monkeypatch) 
     monkeypatch.setattr(scheduling, "STEP_EVERY", 0.0)  # in this process; others keep their second
     seen: list[tuple[int, float]] = []
     list(run(tasks(tmp_path, 2), jobs=jobs, threads=jobs, on_step=lambda *step: seen.append(step)))
-    steps = 6  # 60 images in batches of 20, twice
+    steps = 2  # 30 images hold one batch of 20, twice
     if jobs == 1:
         assert seen == [(number, step / steps) for number in range(2) for step in range(1, steps + 1)]
     else:

@@ -18,12 +18,12 @@ import numpy as np
 from photographs import jpegs_in, parser_for
 from timing import conditions
 
+from ulecli.formats.picture import load
 from ulecli.imaging.delta import add_delta, working_image
 from ulecli.surrogates.opening import open_perturber
 from ulecli.surrogates.recognition import CueReader
 from ulecli.system.cores import usable_cores
 from ulecli.units import DEFAULT_EPSILON
-from ulecli.verification.measure import load
 
 
 def read_codes(path: Path, surrogate: str) -> list[tuple[bool, bool]]:

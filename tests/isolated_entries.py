@@ -196,7 +196,7 @@ def confined() -> Handler:
 
 def evil_pairs() -> Handler:
     """Return what measures pairs, and for some dies, hangs or lies."""
-    from ulecli.verification.measuring import handler
+    from ulecli.verification.measure import handler
 
     good = handler()
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ulecli.protection.outcome import ProtectReport as ProtectReport
     from ulecli.protection.outcome import Status as Status
     from ulecli.system.devices import Device as Device
-    from ulecli.verification.measure import Checked as Checked
+    from ulecli.verification.pair_check import Checked as Checked
 
 __version__ = "0.1.0"
 
@@ -36,7 +36,7 @@ __version__ = "0.1.0"
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _HOMES = {
-    "Checked": "ulecli.verification.measure",
+    "Checked": "ulecli.verification.pair_check",
     "Device": "ulecli.system.devices",
     "EvaluateConfig": "ulecli.evaluation.config",
     "Evaluation": "ulecli.evaluation.run",

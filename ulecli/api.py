@@ -20,7 +20,7 @@ from ulecli.units import DEFAULT_EPSILON
 if TYPE_CHECKING:
     from ulecli.evaluation.config import EvaluateConfig
     from ulecli.evaluation.run import Evaluation, Listener
-    from ulecli.verification.measure import Checked
+    from ulecli.verification.pair_check import Checked
 
 AnyPath = str | PathLike[str]
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -137,7 +137,7 @@ def verify(
     """
     from ulecli.protection.pairs import pair_up
     from ulecli.surrogates.recognition import CueReader
-    from ulecli.verification.measure import Demands, check_all
+    from ulecli.verification.pair_check import Demands, check_all
 
     demands = Demands(epsilon, _member(MetadataMode, metadata, "metadata mode"))
     reader = None if surrogate is None else CueReader(surrogate)

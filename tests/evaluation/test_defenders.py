@@ -107,8 +107,8 @@ def test_a_surrogate_of_the_shelf_protects_sets_of_as_many_classes() -> None:
     delta = set_delta(load_net("cifar-linear"), MIDDLE.images, MIDDLE.labels, settings)
     assert torch.equal(change(protected, MIDDLE), delta.expand(-1, 3, -1, -1))
     surrogate = find_surrogate("cifar-linear", MIDDLE)
-    stamp = store.load_card("cifar-linear").files["cifar-linear.safetensors"]
-    assert surrogate.label == stamp.sha256[:8]
+    known = store.load_card("cifar-linear").files["cifar-linear.safetensors"]
+    assert surrogate.label == known.sha256[:8]
     assert not any(weight.requires_grad for weight in surrogate.net.parameters())
 
 

@@ -9,7 +9,8 @@ import time
 
 import pytest
 from conftest import scene
-from PIL import Image, ImageCms
+from helpers.icc_profiles import SRGB
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ulecli import __version__
@@ -22,7 +23,6 @@ from ulecli.formats.metadata.xmp import Mark
 from ulecli.formats.options import MetadataMode as Mode
 from ulecli.formats.picture import Picture
 
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 FORMATS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif", "AVIF": "avif", "HEIC": "heic"}
 PRIVATE = (
     "GPS",

@@ -6,7 +6,8 @@ import struct
 
 from PIL import ImageCms
 
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+_MADE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+SRGB = _MADE[:24] + bytes.fromhex("07ea0001000100000000 0000") + _MADE[36:]  # not made at this moment
 WHITE = b"XYZ \0\0\0\0" + bytes.fromhex("0000f6d6000100000000d32d")
 NAME = "Anna Lindqvist's iMac"
 

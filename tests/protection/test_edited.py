@@ -116,7 +116,7 @@ def test_a_ledger_of_the_first_schema_is_taken_up(config, monkeypatch):
     assert statuses(run(config)) == UNCHANGED and len(hashed) == len(ENDINGS) and version(ledger) == SCHEMA
     assert statuses(run(config)) == UNCHANGED and len(hashed) == len(ENDINGS)
     with opened(ledger) as upgraded:
-        assert all(entry.source_stamp.ctime_ns for entry in upgraded.entries())
+        assert all(entry.source_fingerprint.ctime_ns for entry in upgraded.entries())
 
 
 @needs_exiftool

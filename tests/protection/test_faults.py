@@ -21,7 +21,7 @@ from ulecli.protection.config import ProtectConfig
 from ulecli.protection.ledger import opened
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.protection.run import protect
-from ulecli.system.fingerprint import still
+from ulecli.system.fingerprint import is_unchanged
 
 pytestmark = [
     pytest.mark.usefixtures("config_home"),
@@ -69,7 +69,9 @@ def check_whole(config: ProtectConfig) -> int:
     with opened(config.output / ".ulecli.sqlite") as ledger:
         entries = ledger.entries()
     assert {entry.target for entry in entries} == files
-    assert all(still(entry.target, replace(entry.target_stamp, mtime_ns=-1)) for entry in entries)
+    assert all(
+        is_unchanged(entry.target, replace(entry.target_fingerprint, mtime_ns=-1)) for entry in entries
+    )
     return len(entries)
 
 

@@ -17,7 +17,7 @@ from ulecli.protection.entry import Entry
 from ulecli.protection.ledger import NAME, SCHEMA, opened, reading
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.system.database import run_in_progress
-from ulecli.system.fingerprint import Stamp, file_sha256, stamp, still
+from ulecli.system.fingerprint import Fingerprint, file_sha256, fingerprint_of, is_unchanged
 
 ODD = [b"plain.jpg", b"new\nline.jpg", b"-dash.jpg", b"\xff\xfe.jpg", "Ærø 東京 🌈.jpg".encode()]
 OUTCOME = PhotoOutcome(
@@ -37,15 +37,17 @@ OUTCOME = PhotoOutcome(
 
 def entry(root: Path, name: str, content: bytes = b"protected") -> Entry:
     target = root / name
-    sha256 = stamp_of(content)
+    sha256 = fingerprint_of_content(content)
     source = Path("/photos") / name
-    return Entry(source, target, Stamp(5, 6, 0, b"s" * 32), sha256, '{"epsilon": 8}', OUTCOME.recorded())
+    return Entry(
+        source, target, Fingerprint(5, 6, 0, b"s" * 32), sha256, '{"epsilon": 8}', OUTCOME.recorded()
+    )
 
 
-def stamp_of(content: bytes) -> Stamp:
+def fingerprint_of_content(content: bytes) -> Fingerprint:
     import hashlib
 
-    return Stamp(len(content), 1, 0, hashlib.sha256(content).digest())
+    return Fingerprint(len(content), 1, 0, hashlib.sha256(content).digest())
 
 
 @pytest.mark.parametrize("name", [os.fsdecode(name) for name in ODD])
@@ -85,12 +87,14 @@ def test_what_was_intended_counts_if_it_is_there_whole(tmp_path, there, done):
     with opened(tmp_path / NAME) as ledger:
         found = ledger.by_target(tmp_path / "x.jpg")
         assert found and still_or_gone(found) is (there in (b"protected", b"older"))
-        assert (found.target_stamp.sha256 == entry(tmp_path, "x.jpg").target_stamp.sha256) is done
+        assert (found.target_fingerprint.sha256 == entry(tmp_path, "x.jpg").target_fingerprint.sha256) is done
         assert ledger._database.read("SELECT count(*) FROM intended") == [(0,)]
 
 
 def still_or_gone(found: Entry) -> bool:
-    return found.target.exists() and still(found.target, replace(found.target_stamp, mtime_ns=-1))
+    return found.target.exists() and is_unchanged(
+        found.target, replace(found.target_fingerprint, mtime_ns=-1)
+    )
 
 
 def test_what_was_given_up_is_forgotten(tmp_path):
@@ -305,15 +309,15 @@ def test_no_look_into_the_ledger_reads_all_of_it(tmp_path, column):
     assert all("SEARCH" in row[-1] and "SCAN" not in row[-1] for row in plan) and plan
 
 
-def test_stamps(tmp_path):
+def test_fingerprints(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"content")
-    before = stamp(path)
-    assert before.sha256 == file_sha256(path) and before.fresh(path.stat()) and still(path, before)
+    before = fingerprint_of(path)
+    assert before.sha256 == file_sha256(path) and before.fresh(path.stat()) and is_unchanged(path, before)
     os.utime(path, ns=(1, 1))
-    assert not before.fresh(path.stat()) and still(path, before)
+    assert not before.fresh(path.stat()) and is_unchanged(path, before)
     path.write_bytes(b"CONTENT")
-    assert not still(path, before)
+    assert not is_unchanged(path, before)
     os.utime(path, ns=(before.mtime_ns, before.mtime_ns))
-    assert still(path, before)  # as with rsync: same size and time
-    assert not still(path, replace(before, ctime_ns=1))
+    assert is_unchanged(path, before)  # as with rsync: same size and time
+    assert not is_unchanged(path, replace(before, ctime_ns=1))

@@ -17,7 +17,7 @@ from ulecli.protection.outcome import Photo, Status
 from ulecli.protection.photo import Job, make
 from ulecli.protection.run import protect
 from ulecli.protection.worker import ENTRY, make_in
-from ulecli.system.fingerprint import file_sha256, still
+from ulecli.system.fingerprint import file_sha256, is_unchanged
 from ulecli.system.isolated import IsolatedWorker
 from ulecli.system.limits import Limits
 
@@ -49,7 +49,7 @@ def test_a_worker_does_what_the_function_does(worker, tmp_path):
         here = make(job(tmp_path / name), flat)
         assert (there, written) == (here, job(tmp_path / name).part.read_bytes())
         assert there.sha256 == file_sha256(job(tmp_path / name).part)
-        assert still(tmp_path / name, there.source)
+        assert is_unchanged(tmp_path / name, there.source)
         assert (there.measured.width, there.measured.height) == size
         assert there.measured.max_change_on_disk == 8
 

@@ -26,8 +26,8 @@ def card() -> store.Card:
         seeds=(0, 1),
         versions={"numpy": "2"},
         files={
-            "photo.onnx": store.stamp_of(GRAPH),
-            "photo.safetensors": store.stamp_of(WEIGHTS),
+            "photo.onnx": store.card_file(GRAPH),
+            "photo.safetensors": store.card_file(WEIGHTS),
         },
         effect=({"accuracy": 0.5, "seeds": 3},),
         limits=("protects nobody",),
@@ -152,8 +152,8 @@ def test_every_bundled_surrogate_is_what_its_card_says(monkeypatch: pytest.Monke
     for name in store.names():
         card = store.load_card(name)
         assert card.limits, f"the card of {name} says nothing about its limits"
-        for file, stamp in card.files.items():
+        for file, known in card.files.items():
             content = store.verified_bytes(name, file.removeprefix(name))
-            assert len(content) == stamp.bytes
+            assert len(content) == known.bytes
             total += len(content)
     assert total < 8_000_000

@@ -19,7 +19,8 @@ from ulecli.units import parse_epsilon
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ulecli.verification.measure import Checked, CueReader
+    from ulecli.surrogates.recognition import CueReader
+    from ulecli.verification.pair_check import Checked
 
 FIGURE_ROWS = 6
 
@@ -83,7 +84,7 @@ def verify(
     from ulecli.imaging.figure import SIDE
     from ulecli.protection.pairs import pair_up, run_in_progress
     from ulecli.surrogates.recognition import CueReader
-    from ulecli.verification.measure import Demands, check_all, drawn
+    from ulecli.verification.pair_check import Demands, check_all, drawn
 
     epsilon = None if eps is None else parse_epsilon(eps)
     reader = CueReader(surrogate) if cue else None

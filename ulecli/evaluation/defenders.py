@@ -273,9 +273,9 @@ def find_surrogate(
     if name in store.names():
         card = store.load_card(name)
         if card.net["classes"] == len(images.classes):
-            stamp = card.files[f"{name}.safetensors"]
+            known = card.files[f"{name}.safetensors"]
             settings = PgdSettings.from_card(card.protocol["pgd"])
-            return Surrogate(load_net(name), settings, stamp.sha256[:8])
+            return Surrogate(load_net(name), settings, known.sha256[:8])
     return _trained(name, recipe, images, seed, device, checkpoints, progress)
 
 

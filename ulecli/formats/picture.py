@@ -154,6 +154,24 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return colour.rgb_to_srgb(image, picture.settings.get("icc_profile", b""))
 
 
+def load(path: Path) -> tuple[Image.Image, str]:
+    """Read the first picture of a photo of any format, as upright RGB with its profile, and its format.
+
+    Raises:
+        PhotoError: It is damaged or no photo.
+        PhotoSkipped: It is of a kind that can't be read.
+        OSError: It can't be read.
+    """
+    with path.open("rb") as file:
+        format = sniff(file.read(HEAD))
+    if format not in FORMATS:
+        raise PhotoError(f"{path.name!r} is no photo of a supported format")
+    picture = decode(path, format, first_frame=True)
+    image = picture.image if picture.image.mode == "RGB" else picture.image.convert("RGB")
+    image.info["icc_profile"] = picture.settings.get("icc_profile", b"")
+    return image, format
+
+
 @contextlib.contextmanager
 def _opened(file: BinaryIO, format: Format, max_pixels: int | None) -> Iterator[Source]:
     """Open a picture by the parser of its format and no other, and check its header.

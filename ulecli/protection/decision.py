@@ -15,7 +15,7 @@ from ulecli.protection.ledger import Ledger
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.protection.task import Task
 from ulecli.system import paths
-from ulecli.system.fingerprint import Stamp, file_sha256, stamp, still
+from ulecli.system.fingerprint import Fingerprint, file_sha256, fingerprint_of, is_unchanged
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class _Copy:
     """A copy that shows what a run has written.
 
     Attributes:
-        stamp: Of the file as it is now.
+        fingerprint: Of the file as it is now.
         edited: Its pixels are those that were written, and something beside them is not.
     """
 
-    stamp: Stamp
+    fingerprint: Fingerprint
     edited: bool
 
 
@@ -85,35 +85,42 @@ def _in_place(task: Task, ledger: Ledger | None, entry: Entry | None) -> Due | P
     if entry.parameters != task.parameters:
         reason = "was protected in place with other settings; put the original back to have it made anew"
         return _left(task, Status.SKIPPED, reason)
-    return _unchanged(task, ledger, entry, entry.source_stamp, copy)
+    return _unchanged(task, ledger, entry, entry.source_fingerprint, copy)
 
 
-def _source(photo: Path, entry: Entry) -> Stamp | None:
-    """Return the stamp of a photo if it holds what it held when it was protected; None if it does not.
+def _source(photo: Path, entry: Entry) -> Fingerprint | None:
+    """Return the fingerprint of a photo if it holds what it held when it was protected; None if it does not.
 
     Its time of change counts, since tools may put back its time of modification. Where that moved, or was
     not recorded, which older versions did not, the file is read.
     """
-    before, stat = entry.source_stamp, photo.stat()
+    before, stat = entry.source_fingerprint, photo.stat()
     surely_same = before.ctime_ns and before.fresh(stat)
     if not surely_same and (stat.st_size != before.size or file_sha256(photo) != before.sha256):
         return None
-    return Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, before.sha256)
+    return Fingerprint(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, before.sha256)
 
 
 def _copy(task: Task, entry: Entry) -> _Copy | None:
     """Find out whether a copy still shows what was written; None if it does not."""
-    path, before = task.target, entry.target_stamp
-    if still(path, before):
-        return _Copy(stamp(path, with_ctime=True, sha256=before.sha256), entry.edited)
+    path, before = task.target, entry.target_fingerprint
+    if is_unchanged(path, before):
+        return _Copy(fingerprint_of(path, with_ctime=True, sha256=before.sha256), entry.edited)
     image = image_data_sha256(path, task.photo.format) if entry.image_sha256 else None
-    return _Copy(stamp(path, with_ctime=True), True) if image and image == entry.image_sha256 else None
+    same = image is not None and image == entry.image_sha256
+    return _Copy(fingerprint_of(path, with_ctime=True), True) if same else None
 
 
-def _unchanged(task: Task, ledger: Ledger | None, entry: Entry, source: Stamp, copy: _Copy) -> PhotoOutcome:
+def _unchanged(
+    task: Task, ledger: Ledger | None, entry: Entry, source: Fingerprint, copy: _Copy
+) -> PhotoOutcome:
     outcome = entry.outcome if copy.edited is entry.edited else {**entry.outcome, "edited": copy.edited}
     now = replace(
-        entry, source=_absolute(task), source_stamp=source, target_stamp=copy.stamp, outcome=outcome
+        entry,
+        source=_absolute(task),
+        source_fingerprint=source,
+        target_fingerprint=copy.fingerprint,
+        outcome=outcome,
     )
     if ledger and now != entry:  # touched or moved, not changed: the next run need not read it again
         ledger.finish(now)

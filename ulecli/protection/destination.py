@@ -136,8 +136,8 @@ def _may_have(photo: Photo, path: Path, ledger: Ledger | None) -> bool:
     if entry is None or entry.source == Path(os.path.abspath(photo.path)):  # noqa: PTH100 - links stay links
         return True
     try:  # the library may have moved: then it is the same photo
-        same = photo.path.stat().st_size == entry.source_stamp.size
-        return same and file_sha256(photo.path) == entry.source_stamp.sha256
+        same = photo.path.stat().st_size == entry.source_fingerprint.size
+        return same and file_sha256(photo.path) == entry.source_fingerprint.sha256
     except OSError:
         return False
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ulecli import __version__
 from ulecli.protection.outcome import PhotoOutcome
-from ulecli.system.fingerprint import Stamp
+from ulecli.system.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Entry:
     Attributes:
         source: Where the photo lay.
         target: Where its protected copy was written.
-        source_stamp: The photo's.
-        target_stamp: The copy's.
+        source_fingerprint: The photo's.
+        target_fingerprint: The copy's.
         parameters: What decides the pixels, as JSON: epsilon, mask, code, surrogate, how the file is read.
         version: Of ulecli.
         outcome: `PhotoOutcome.recorded`, and "edited" if a tool has changed the copy beside its pixels.
@@ -30,8 +30,8 @@ class Entry:
 
     source: Path
     target: Path
-    source_stamp: Stamp
-    target_stamp: Stamp
+    source_fingerprint: Fingerprint
+    target_fingerprint: Fingerprint
     parameters: str
     outcome: Mapping[str, Any]
     version: str = __version__

@@ -28,7 +28,7 @@ from ulecli.protection.photo import Job, Made
 from ulecli.protection.task import Task
 from ulecli.protection.worker import ENTRY, make_in
 from ulecli.system.atomic import part_of, sync
-from ulecli.system.fingerprint import Stamp, stamp
+from ulecli.system.fingerprint import Fingerprint, fingerprint_of
 from ulecli.system.isolated import Pool, reason_of
 from ulecli.system.limits import Limits
 
@@ -185,8 +185,8 @@ class Executor:
         entry = Entry(
             source=Path(os.path.abspath(task.photo.path)),  # noqa: PTH100 - a link is another source
             target=target,
-            source_stamp=_with_ctime(made.source, before),
-            target_stamp=stamp(part, sha256=made.sha256),
+            source_fingerprint=_with_ctime(made.source, before),
+            target_fingerprint=fingerprint_of(part, sha256=made.sha256),
             parameters=task.parameters,
             outcome=outcome.recorded(),
             image_sha256=image_data_sha256(part, task.photo.format) or b"",
@@ -197,7 +197,8 @@ class Executor:
         except OSError:
             ledger.give_up(target)
             raise
-        ledger.finish(replace(entry, target_stamp=stamp(target, with_ctime=True, sha256=made.sha256)))
+        written = fingerprint_of(target, with_ctime=True, sha256=made.sha256)
+        ledger.finish(replace(entry, target_fingerprint=written))
         return outcome
 
     def _guarded(self, task: Task, act: Callable[[], PhotoOutcome | Due]) -> PhotoOutcome:
@@ -220,8 +221,8 @@ def _stat(path: Path) -> os.stat_result | None:
         return None
 
 
-def _with_ctime(source: Stamp, before: os.stat_result | None) -> Stamp:
-    """Add to a photo's stamp when it was last changed, if nothing was changed before it was read."""
+def _with_ctime(source: Fingerprint, before: os.stat_result | None) -> Fingerprint:
+    """Add to a photo's fingerprint when it was last changed, if nothing was changed before it was read."""
     return replace(source, ctime_ns=before.st_ctime_ns) if before and source.fresh(before) else source
 
 

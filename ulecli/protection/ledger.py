@@ -27,7 +27,7 @@ from ulecli.protection.outcome import PhotoOutcome
 from ulecli.system import paths
 from ulecli.system.database import Database, Statement, held
 from ulecli.system.database import reading as reading_database
-from ulecli.system.fingerprint import Stamp, file_sha256, stamp
+from ulecli.system.fingerprint import Fingerprint, file_sha256, fingerprint_of
 
 NAME = ".ulecli.sqlite"
 """The file's name in the root of an output; hidden, so no run takes it for a photo."""
@@ -170,9 +170,9 @@ class Ledger:
         for entry in list(self._entries("intended", "")):
             with contextlib.suppress(OSError):
                 sha256 = file_sha256(entry.target)
-                if sha256 == entry.target_stamp.sha256:
-                    found = stamp(entry.target, with_ctime=True, sha256=sha256)
-                    self.finish(replace(entry, target_stamp=found))
+                if sha256 == entry.target_fingerprint.sha256:
+                    found = fingerprint_of(entry.target, with_ctime=True, sha256=sha256)
+                    self.finish(replace(entry, target_fingerprint=found))
                     continue
             self.give_up(entry.target)
 
@@ -200,8 +200,8 @@ class Ledger:
             yield Entry(
                 Path(os.fsdecode(source)),
                 Path(self._root, os.fsdecode(target)),
-                Stamp(size, mtime, ctime or 0, sha),
-                Stamp(*of_target),
+                Fingerprint(size, mtime, ctime or 0, sha),
+                Fingerprint(*of_target),
                 parameters,
                 json.loads(record),
                 version,
@@ -210,7 +210,7 @@ class Ledger:
             )
 
     def _inserting(self, table: str, entry: Entry) -> Statement:
-        one, other = entry.source_stamp, entry.target_stamp
+        one, other = entry.source_fingerprint, entry.target_fingerprint
         row = (
             *(self._stored(entry.target), _bytes(entry.source), one.size, one.mtime_ns, one.sha256),
             *(other.size, other.mtime_ns, other.ctime_ns, other.sha256, entry.parameters),

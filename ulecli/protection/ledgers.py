@@ -13,7 +13,7 @@ from ulecli.formats.image_data import image_data_sha256
 from ulecli.protection.ledger import NAME, Ledger, opened, reading
 from ulecli.protection.outcome import Photo, PhotoOutcome
 from ulecli.system import paths
-from ulecli.system.fingerprint import still
+from ulecli.system.fingerprint import is_unchanged
 
 
 class Ledgers:
@@ -79,7 +79,7 @@ class Ledgers:
         with self._lock:
             ledger = self._above(path.absolute().parent)
         entry = ledger.by_target(path) if ledger else None
-        return entry is not None and still(path, entry.target_stamp)
+        return entry is not None and is_unchanged(path, entry.target_fingerprint)
 
     def wrote_image(self, photo: Photo) -> bool:
         """Tell whether a photo has the very pixels of a copy that an earlier run has written.

@@ -11,7 +11,7 @@ from ulecli.protection.find import Found
 from ulecli.protection.ledger import Ledger
 from ulecli.protection.outcome import OrphanedCopy
 from ulecli.system import paths
-from ulecli.system.fingerprint import still
+from ulecli.system.fingerprint import is_unchanged
 
 
 def orphaned_copies(config: ProtectConfig, found: Found, ledgers: Iterable[Ledger]) -> list[OrphanedCopy]:
@@ -56,7 +56,12 @@ def _orphans(config: ProtectConfig, found: Found, ledger: Ledger) -> Iterator[Or
 def _pruned(source: Path, target: Path, ledger: Ledger, config: ProtectConfig) -> OrphanedCopy:
     entry = ledger.by_target(target)
     try:
-        if entry is None or entry.edited or paths.is_link(target) or not still(target, entry.target_stamp):
+        if (
+            entry is None
+            or entry.edited
+            or paths.is_link(target)
+            or not is_unchanged(target, entry.target_fingerprint)
+        ):
             return OrphanedCopy(source, target, reason="has been changed since, so it stays")
         if not config.dry_run:
             target.unlink()

@@ -24,7 +24,7 @@ from ulecli.imaging import texture
 from ulecli.imaging.delta import add_delta, working_image
 from ulecli.imaging.difference import difference, set_aside
 from ulecli.protection.outcome import Photo
-from ulecli.system.fingerprint import Stamp, file_sha256
+from ulecli.system.fingerprint import Fingerprint, file_sha256
 
 Perturb = Callable[[NDArray[np.float32], float], NDArray[np.int8]]
 """Returns (1 or 3, S, S) levels for a working image (3, S, S) of unit scale and the aspect of the photo."""
@@ -76,14 +76,14 @@ class Made:
     """What came of it.
 
     Attributes:
-        source: Stamp of the photo.
+        source: Fingerprint of the photo.
         sha256: Of the written file.
         measured: Of the picture.
         remarks: For the user.
         masked_delta: The delta after the mask, (C, CELLS, CELLS) int8 as bytes; empty without a mask.
     """
 
-    source: Stamp
+    source: Fingerprint
     sha256: bytes
     measured: Measured
     remarks: tuple[str, ...]
@@ -119,7 +119,7 @@ def _make(job: Job, before: os.stat_result, perturb: Perturb, memory: Memory) ->
     measured, remarks, masked_delta = _write(job, perturb, memory)
     _dress(job, before)
     _check_same(path, before)
-    source = Stamp(before.st_size, before.st_mtime_ns, 0, sha256)
+    source = Fingerprint(before.st_size, before.st_mtime_ns, 0, sha256)
     return Made(source, file_sha256(job.part), measured, remarks, masked_delta)
 
 

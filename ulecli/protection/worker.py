@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulecli.formats.memory import Memory
+from ulecli.imaging.texture import CELLS
 from ulecli.protection.photo import Job, Made, Perturb, make
 from ulecli.system.isolated import Ask, Handler, IsolatedWorker
 from ulecli.system.plain_data import BadMessage, Message, plain, restored
@@ -79,7 +80,9 @@ def _made(content: Message, job: Job) -> Made:
     measured = made.measured
     sides = 0 < measured.width <= _MAX_SIDE and 0 < measured.height <= _MAX_SIDE
     changes = 0 <= measured.max_change <= job.epsilon and 0 <= (measured.max_change_on_disk or 0) <= LEVELS
-    stamps = len(made.sha256) == len(made.source.sha256) == 32 and made.source.size >= 0
-    if not (sides and changes and stamps):
+    hashes = len(made.sha256) == len(made.source.sha256) == 32 and made.source.size >= 0
+    cells = len(made.masked_delta)
+    delta = cells in (CELLS**2, 3 * CELLS**2) if job.masked else not cells
+    if not (sides and changes and hashes and delta):
         raise BadMessage("tells of a photo what can't be")
     return made

@@ -12,13 +12,13 @@ from PIL import Image
 
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.formats import colour
+from ulecli.formats.picture import load
 from ulecli.imaging.difference import difference
 from ulecli.imaging.figure import perturbation, shrunk
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.system.isolated import Ask, Handler, IsolatedWorker, Pool
 from ulecli.system.limits import DEFAULT_TIMEOUT
 from ulecli.system.plain_data import BadMessage, Message, plain, restored
-from ulecli.verification.measure import load
 
 SIDE = 240
 """Longest side of a thumbnail in pixels: the cells of a perturbation are still several pixels wide."""

@@ -15,7 +15,7 @@ from torch import nn
 from ulecli import __version__
 from ulecli.perturb.gradient_graph import gradient_graph
 from ulecli.surrogates.recipe import Recipe
-from ulecli.surrogates.store import Card, stamp_of, write_card
+from ulecli.surrogates.store import Card, card_file, write_card
 from ulecli.system.atomic import replacing
 
 
@@ -70,7 +70,7 @@ def write_surrogate(
         command=command,
         seeds=(seed,),
         versions=_versions(),
-        files={file: stamp_of(content) for file, content in files.items()},
+        files={file: card_file(content) for file, content in files.items()},
         effect=(),
         limits=recipe.limits,
     )

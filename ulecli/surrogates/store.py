@@ -28,7 +28,7 @@ _KINDS: dict[str, type] = {"Mapping": dict, "tuple": list, "str": str}
 
 
 @dataclass(frozen=True)
-class FileStamp:
+class CardFile:
     """What a file was when its card was written.
 
     Attributes:
@@ -66,7 +66,7 @@ class Card:
     command: str
     seeds: tuple[int, ...]
     versions: Mapping[str, str]
-    files: Mapping[str, FileStamp]
+    files: Mapping[str, CardFile]
     effect: tuple[Mapping[str, Any], ...]
     limits: tuple[str, ...]
 
@@ -122,18 +122,18 @@ def verified_bytes(name: str, suffix: str) -> bytes:
     """
     card = load_card(name)
     path = directory() / f"{name}{suffix}"
-    stamp = card.files.get(path.name)
-    if stamp is None:
+    expected = card.files.get(path.name)
+    if expected is None:
         raise ModelError(f"the surrogate '{name}' has no file {path.name} by its card; {_remedy()}")
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} can't be read ({error.strerror}); {_remedy()}") from error
     found = sha256_of(content)
-    if found != stamp.sha256:
+    if found != expected.sha256:
         raise ModelError(
             f"the surrogate '{name}' was changed since its card was written: the sha256 of {path.name} "
-            f"should be {stamp.sha256[:12]}… but is {found[:12]}…; {_remedy()}"
+            f"should be {expected.sha256[:12]}… but is {found[:12]}…; {_remedy()}"
         )
     return content
 
@@ -146,9 +146,9 @@ def write_card(card: Card, folder: Path) -> Path:
     return path
 
 
-def stamp_of(content: bytes) -> FileStamp:
+def card_file(content: bytes) -> CardFile:
     """Return what a card says about a file of this content."""
-    return FileStamp(sha256_of(content), len(content))
+    return CardFile(sha256_of(content), len(content))
 
 
 def sha256_of(content: bytes) -> str:
@@ -164,11 +164,11 @@ def _parse(entries: object) -> Card:
         kind = _KINDS[cast(str, field.type).partition("[")[0]]
         if not isinstance(entries.get(field.name), kind):
             raise ValueError(f"the field '{field.name}' is missing or not of type {kind.__name__}")
-    stamps = {name: FileStamp(**stamp) for name, stamp in entries["files"].items()}
+    files = {name: CardFile(**entry) for name, entry in entries["files"].items()}
     frozen: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in entries.items()
     }
-    return Card(**(frozen | {"files": stamps}))
+    return Card(**(frozen | {"files": files}))
 
 
 def _unknown(name: str, known: list[str]) -> str:

@@ -11,7 +11,7 @@ _PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Stamp:
+class Fingerprint:
     """What identifies a file's content.
 
     Attributes:
@@ -32,18 +32,18 @@ class Stamp:
         return same and self.ctime_ns in (0, stat.st_ctime_ns)
 
 
-def stamp(path: Path, *, with_ctime: bool = False, sha256: bytes | None = None) -> Stamp:
-    """Take the stamp of a file; it is read only if its hash is not given.
+def fingerprint_of(path: Path, *, with_ctime: bool = False, sha256: bytes | None = None) -> Fingerprint:
+    """Take the fingerprint of a file; it is read only if its hash is not given.
 
     Raises:
         OSError: It can't be read.
     """
     stat = path.stat()
     ctime = stat.st_ctime_ns if with_ctime else 0
-    return Stamp(stat.st_size, stat.st_mtime_ns, ctime, sha256 or file_sha256(path))
+    return Fingerprint(stat.st_size, stat.st_mtime_ns, ctime, sha256 or file_sha256(path))
 
 
-def still(path: Path, before: Stamp) -> bool:
+def is_unchanged(path: Path, before: Fingerprint) -> bool:
     """Return whether a file holds what it held; it is read only if it has been touched.
 
     Raises:

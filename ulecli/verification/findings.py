@@ -11,7 +11,7 @@ from ulecli.errors import ExitCode, shown
 from ulecli.imaging.variants import VARIANTS
 from ulecli.protection.json_records import path_fields
 from ulecli.surrogates.recognition import Cue
-from ulecli.verification.measure import WEAK, Checked
+from ulecli.verification.pair_check import WEAK, Checked
 
 SCHEMA = 1
 """Version of the JSON objects; it grows when a field changes its meaning or goes."""

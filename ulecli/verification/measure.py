@@ -1,205 +1,181 @@
-"""`verify`: is a protected file what `protect` promises? Measured on the two files alone; prints nothing."""
+"""Measuring one pair of files: what happens to them in a process of its own, and what comes back from it.
+
+A file that is verified may come from anywhere, so everything that reads its content is done there: decoding,
+comparing, and following its metadata. Judging what was measured is for the process that asked.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from PIL import Image
+import numpy as np
+from numpy.typing import NDArray
 
-from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.formats import audit
-from ulecli.formats.options import MetadataMode
-from ulecli.protection.pairs import Pair, pair_up
-from ulecli.surrogates.recognition import Cue, CueReader, Reading
-from ulecli.system.isolated import IsolatedWorker, Pool, reason_of
-from ulecli.system.limits import DEFAULT_TIMEOUT
-from ulecli.units import DEFAULT_EPSILON, LEVELS
-from ulecli.verification.measuring import ENTRY, Measures, Request, load, measured_in
+from ulecli.formats.picture import load
+from ulecli.formats.registry import SUFFIXES
+from ulecli.imaging.difference import difference
+from ulecli.imaging.figure import shrunk
+from ulecli.imaging.ssim import ssim
+from ulecli.imaging.variants import VARIANTS, Sight, views
+from ulecli.system.isolated import Ask, Handler, IsolatedWorker
+from ulecli.system.plain_data import BadMessage, Message, plain, restored
+from ulecli.units import LEVELS, MAX_EPSILON
 
-__all__ = [
-    "Checked",
-    "Cue",
-    "CueReader",
-    "Demands",
-    "Pair",
-    "Reading",
-    "check",
-    "check_all",
-    "drawn",
-    "load",
-    "pair_up",
-]
+ENTRY = "ulecli.verification.measure:handler"
 
-Measure = Callable[[Request], Measures]
-
-_STORING_DB = 6.0
-"""How far storing may take the PSNR of a lossy file below that of a change by epsilon everywhere. No format
-that is written here comes near; a file beyond it holds another picture."""
-
-
-WEAK = 0.5
-"""Share of pairs above which unread codes are a fault of the run: another key, surrogate or program. Of
-photos of 150 pixels that were protected right the code does not read in 3 %, under the worst of the codes in
-27 % (`benchmarks/codes_read.py`); by chance it reads in 10 %."""
+_MAX_SIDE = 1 << 30
+_MAX_CONTENT = 64 << 20
 
 
 @dataclass(frozen=True)
-class Demands:
-    """What the files are held to.
+class Request:
+    """What is asked about a pair.
 
     Attributes:
-        epsilon: The bound in levels; None means what the mark of each file says, or 8.
-        metadata: With which mode they were protected; what it takes away must not be there.
+        original: The photo.
+        protected: Its copy.
+        sight: How the nets see a picture; None if they are not asked.
+        drawn: Longest side of the small pictures that are wanted for a figure, in pixels; 0 for none.
     """
 
-    epsilon: int | None = None
-    metadata: MetadataMode = MetadataMode.PRIVATE
+    original: Path
+    protected: Path
+    sight: Sight | None = None
+    drawn: int = 0
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What was found about one pair.
+class Measures:
+    """What was found in a pair of files.
 
     Attributes:
-        pair: The files.
-        problems: Why it fails, in words; empty if it does not.
         format: Of the protected file, by content.
-        width: Of the upright picture, in pixels.
-        height: Of the upright picture, in pixels.
-        lossless: The format holds every level as it was, so that the bound is exact.
-        marked: The file bears the mark of a protected picture.
-        epsilon: The bound that it was held to, in levels.
-        max_change: Largest change of any channel of RGB, in levels.
-        psnr_db: Peak signal-to-noise ratio in dB; infinite for equal pictures.
-        ssim: Mean structural similarity of the luma, at most 1.
+        size: Width and height of the upright protected picture, in pixels.
+        original_size: Those of the original.
+        lossless: The format holds every level as it was.
+        mark_epsilon: The bound that its mark names, in levels, 0 if it names none; None if it bears no mark.
         leaks: What the file tells beyond what the metadata mode `private` writes.
-        cue: What the surrogate's nets read; None if they were not asked.
+        max_change: Largest change of any channel of RGB, in levels; None if the sizes differ, as below.
+        psnr_db: Peak signal-to-noise ratio in dB; infinite for equal pictures.
+        ssim: Mean structural similarity of the luma.
+        variants: Names of the variants of the picture that the nets shall see.
+        seen: (N, C, side, side) float32, unit scale: each variant as the nets see it.
+        drawn: Original and protected picture for a figure, (H, W, 3) uint8.
     """
 
-    pair: Pair
-    problems: tuple[str, ...]
-    format: str = ""
-    width: int = 0
-    height: int = 0
-    lossless: bool = False
-    marked: bool = False
-    epsilon: int = DEFAULT_EPSILON
+    format: str
+    size: tuple[int, ...]
+    original_size: tuple[int, ...]
+    lossless: bool
+    mark_epsilon: int | None
+    leaks: tuple[str, ...]
     max_change: int | None = None
     psnr_db: float | None = None
     ssim: float | None = None
-    leaks: tuple[str, ...] = ()
-    cue: Cue | None = None
-
-    @property
-    def weak(self) -> bool:
-        """The code that it carries is known and does not read. In one photo that is no fault: see `WEAK`."""
-        return self.cue is not None and self.cue.known and not self.cue.readings["file"].reads
+    variants: tuple[str, ...] = ()
+    seen: NDArray[np.float32] | None = None
+    drawn: tuple[NDArray[np.uint8], ...] = ()
 
 
-def check_all(
-    pairs: Iterable[Pair],
-    demands: Demands,
-    reader: CueReader | None,
-    *,
-    jobs: int = 1,
-    timeout: float = DEFAULT_TIMEOUT,
-) -> Iterator[Checked]:
-    """Check pairs, `jobs` at a time in processes of their own, and yield what was found in their order.
+def measured_in(worker: IsolatedWorker, request: Request) -> Measures:
+    """Have a worker of `ENTRY` measure a pair.
 
-    A pair whose decoder crashes, hangs or needs too much memory fails, and the others go on.
-
-    Args:
-        pairs: The files.
-        demands: What the files are held to.
-        reader: Reads the cues; None if nobody asks.
-        jobs: Pairs in memory at the same time.
-        timeout: Seconds that one pair may take; 0 for any.
+    Raises:
+        PhotoError: One of the files can't be read; or the worker died of it, took too long, or sent what it
+            must not.
+        PhotoSkipped: One of them is of a kind that can't be read.
     """
-
-    def check_in(worker: IsolatedWorker, pair: Pair) -> Checked:
-        return check(pair, demands, reader, lambda request: measured_in(worker, request))
-
-    yield from Pool(ENTRY, jobs, timeout=timeout).map(check_in, pairs)
+    return worker.call(plain(request), lambda found: _checked(found, request), max_content=_MAX_CONTENT)
 
 
-def check(pair: Pair, demands: Demands, reader: CueReader | None, measure: Measure) -> Checked:
-    """Check one pair; whatever goes wrong becomes a problem of it.
+def handler() -> Handler:
+    """Return what measures a pair for each request, in the process of a worker."""
 
-    Args:
-        pair: The files.
-        demands: What they are held to.
-        reader: Reads the cue; None if nobody asks.
-        measure: Measures them, in a process of its own where they may be of any origin.
+    def handle(request: Message, ask: Ask) -> Message:
+        found: Message = plain(measure(restored(Request, request)))
+        return found
+
+    return handle
+
+
+def measure(request: Request) -> Measures:
+    """Measure a pair in this process.
+
+    Raises:
+        PhotoError: One of the files is damaged or no photo.
+        PhotoSkipped: One of them is of a kind that can't be read.
+        OSError: One of them can't be read.
+        MemoryError: They are too large for the machine.
     """
-    if pair.protected is None:
-        return Checked(pair, ("has no protected copy" + (f": {pair.reason}" if pair.reason else ""),))
-    try:
-        found = measure(Request(pair.original, pair.protected, reader.sight if reader else None))
-    except (PhotoError, PhotoSkipped, MemoryError, OSError) as error:
-        return Checked(pair, (reason_of(error),))
-    return _judged(pair, found, demands, reader)
-
-
-def drawn(
-    all_found: Iterable[Checked], side: int, *, jobs: int = 1, timeout: float = DEFAULT_TIMEOUT
-) -> list[tuple[Image.Image, Image.Image, int]]:
-    """Return original and protected picture of every pair that could be compared, and its bound.
-
-    Args:
-        all_found: What was found about the pairs.
-        side: Longest side that the pictures are shrunk to, in pixels.
-        jobs: Pairs in memory at the same time.
-        timeout: Seconds that one pair may take; 0 for any.
-    """
-
-    def draw(worker: IsolatedWorker, found: Checked) -> tuple[Image.Image, Image.Image, int] | None:
-        assert found.pair.protected
-        try:
-            request = Request(found.pair.original, found.pair.protected, drawn=side)
-            original, protected = map(Image.fromarray, measured_in(worker, request).drawn)
-        except (PhotoError, PhotoSkipped, ValueError):  # changed since, to pictures of two sizes
-            return None
-        return original, protected, found.epsilon
-
-    compared = [found for found in all_found if found.pair.protected and found.max_change is not None]
-    return [row for row in Pool(ENTRY, jobs, timeout=timeout).map(draw, compared) if row]
-
-
-def _judged(pair: Pair, found: Measures, demands: Demands, reader: CueReader | None) -> Checked:
-    marked = found.mark_epsilon is not None
-    checked = Checked(
-        pair,
-        (),
-        found.format,
-        width=found.size[0],
-        height=found.size[1],
-        lossless=found.lossless,
-        marked=marked,
-        epsilon=demands.epsilon or found.mark_epsilon or DEFAULT_EPSILON,
-        max_change=found.max_change,
-        psnr_db=found.psnr_db,
-        ssim=found.ssim,
-        leaks=found.leaks,
-        cue=reader.read(found.variants, found.seen, pair.code) if reader and found.seen is not None else None,
+    original, _ = load(request.original)
+    protected, format = load(request.protected)
+    mark = audit.mark_in(request.protected)
+    found = Measures(
+        format,
+        protected.size,
+        original.size,
+        audit.is_lossless(request.protected, format),
+        mark.epsilon if mark else None,
+        tuple(audit.leaks(request.protected)),
     )
+    if original.size != protected.size:
+        return found
+    apart = difference(original, protected)
+    names, seen = views(protected, request.sight) if request.sight else ((), None)
+    pictures = (original, protected) if request.drawn else ()
+    return replace(
+        found,
+        variants=names,
+        seen=seen,
+        max_change=apart.max_change,
+        psnr_db=apart.psnr_db,
+        ssim=ssim(original, protected),
+        drawn=tuple(np.asarray(shrunk(picture, request.drawn)) for picture in pictures),
+    )
+
+
+def _checked(content: Message, request: Request) -> Measures:
+    """Return what a worker sends, if it can be."""
+    found = restored(Measures, content)
+    sizes = (found.size, found.original_size)
+    sided = all(len(size) == 2 and 0 < min(size) <= max(size) <= _MAX_SIDE for size in sizes)
+    if not sided or found.format not in SUFFIXES or not 0 <= (found.mark_epsilon or 0) <= MAX_EPSILON:
+        raise BadMessage("tells of a file what can't be")
+    compared = [found.max_change, found.psnr_db, found.ssim]
     if found.size != found.original_size:
-        one, other = ("{} x {}".format(*size) for size in (found.size, found.original_size))
-        return replace(checked, problems=(f"is {one}, its original {other}",))
-    return replace(checked, problems=tuple(_problems(checked, demands.metadata)))
+        if compared != [None] * 3 or found.seen is not None or found.drawn:
+            raise BadMessage("compares pictures of two sizes")
+        return found
+    if found.max_change is None or found.psnr_db is None or found.ssim is None:
+        raise BadMessage("lacks a measure")
+    if not (0 <= found.max_change <= LEVELS and found.psnr_db >= 0 and -1 <= found.ssim <= 1 + 1e-6):
+        raise BadMessage("measures what can't be")
+    _check_seen(found, request.sight)
+    _check_drawn(found, request.drawn)
+    return found
 
 
-def _problems(found: Checked, mode: MetadataMode) -> Iterator[str]:
-    assert found.max_change is not None and found.psnr_db is not None
-    if found.max_change == 0:
-        yield "is not changed at all"
+def _check_seen(found: Measures, sight: Sight | None) -> None:
+    if sight is None:
+        if found.seen is not None or found.variants:
+            raise BadMessage("shows what nobody asked for")
         return
-    if found.lossless and found.max_change > found.epsilon:
-        yield f"moves a channel by {found.max_change} levels, more than {found.epsilon}"
-    least = 20 * math.log10(LEVELS / found.epsilon) - _STORING_DB
-    if found.psnr_db < least:
-        yield f"is {found.psnr_db:.1f} dB from its original: another picture, or altered since"
-    leaks = [leak for leak in found.leaks if mode is not MetadataMode.KEEP or audit.shows_more(leak)]
-    if leaks:
-        yield f"tells more than {mode} lets through: {', '.join(leaks)}"
+    count, seen = len(found.variants), found.seen
+    if not count or len(set(found.variants)) < count or not set(found.variants) <= set(VARIANTS):
+        raise BadMessage("names variants that are none")
+    shape = (count, sight.channels, sight.side, sight.side)
+    if seen is None or seen.dtype != np.float32 or seen.shape != shape:
+        raise BadMessage("shows no such pictures")
+    if not (np.isfinite(seen).all() and seen.min() >= 0 and seen.max() <= 1):
+        raise BadMessage("shows levels that no picture has")
+
+
+def _check_drawn(found: Measures, side: int) -> None:
+    if len(found.drawn) != (2 if side else 0):
+        raise BadMessage("draws what nobody asked for")
+    for picture in found.drawn:
+        sides = picture.ndim == 3 and min(picture.shape) > 0 and max(picture.shape) <= max(side, 3)
+        if picture.dtype != np.uint8 or not sides or picture.shape != (*found.drawn[0].shape[:2], 3):
+            raise BadMessage("draws no picture")

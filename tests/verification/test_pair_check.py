@@ -14,10 +14,10 @@ from ulecli.formats import picture as codec
 from ulecli.formats.metadata import policy as metadata
 from ulecli.formats.options import MetadataMode
 from ulecli.imaging.figure import perturbation, side_by_side
-from ulecli.protection.pairs import Pair
-from ulecli.verification.measure import Checked, Demands, check_all, drawn, pair_up
-from ulecli.verification.measure import check as check_with
-from ulecli.verification.measuring import measure
+from ulecli.protection.pairs import Pair, pair_up
+from ulecli.verification.measure import measure
+from ulecli.verification.pair_check import Checked, Demands, check_all, drawn
+from ulecli.verification.pair_check import check as check_with
 
 
 def check(pair: Pair, demands: Demands) -> Checked:
@@ -139,7 +139,7 @@ def test_in_processes_of_their_own_the_same_is_found(tmp_path):
 
 
 def test_a_decoder_that_dies_hangs_or_lies_fails_its_pair_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr("ulecli.verification.measure.ENTRY", "isolated_entries:evil_pairs")
+    monkeypatch.setattr("ulecli.verification.pair_check.ENTRY", "isolated_entries:evil_pairs")
     scene().save(tmp_path / "original.png")
     names = ["good", "die", "hang", *BAD_MEASURES, "better"]
     pairs = [

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from ulecli.perturb.onnx_gradients import OnnxOracle
+from ulecli.perturb.onnx_gradients import OnnxGradients
 from ulecli.surrogates import store
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -74,7 +74,7 @@ def test_the_surrogate_reads_the_code_in_the_stored_file(protected, name: Path) 
     out, told = protected
     card = store.load_card("photo")
     family, label = divmod(told[str(SAMPLES / name)]["code"], card.net["classes"])
-    session = OnnxOracle(store.verified_bytes("photo", f".{family}.onnx")).session
+    session = OnnxGradients(store.verified_bytes("photo", f".{family}.onnx")).session
 
     def loss(path: Path) -> float:
         small = Image.fromarray(upright(path)).convert("L").resize((48, 48), Image.Resampling.BILINEAR)

@@ -11,11 +11,11 @@ from ulecli.errors import ModelError
 from ulecli.nets.registry import make_net
 from ulecli.nets.seeding import seeded
 from ulecli.perturb.gradient_graph import gradient_graph
-from ulecli.perturb.onnx_gradients import OnnxOracle
+from ulecli.perturb.onnx_gradients import OnnxGradients
 from ulecli.perturb.onnx_gradients import look as numpy_look
 from ulecli.perturb.pgd import draw, minimise, views_of
 from ulecli.perturb.settings import PgdSettings
-from ulecli.perturb.torch_gradients import TorchOracle, look
+from ulecli.perturb.torch_gradients import TorchGradients, look
 from ulecli.transforms.views import View, ViewPolicy, axis_matrix
 
 CPU = torch.device("cpu")
@@ -35,29 +35,31 @@ def trained_net(kind: str, channels: int) -> nn.Sequential:
     return net.eval().requires_grad_(False)
 
 
-def oracles(net: nn.Sequential, channels: int) -> tuple[TorchOracle, OnnxOracle]:
-    return TorchOracle(net, CPU), OnnxOracle(gradient_graph(net, channels))
+def backends(net: nn.Sequential, channels: int) -> tuple[TorchGradients, OnnxGradients]:
+    return TorchGradients(net, CPU), OnnxGradients(gradient_graph(net, channels))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("kind", ["conv", "mlp", "linear"])
 def test_gradients_are_autograds(kind: str, channels: int) -> None:
     net = trained_net(kind, channels)
-    torch_oracle, onnx_oracle = oracles(net, channels)
+    torch_gradients, onnx_gradients = backends(net, channels)
     generator = np.random.default_rng(0)
     images = generator.random((3, channels, 16, 16), np.float32)
     delta = generator.uniform(-0.03, 0.03, images.shape).astype(np.float32)
     labels = np.array([5, 0, 3])
     view = draw(ViewPolicy(sizes=(16,), blur=1.0), generator, 3, 16, None)
-    ours = onnx_oracle.gradient(images, delta, labels, view)
-    theirs = torch_oracle.gradient(*map(torch.from_numpy, (images, delta, labels)), view).numpy()
+    ours = onnx_gradients.gradient(images, delta, labels, view)
+    theirs = torch_gradients.gradient(*map(torch.from_numpy, (images, delta, labels)), view).numpy()
     np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.abs(theirs).max())
 
 
 def test_loss_is_the_cross_entropy() -> None:
     net = trained_net("conv", 1)
     images, labels = np.random.default_rng(0).random((4, 1, 24, 32), np.float32), np.array([0, 1, 2, 5])
-    (loss,) = OnnxOracle(gradient_graph(net, 1)).session.run(["loss"], {"images": images, "labels": labels})
+    (loss,) = OnnxGradients(gradient_graph(net, 1)).session.run(
+        ["loss"], {"images": images, "labels": labels}
+    )
     expected = nn.functional.cross_entropy(
         net(torch.from_numpy(images)), torch.from_numpy(labels), reduction="none"
     )
@@ -70,18 +72,18 @@ def test_delta_and_its_effect_are_the_same_on_both_backends() -> None:
     images, labels = generator.random((8, 1, 32, 32), np.float32), generator.integers(0, 6, 8)
     chosen = PgdSettings(steps=10, augment=ViewPolicy(sizes=(16, 32), blur=0.3))
     found = []
-    for oracle in oracles(net, 1):
+    for surrogate in backends(net, 1):
         rng = np.random.default_rng(0)
         delta = minimise(
-            oracle,
-            oracle.asarray(images),
-            oracle.asarray(labels),
+            surrogate,
+            surrogate.asarray(images),
+            surrogate.asarray(labels),
             chosen,
             views_of(chosen, rng, 8, 32),
             epsilon=8 / 255,
             rng=rng,
         )
-        found.append(np.rint(oracle.asnumpy(delta) * 255))
+        found.append(np.rint(surrogate.asnumpy(delta) * 255))
     # A gradient near 0 may get either sign, so single cells can differ; what the surrogate sees may not.
     assert (found[0] == found[1]).mean() > 0.97
     losses = [
@@ -112,19 +114,19 @@ def test_a_layer_without_a_rule_is_named() -> None:
 
 def test_a_damaged_graph_is_a_model_error() -> None:
     with pytest.raises(ModelError, match="can't load"):
-        OnnxOracle(b"not a graph")
+        OnnxGradients(b"not a graph")
 
 
 def test_a_flat_picture_gets_the_mean_of_the_gradients_around_it() -> None:
     # torch gives a tie to its first cell, which no other backend does; what both agree on is a hair off flat.
     net = trained_net("conv", 1)
-    torch_oracle, onnx_oracle = oracles(net, 1)
+    torch_gradients, onnx_gradients = backends(net, 1)
     labels = np.array([1])
     flat, still = np.full((1, 1, 16, 16), 0.5, np.float32), np.zeros((1, 1, 16, 16), np.float32)
-    ours = onnx_oracle.gradient(flat, still, labels, None)
+    ours = onnx_gradients.gradient(flat, still, labels, None)
     generator = np.random.default_rng(0)
     nearly = [
-        torch_oracle.gradient(
+        torch_gradients.gradient(
             torch.from_numpy(flat + generator.normal(0, 1e-6, flat.shape).astype(np.float32)),
             torch.from_numpy(still),
             torch.from_numpy(labels),

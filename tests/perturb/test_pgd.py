@@ -14,7 +14,7 @@ from ulecli.nets.seeding import seeded
 from ulecli.perturb.pgd import minimise, views_of
 from ulecli.perturb.sets import class_delta, set_delta
 from ulecli.perturb.settings import PgdSettings
-from ulecli.perturb.torch_gradients import TorchOracle
+from ulecli.perturb.torch_gradients import TorchGradients
 from ulecli.transforms.views import ViewPolicy
 
 CPU = torch.device("cpu")
@@ -56,7 +56,7 @@ def test_pgd_is_the_naive_loop(channels: int, momentum: float) -> None:
     labels = np.array([0, 1, 2, 1])
     chosen = PgdSettings(steps=5, momentum=momentum, gray=channels == 1, augment=None)
     delta = minimise(
-        Float64Oracle(net, CPU),
+        Float64Gradients(net, CPU),
         torch.from_numpy(images),
         torch.from_numpy(labels),
         chosen,
@@ -78,8 +78,8 @@ def test_pgd_is_the_naive_loop(channels: int, momentum: float) -> None:
     np.testing.assert_allclose(delta.numpy(), expected, atol=1e-12)
 
 
-class Float64Oracle(TorchOracle):
-    """The oracle of the product without its float32, for comparison with the naive loop."""
+class Float64Gradients(TorchGradients):
+    """The gradients of the product without its float32, for comparison with the naive loop."""
 
     def asarray(self, values):
         return torch.from_numpy(np.asarray(values, np.float64))
@@ -104,10 +104,10 @@ def test_every_variant_lowers_the_loss_within_the_bound(gray, augment, random_st
         net = make_net("conv", channels=chosen.channels, classes=5, widths=(8, 8)).eval()
         images = torch.rand(6, chosen.channels, 16, 16)
         labels = torch.arange(6) % 5
-    oracle = TorchOracle(net, CPU)
+    surrogate = TorchGradients(net, CPU)
     rng = np.random.default_rng(0)
     views = views_of(chosen, rng, 6, 16)
-    delta = minimise(oracle, images, labels, chosen, views, epsilon=EPSILON, rng=rng)
+    delta = minimise(surrogate, images, labels, chosen, views, epsilon=EPSILON, rng=rng)
     assert delta.shape == images.shape
     assert delta.abs().max() <= EPSILON
     assert (delta < 0).any() and (delta > 0).any()
@@ -130,8 +130,8 @@ def test_a_shared_view_makes_delta_independent_of_the_batch() -> None:
     def deltas(which: slice) -> torch.Tensor:
         rng, aspects = np.random.default_rng(3), np.array([1.5, 0.7, 1, 2], np.float32)
         views = views_of(chosen, rng, 1, 16, aspects[which])
-        oracle = TorchOracle(net, CPU)
-        return minimise(oracle, images[which], labels[which], chosen, views, epsilon=EPSILON, rng=rng)
+        surrogate = TorchGradients(net, CPU)
+        return minimise(surrogate, images[which], labels[which], chosen, views, epsilon=EPSILON, rng=rng)
 
     torch.testing.assert_close(deltas(slice(2, 3)), deltas(slice(0, 4))[2:3])
 
@@ -142,10 +142,10 @@ def test_rounded_levels_stay_within_epsilon(epsilon: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     images = torch.from_numpy(generator.random((2, 1, 8, 8), np.float32))
     chosen = PgdSettings(steps=3, augment=None, random_start=True)
-    oracle = TorchOracle(linear_net(1).float(), CPU)
+    surrogate = TorchGradients(linear_net(1).float(), CPU)
     labels, bound = torch.tensor([0, 2]), epsilon / 255
-    delta = minimise(oracle, images, labels, chosen, [None] * 3, epsilon=bound, rng=generator)
-    levels = np.rint(oracle.asnumpy(delta) * 255)
+    delta = minimise(surrogate, images, labels, chosen, [None] * 3, epsilon=bound, rng=generator)
+    levels = np.rint(surrogate.asnumpy(delta) * 255)
     assert np.abs(levels).max() <= epsilon
     assert levels.min() < 0 < levels.max()
 
@@ -199,7 +199,7 @@ def test_the_sign_survives_a_net_that_is_sure() -> None:
         net[-1].weight *= 100
     images = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     labels = net(images).argmax(1)  # sure and right: softmax - onehot has nothing left of the label's term
-    ours = TorchOracle(net, CPU).gradient(images, torch.zeros_like(images), labels, None)
+    ours = TorchGradients(net, CPU).gradient(images, torch.zeros_like(images), labels, None)
     logits = net.double()(images.double())
     chances = logits.softmax(1)
     others = chances.masked_fill(torch.nn.functional.one_hot(labels, 3).bool(), 0)
@@ -212,7 +212,7 @@ def test_saturated_cells_of_a_white_image_come_back() -> None:
     chosen = PgdSettings(steps=10, augment=None, random_start=True)
     net = linear_net(1).float()
     rng, labels = np.random.default_rng(0), torch.arange(3)
-    oracle = TorchOracle(net, CPU)
-    delta = minimise(oracle, images, labels, chosen, [None] * 10, epsilon=EPSILON, rng=rng)
-    uphill = TorchOracle(net, CPU).gradient(images, torch.zeros_like(images), torch.arange(3), None) > 0
+    surrogate = TorchGradients(net, CPU)
+    delta = minimise(surrogate, images, labels, chosen, [None] * 10, epsilon=EPSILON, rng=rng)
+    uphill = TorchGradients(net, CPU).gradient(images, torch.zeros_like(images), torch.arange(3), None) > 0
     assert (delta[uphill] == -EPSILON).float().mean() > 0.95

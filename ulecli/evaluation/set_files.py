@@ -18,7 +18,7 @@ import torch
 
 from ulecli import __version__
 from ulecli.data.images import ImageSet
-from ulecli.evaluation.poisons.audit import audit, warnings
+from ulecli.evaluation.poisons.poison_audit import audit, warnings
 from ulecli.system.atomic import replacing
 
 

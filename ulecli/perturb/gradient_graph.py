@@ -28,7 +28,7 @@ from torch import fx, nn
 from ulecli.errors import ModelError, unknown
 from ulecli.perturb.gradient_rules.convolution import BatchNorm, batch_norm, conv2d, folded
 from ulecli.perturb.gradient_rules.graph import Emitted, Graph, float_info
-from ulecli.perturb.gradient_rules.shapes import Size, Sizes
+from ulecli.perturb.gradient_rules.reshaping import Size, Sizes
 from ulecli.perturb.gradient_rules.table import RULES
 
 

@@ -29,8 +29,8 @@ def available() -> frozenset[str]:
     return frozenset(ours for ours, theirs in PROVIDERS.items() if theirs in built)
 
 
-class OnnxOracle:
-    """An `Oracle` whose surrogate is a gradient graph; arrays are numpy's. Safe to share between threads.
+class OnnxGradients:
+    """`Gradients` of a surrogate that is a gradient graph; arrays are numpy's. Safe to share between threads.
 
     Attributes:
         session: Runs the graph.
@@ -84,7 +84,7 @@ class OnnxOracle:
         return np.sign(values)
 
     def gradient(self, images: Floats, delta: Floats, labels: NDArray[np.int64], view: View | None) -> Floats:
-        """Return the gradient of the summed cross-entropy by delta; see `Oracle.gradient`."""
+        """Return the gradient of the summed cross-entropy by delta; see `Gradients.gradient`."""
         shown = images + delta
         seen = look(shown.clip(0, 1), view)
         outputs: list[Any] = self.session.run(["gradient"], {"images": seen, "labels": labels})
@@ -94,7 +94,7 @@ class OnnxOracle:
         return passed
 
     def losses(self, images: Floats, labels: NDArray[np.int64]) -> Floats:
-        """Return the cross-entropy of images as they are; see `Oracle.losses`."""
+        """Return the cross-entropy of images as they are; see `Gradients.losses`."""
         forward = onnxruntime.RunOptions()
         forward.only_execute_path_to_fetches = True  # not the gradient
         feeds = {"images": np.ascontiguousarray(images, np.float32), "labels": labels}

@@ -1,6 +1,6 @@
 """The inner minimisation of Equation 3: PGD on delta, written once for every backend.
 
-An `Oracle` knows the surrogate and its arithmetic (torch tensors on some device, or numpy arrays around an
+`Gradients` knows the surrogate and its arithmetic (torch tensors on some device, or numpy arrays around an
 onnxruntime session); this loop knows neither. All randomness comes from one numpy generator, so that two
 backends which are given the same seed walk through the same views.
 """
@@ -18,14 +18,14 @@ from ulecli.perturb.settings import PgdSettings
 from ulecli.transforms.views import Floats, View, ViewPolicy
 
 Array = Any
-"""A float array (N, C, S, S) of the oracle's own kind: numpy.ndarray or torch.Tensor."""
+"""A float array (N, C, S, S) of the surrogate's own library: numpy.ndarray or torch.Tensor."""
 
 
-class Oracle(Protocol):
+class Gradients(Protocol):
     """A surrogate that answers with gradients."""
 
     def asarray(self, values: NDArray[Any]) -> Array:
-        """Return numpy values as an array of the oracle's kind, on its device."""
+        """Return numpy values as an array of the surrogate's library, on its device."""
         ...
 
     def asnumpy(self, values: Array) -> Floats:
@@ -45,7 +45,7 @@ class Oracle(Protocol):
         Args:
             images: (N, C, S, S), unit scale.
             delta: (N, C, S, S), unit scale.
-            labels: (N,) classes or codes, in whatever integer array the oracle takes.
+            labels: (N,) classes or codes, in whatever integer array the surrogate takes.
             view: What the images go through; None for nothing.
 
         Returns:
@@ -59,7 +59,7 @@ class Oracle(Protocol):
 
 
 def minimise(
-    oracle: Oracle,
+    surrogate: Gradients,
     images: Array,
     labels: Array,
     settings: PgdSettings,
@@ -75,32 +75,32 @@ def minimise(
     ball. The result is two-sided; only the caller rounds it, once.
 
     Args:
-        oracle: The surrogate.
-        images: (N, C, S, S) of the oracle's kind, unit scale; C is `settings.channels`.
-        labels: (N,) of the oracle's kind.
+        surrogate: What answers with gradients.
+        images: (N, C, S, S) of the surrogate's library, unit scale; C is `settings.channels`.
+        labels: (N,) of the surrogate's library.
         settings: Steps, momentum and the like.
         views: What the images go through, one for each gradient: see `views_of`.
         epsilon: L-infinity bound, unit scale.
         rng: Draws the start, before the first view is asked for.
 
     Returns:
-        (N, C, S, S) of the oracle's kind, within [-epsilon, epsilon].
+        (N, C, S, S) of the surrogate's library, within [-epsilon, epsilon].
     """
-    delta = oracle.asarray(_start(rng, tuple(images.shape), epsilon if settings.random_start else 0.0))
+    delta = surrogate.asarray(_start(rng, tuple(images.shape), epsilon if settings.random_start else 0.0))
     direction = delta * 0
     step_size = settings.travel * epsilon / settings.steps
     upcoming = iter(views)
     for _ in range(settings.steps):
         gradient = delta * 0
         for view in islice(upcoming, settings.views):
-            gradient = gradient + oracle.gradient(images, delta, labels, view)
+            gradient = gradient + surrogate.gradient(images, delta, labels, view)
         # Both libraries know these names: torch takes numpy's `axis` and `keepdims`.
         size = abs(gradient).mean(axis=(1, 2, 3), keepdims=True)
         direction = settings.momentum * direction + gradient / size.clip(1e-12)
-        delta = (delta - step_size * oracle.sign(direction)).clip(-epsilon, epsilon)
+        delta = (delta - step_size * surrogate.sign(direction)).clip(-epsilon, epsilon)
     if settings.saturate:
         # A cell that came back to 0 goes where the next step would have taken it.
-        delta = epsilon * oracle.sign(oracle.sign(delta) - 0.5 * oracle.sign(direction))
+        delta = epsilon * surrogate.sign(surrogate.sign(delta) - 0.5 * surrogate.sign(direction))
     return delta
 
 

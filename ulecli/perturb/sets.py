@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ulecli.perturb.pgd import draw, minimise, views_of
 from ulecli.perturb.settings import PgdSettings
-from ulecli.perturb.torch_gradients import oracle_of
+from ulecli.perturb.torch_gradients import gradients_of
 from ulecli.transforms.gray import gray
 from ulecli.units import DEFAULT_EPSILON, LEVELS, check_epsilon, to_unit
 
@@ -49,14 +49,14 @@ def set_delta(
     """
     check_epsilon(epsilon)
     where = torch.device(device)
-    oracle = oracle_of(net, where)
+    surrogate = gradients_of(net, where)
     rng = np.random.default_rng(seed)
     found = []
     size = BATCH if where.type == "cpu" else 10 * BATCH
     for start in range(0, len(images), size):
         batch = images[start : start + size].to(where).float() / LEVELS
         delta = minimise(
-            oracle,
+            surrogate,
             gray(batch) if settings.gray else batch,
             labels[start : start + size].to(where),
             settings,
@@ -104,10 +104,10 @@ def class_delta(
     """
     bound = to_unit(check_epsilon(epsilon))
     where = torch.device(device)
-    oracle, rng = oracle_of(net, where), np.random.default_rng(seed)
+    surrogate, rng = gradients_of(net, where), np.random.default_rng(seed)
     shape = (classes, settings.channels, *images.shape[2:])
     start = rng.uniform(-bound, bound, shape) if settings.random_start else np.zeros(shape)
-    delta = oracle.asarray(start.astype(np.float32))
+    delta = surrogate.asarray(start.astype(np.float32))
     direction = torch.zeros_like(delta)
     for _ in range(settings.steps):
         chosen = torch.from_numpy(rng.permutation(len(images))[:BATCH])
@@ -117,7 +117,7 @@ def class_delta(
         gradient = torch.zeros_like(batch)
         for _ in range(settings.views):
             view = draw(settings.augment, rng, len(batch), batch.shape[-1], None)
-            gradient += oracle.gradient(batch, delta[own], own, view)
+            gradient += surrogate.gradient(batch, delta[own], own, view)
         gradient /= gradient.abs().mean((1, 2, 3), keepdim=True).clip(1e-12)
         share = torch.bincount(own, minlength=classes).clip(1)[:, None, None, None]
         mean = torch.zeros_like(delta).index_add_(0, own, gradient) / share

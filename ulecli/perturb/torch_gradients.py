@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ulecli.transforms.geometry import Axes, axes_of, see
-from ulecli.transforms.jpeg import jpeg_dct
+from ulecli.transforms.jpeg_dct import jpeg_dct
 from ulecli.transforms.quantise import posterize
 from ulecli.transforms.views import Floats, View
 
 
-class TorchOracle:
-    """An `Oracle` whose surrogate is a torch net that is left as it is, in evaluation mode.
+class TorchGradients:
+    """`Gradients` of a surrogate that is a torch net that is left as it is, in evaluation mode.
 
     Attributes:
         net: From (N, C, h, w), unit scale, to logits (N, K).
@@ -44,7 +44,7 @@ class TorchOracle:
         return values.sign()
 
     def gradient(self, images: Tensor, delta: Tensor, labels: Tensor, view: View | None) -> Tensor:
-        """Return the gradient of the summed cross-entropy by delta; see `Oracle.gradient`."""
+        """Return the gradient of the summed cross-entropy by delta; see `Gradients.gradient`."""
         axes = None if view is None else axes_of(view, images)
         shown = images + delta
         seen = look(shown.clip(0, 1), view, axes).requires_grad_(True)
@@ -56,7 +56,7 @@ class TorchOracle:
         return gradient * (((shown <= 1) | (gradient > 0)) & ((shown >= 0) | (gradient < 0)))
 
     def losses(self, images: Tensor, labels: Tensor) -> Floats:
-        """Return the cross-entropy of images as they are; see `Oracle.losses`."""
+        """Return the cross-entropy of images as they are; see `Gradients.losses`."""
         with torch.no_grad():
             return self.asnumpy(functional.cross_entropy(self.logits(images), labels, reduction="none"))
 
@@ -67,13 +67,13 @@ class TorchOracle:
         return answer.float()
 
 
-def oracle_of(net: nn.Module, device: torch.device) -> TorchOracle:
-    """Return the oracle that suits a net and a device, to which the net is moved.
+def gradients_of(net: nn.Module, device: torch.device) -> TorchGradients:
+    """Return the gradients that suit a net and a device, to which the net is moved.
 
     On a CPU, convolutions gain enough from bfloat16 to be worth its rounding; dense layers don't.
     """
     convolves = any(isinstance(layer, nn.Conv2d) for layer in net.modules())
-    return TorchOracle(net.to(device), device, autocast=device.type == "cpu" and convolves)
+    return TorchGradients(net.to(device), device, autocast=device.type == "cpu" and convolves)
 
 
 def entropy_gradient(logits: Tensor, labels: Tensor) -> Tensor:

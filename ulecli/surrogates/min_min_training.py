@@ -26,7 +26,7 @@ from ulecli.errors import UleError, UsageError, shown
 from ulecli.nets.registry import make_net
 from ulecli.nets.seeding import seeded
 from ulecli.perturb.pgd import draw, minimise, views_of
-from ulecli.perturb.torch_gradients import look, oracle_of
+from ulecli.perturb.torch_gradients import gradients_of, look
 from ulecli.surrogates.recipe import Recipe
 from ulecli.surrogates.training_images import WorkingImages
 from ulecli.system.atomic import replacing
@@ -77,7 +77,7 @@ class Training:
         self.net: nn.Sequential = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.images = WorkingImages(data.images, recipe.source, channels=channels, device=device)
         self.labels = data.labels
-        self.oracle = oracle_of(self.net, device)
+        self.surrogate = gradients_of(self.net, device)
         self.optimizer = torch.optim.SGD(
             self.net.parameters(), lr=recipe.rate, momentum=0.9, nesterov=True, weight_decay=recipe.decay
         )
@@ -112,10 +112,10 @@ class Training:
         self._freeze(True)
         inner, epsilon = recipe.training, to_unit(self._epsilon())
         views = views_of(inner, self.rng, len(images), recipe.grid)
-        delta = minimise(self.oracle, images, labels, inner, views, epsilon=epsilon, rng=self.rng)
+        delta = minimise(self.surrogate, images, labels, inner, views, epsilon=epsilon, rng=self.rng)
         self._freeze(False)
         view = draw(recipe.training.augment, self.rng, len(images), recipe.grid, None)
-        logits = self.oracle.logits(look((images + delta).clip(0, 1), view))
+        logits = self.surrogate.logits(look((images + delta).clip(0, 1), view))
         loss = functional.cross_entropy(logits, labels)
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.rate * self._warmth()

@@ -16,10 +16,10 @@ from ulecli.perturb.perturber import Perturber
 from ulecli.system.devices import Device
 
 if TYPE_CHECKING:
-    from ulecli.perturb.pgd import Oracle
-    from ulecli.surrogates.photo_perturber import OpenOracle
+    from ulecli.perturb.pgd import Gradients
+    from ulecli.surrogates.photo_perturber import OpenGradients
 
-    Way = tuple[OpenOracle, str]
+    Way = tuple[OpenGradients, str]
     """How to open the nets of a surrogate on a device, and that device in words."""
 
 BACKENDS = ("onnxruntime", "torch")
@@ -47,8 +47,8 @@ def open_perturber(
     from ulecli.surrogates.store import load_card
 
     card = load_card(name)
-    open_oracle, words = _way(name, device, threads, backend)
-    return SurrogatePerturber(open_oracle, card, words)
+    open_gradients, words = _way(name, device, threads, backend)
+    return SurrogatePerturber(open_gradients, card, words)
 
 
 def _way(name: str, device: Device, threads: int, backend: str | None) -> Way:
@@ -82,7 +82,7 @@ def _accelerator_in_sight() -> bool:
 def _with_onnx(name: str, device: Device, threads: int) -> Way | None:
     import onnxruntime
 
-    from ulecli.perturb.onnx_gradients import OnnxOracle, available
+    from ulecli.perturb.onnx_gradients import OnnxGradients, available
     from ulecli.surrogates.store import verified_bytes
 
     # DirectML is Windows' way to any GPU; what is asked for as cuda is a GPU there.
@@ -91,12 +91,12 @@ def _with_onnx(name: str, device: Device, threads: int) -> Way | None:
         if provider in available():
 
             @cache
-            def open_oracle(family: int, provider: str = provider) -> Oracle:
+            def open_gradients(family: int, provider: str = provider) -> Gradients:
                 graph = verified_bytes(name, f".{family}.onnx")
-                return OnnxOracle(graph, provider, threads=threads)
+                return OnnxGradients(graph, provider, threads=threads)
 
-            open_oracle(0)  # a provider that can't start says so now, not at the first photo
-            return open_oracle, f"{provider} (onnxruntime {onnxruntime.__version__})"
+            open_gradients(0)  # a provider that can't start says so now, not at the first photo
+            return open_gradients, f"{provider} (onnxruntime {onnxruntime.__version__})"
     return None
 
 
@@ -105,7 +105,7 @@ def _with_torch(name: str, device: Device, threads: int) -> Way | None:
         import torch
     except ImportError:
         return None
-    from ulecli.perturb.torch_gradients import oracle_of
+    from ulecli.perturb.torch_gradients import gradients_of
     from ulecli.surrogates.weights import load_net
 
     usable = {
@@ -118,12 +118,12 @@ def _with_torch(name: str, device: Device, threads: int) -> Way | None:
     where = torch.device(device.value)
 
     @cache
-    def open_oracle(family: int) -> Oracle:
-        return oracle_of(load_net(name, family), where)
+    def open_gradients(family: int) -> Gradients:
+        return gradients_of(load_net(name, family), where)
 
-    open_oracle(0)
+    open_gradients(0)
     model = f" {torch.cuda.get_device_name()}" if device is Device.CUDA else ""
-    return open_oracle, f"{device.value}{model} (torch {torch.__version__})"
+    return open_gradients, f"{device.value}{model} (torch {torch.__version__})"
 
 
 def _unavailable(device: Device) -> str:

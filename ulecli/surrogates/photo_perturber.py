@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ulecli.errors import ModelError
-from ulecli.perturb.pgd import Oracle, minimise, views_of
+from ulecli.perturb.pgd import Gradients, minimise, views_of
 from ulecli.perturb.settings import PgdSettings
 from ulecli.surrogates.store import Card
 from ulecli.transforms.views import Floats, View
@@ -26,8 +26,8 @@ _HALF = math.log(2)
 _INTERPOLATED = 4
 """How many times as fine as the nets see it a delta is interpolated; finer changes nothing."""
 
-OpenOracle = Callable[[int], Oracle]
-"""Opens the net of a family."""
+OpenGradients = Callable[[int], Gradients]
+"""Opens the gradients of the net of a family."""
 
 
 class SurrogatePerturber:
@@ -43,7 +43,7 @@ class SurrogatePerturber:
         settings: How PGD runs.
     """
 
-    def __init__(self, open_oracle: OpenOracle, card: Card, device: str) -> None:
+    def __init__(self, open_gradients: OpenGradients, card: Card, device: str) -> None:
         self.device = device
         try:
             self.grid = int(card.protocol["grid"])
@@ -55,8 +55,8 @@ class SurrogatePerturber:
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the card of '{card.name}' is damaged at {error}; reinstall ulecli") from error
         self.codes = self.families * self._classes
-        self._open_oracle = open_oracle
-        self._oracles: dict[int, Oracle] = {}
+        self._open_gradients = open_gradients
+        self._gradients: dict[int, Gradients] = {}
         self._opening = Lock()
         self._views_of_one = lru_cache(maxsize=32)(self._draw_views_of_one)
 
@@ -70,7 +70,7 @@ class SurrogatePerturber:
         for family in np.unique(codes // self._classes):
             members = codes // self._classes == family
             found[members] = self._family_delta(
-                self._oracle(int(family)),
+                self._gradients_of(int(family)),
                 images[members],
                 codes[members] % self._classes,
                 aspects[members],
@@ -95,11 +95,11 @@ class SurrogatePerturber:
     def _recognises(self, seen: Floats, code: int) -> bool:
         """Ask the net of a code about one image (C, s, s)."""
         family, own = divmod(code, self._classes)
-        oracle = self._oracle(family)
+        surrogate = self._gradients_of(family)
 
         def losses(labels: NDArray[np.int64]) -> Floats:
             images = np.repeat(seen[None], len(labels), axis=0)
-            return oracle.losses(oracle.asarray(images), oracle.asarray(labels))
+            return surrogate.losses(surrogate.asarray(images), surrogate.asarray(labels))
 
         if losses(np.array([own]))[0] < _HALF:  # then no other can be as likely, and need not be asked
             return True
@@ -112,18 +112,18 @@ class SurrogatePerturber:
         return max(self.settings.augment.sizes) if self.settings.augment else self.grid
 
     def _family_delta(
-        self, oracle: Oracle, images: Floats, labels: NDArray[np.int64], aspects: Floats, epsilon: float
+        self, surrogate: Gradients, images: Floats, labels: NDArray[np.int64], aspects: Floats, epsilon: float
     ) -> Floats:
         delta = minimise(
-            oracle,
-            oracle.asarray(images),
-            oracle.asarray(labels),
+            surrogate,
+            surrogate.asarray(images),
+            surrogate.asarray(labels),
             self.settings,
             self._views(aspects),
             epsilon=epsilon,
             rng=np.random.default_rng(0),
         )
-        return np.rint(oracle.asnumpy(delta) * LEVELS)
+        return np.rint(surrogate.asnumpy(delta) * LEVELS)
 
     def _views(self, aspects: Floats) -> Iterable[View | None]:
         if len(aspects) == 1:
@@ -135,12 +135,12 @@ class SurrogatePerturber:
         shape = np.array([aspect], np.float32)
         return tuple(views_of(self.settings, np.random.default_rng(0), 1, self.grid, shape))
 
-    def _oracle(self, family: int) -> Oracle:
+    def _gradients_of(self, family: int) -> Gradients:
         # A run needs one family, or a few: the others are never loaded.
         with self._opening:
-            if family not in self._oracles:
-                self._oracles[family] = self._open_oracle(family)
-            return self._oracles[family]
+            if family not in self._gradients:
+                self._gradients[family] = self._open_gradients(family)
+            return self._gradients[family]
 
 
 def _squeezed(planes: Floats, side: int, kernel: Image.Resampling = Image.Resampling.BILINEAR) -> Floats:

@@ -70,7 +70,7 @@ class CueReader:
         Raises:
             ModelError: The surrogate is unknown, damaged or changed.
         """
-        from ulecli.perturb.onnx_gradients import OnnxOracle
+        from ulecli.perturb.onnx_gradients import OnnxGradients
         from ulecli.perturb.settings import PgdSettings
 
         card = store.load_card(name)
@@ -80,8 +80,8 @@ class CueReader:
             self._settings = PgdSettings.from_card(card.protocol["pgd"])
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the card of '{card.name}' is damaged at {error}; reinstall ulecli") from error
-        self._oracles = [
-            OnnxOracle(store.verified_bytes(name, f".{family}.onnx"), threads=threads)
+        self._gradients = [
+            OnnxGradients(store.verified_bytes(name, f".{family}.onnx"), threads=threads)
             for family in range(self.families)
         ]
 
@@ -140,7 +140,7 @@ class CueReader:
         """Return the cross-entropy of a family's codes, (N, codes), for N pictures as the nets see them."""
         images = np.repeat(seen, self.classes, axis=0)
         labels = np.tile(np.arange(self.classes, dtype=np.int64), len(seen))
-        found: Losses = self._oracles[family].session.run(["loss"], {"images": images, "labels": labels})[0]
+        found: Losses = self._gradients[family].session.run(["loss"], {"images": images, "labels": labels})[0]
         return found.reshape(len(seen), self.classes)
 
     def _reading(self, members: Losses, family: int, own: int) -> Reading:

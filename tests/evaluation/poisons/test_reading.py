@@ -14,8 +14,8 @@ from helpers.small_set import small_set
 from ulecli import data
 from ulecli.data.images import ImageSet
 from ulecli.errors import ExitCode, NoSuchPath, UleError
-from ulecli.evaluation.poisons.audit import audit, warnings
 from ulecli.evaluation.poisons.content import PoisonKind
+from ulecli.evaluation.poisons.poison_audit import audit, warnings
 from ulecli.evaluation.poisons.reading import read_poison
 
 

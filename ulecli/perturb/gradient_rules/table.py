@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from ulecli.perturb.gradient_rules import activations, arithmetic, convolution, pooling, shapes
+from ulecli.perturb.gradient_rules import activations, arithmetic, convolution, pooling, reshaping
 from ulecli.perturb.gradient_rules.graph import Emitted
 
-Rule = Callable[..., Emitted | shapes.Size | shapes.Sizes]
+Rule = Callable[..., Emitted | reshaping.Size | reshaping.Sizes]
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
@@ -19,15 +19,15 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "avg_pool2d": pooling.avg_pool2d,
         "cat": arithmetic.cat,
         "concat": arithmetic.cat,
-        "contiguous": shapes.identity,
+        "contiguous": reshaping.identity,
         "conv2d": convolution.conv2d,
         "div": arithmetic.div,
-        "dropout": shapes.dropout,
-        "dropout2d": shapes.dropout,
+        "dropout": reshaping.dropout,
+        "dropout2d": reshaping.dropout,
         "elu": activations.elu,
-        "flatten": shapes.flatten,
+        "flatten": reshaping.flatten,
         "gelu": activations.gelu,
-        "getattr": shapes.attribute,
+        "getattr": reshaping.attribute,
         "hardsigmoid": activations.hardsigmoid,
         "hardswish": activations.hardswish,
         "hardtanh": activations.hardtanh,
@@ -41,17 +41,17 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "mean": arithmetic.mean,
         "mul": arithmetic.mul,
         "neg": arithmetic.neg,
-        "pad": shapes.pad,
+        "pad": reshaping.pad,
         "relu": activations.relu,
         "relu6": activations.relu6,
-        "reshape": shapes.view,
+        "reshape": reshaping.view,
         "sigmoid": activations.sigmoid,
         "silu": activations.silu,
-        "size": shapes.size,
-        "stochastic_depth": shapes.stochastic_depth,
+        "size": reshaping.size,
+        "stochastic_depth": reshaping.stochastic_depth,
         "sub": arithmetic.sub,
         "tanh": activations.tanh,
         "truediv": arithmetic.div,
-        "view": shapes.view,
+        "view": reshaping.view,
     }
 )

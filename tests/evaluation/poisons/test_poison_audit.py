@@ -11,8 +11,8 @@ from helpers.small_set import small_set
 from PIL import Image
 
 from ulecli.data.images import ImageSet
-from ulecli.evaluation.poisons.audit import audit, warnings
 from ulecli.evaluation.poisons.clean_checks import check_clean, check_test_set, same_images
+from ulecli.evaluation.poisons.poison_audit import audit, warnings
 from ulecli.formats.metadata import xmp
 from ulecli.formats.metadata.xmp import Mark
 

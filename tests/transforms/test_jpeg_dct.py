@@ -9,7 +9,7 @@ from PIL import Image
 from torch.nn import functional
 
 from ulecli.errors import UsageError
-from ulecli.transforms.jpeg import _DCT, jpeg_codec, jpeg_dct, quantisation_tables
+from ulecli.transforms.jpeg_dct import _DCT, jpeg_codec, jpeg_dct, quantisation_tables
 from ulecli.transforms.quantise import whole_levels
 
 QUALITIES = (1, 10, 30, 50, 75, 90, 95, 100)

@@ -30,6 +30,7 @@ from ulecli import __version__
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
 from ulecli.evaluation.config import EvaluateConfig, parse_mix
 from ulecli.evaluation.exploiters.countermeasure import WHITENING
+from ulecli.evaluation.exploiters.precision import has_bfloat16
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.forecast import Forecast, Work
 from ulecli.evaluation.photo_sets import photo_data
@@ -247,7 +248,8 @@ def _record(config: EvaluateConfig, data: Dataset, planned: _Planned, done: Done
 
 def _device_name(device: str, threads: int) -> str:
     if device == "cpu":
-        return f"cpu, {threads} thread{'s' if threads > 1 else ''}"
+        precision = "" if has_bfloat16(device) else ", float32"
+        return f"cpu, {threads} thread{'s' if threads > 1 else ''}{precision}"
     name: str = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     return name
 

@@ -30,7 +30,6 @@ from ulecli import __version__
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
 from ulecli.evaluation.config import EvaluateConfig, parse_mix
 from ulecli.evaluation.exploiters.countermeasure import WHITENING
-from ulecli.evaluation.exploiters.precision import has_bfloat16
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.forecast import Forecast, Work
 from ulecli.evaluation.photo_sets import photo_data
@@ -42,6 +41,7 @@ from ulecli.evaluation.scheduling import Done, Task, run
 from ulecli.evaluation.self_checks import data_notes, result_warnings
 from ulecli.evaluation.set_files import TrainingSet
 from ulecli.evaluation.training_sets import TrainingSets
+from ulecli.nets.precision import has_bfloat16
 from ulecli.system.atomic import replacing
 from ulecli.system.cores import usable_cores
 

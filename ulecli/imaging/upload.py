@@ -59,4 +59,5 @@ class Upload:
             return photo
         file = BytesIO()
         photo.save(file, "JPEG", quality=self.quality, subsampling="4:2:0")
+        file.seek(0)
         return JpegImageFile(file)  # not Image.open, which refuses what is large

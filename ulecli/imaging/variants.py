@@ -77,6 +77,7 @@ def variants(picture: Image.Image) -> Iterator[tuple[str, Image.Image]]:
 def _stored(picture: Image.Image) -> Image.Image:
     buffer = BytesIO()
     picture.save(buffer, "JPEG", quality=QUALITY)
+    buffer.seek(0)
     with JpegImageFile(buffer) as stored:  # not Image.open, which refuses what is large
         stored.load()
         return stored

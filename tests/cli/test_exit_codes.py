@@ -161,8 +161,11 @@ CAUGHT = {
     "report": {
         *("PhotoError", "ModelError", "DeviceUnavailable"),  # a thumbnail that can't be drawn is left out
     },
-    "evaluate": {"NothingToDo"},  # by default there is a defender
-    "surrogate": set(),
+    "evaluate": {
+        "NothingToDo",  # by default there is a defender
+        "PhotoError",  # a picture that can't be read ends it as data that won't do
+    },
+    "surrogate": {"PhotoError"},  # likewise
 }
 
 

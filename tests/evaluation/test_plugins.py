@@ -263,8 +263,8 @@ def test_objects_join_from_python() -> None:
     [
         ({"exploiters": (Countermeasure(name="bgr"),)}, r"exploiters is a tuple of names.*Plugin\("),
         ({"archs": (ByView,)}, "archs is a tuple of names"),
-        ({"exploiters": "gray"}, r"exploiters is a tuple of names: \('standard',\)"),
-        ({"defenders": "noise"}, "defenders is a tuple of names"),
+        ({"exploiters": "gray"}, r"exploiters is 'gray': write a tuple, \('gray',\)"),
+        ({"defenders": "noise"}, "defenders is 'noise': write a tuple"),
         ({"plugins": "mine.py"}, "plugins is a tuple"),
     ],
 )

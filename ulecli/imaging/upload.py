@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from ulecli.errors import UsageError
 
@@ -58,4 +59,5 @@ class Upload:
             return photo
         file = BytesIO()
         photo.save(file, "JPEG", quality=self.quality, subsampling="4:2:0")
-        return Image.open(file)
+        file.seek(0)
+        return JpegImageFile(file)  # not Image.open, which refuses what is large

@@ -9,6 +9,7 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from ulecli.units import LEVELS
 
@@ -17,6 +18,8 @@ QUALITY = 85
 
 SIDES = (1080, 512, 224)
 """Longest sides, in pixels, that a photo is shrunk to before."""
+
+_MAX_JPEG_SIDE = 65500  # what libjpeg stores at most, in pixels
 
 VARIANTS = ("file", f"q{QUALITY}", *map(str, SIDES))
 """Names: the picture as it is; after JPEG; shrunk to that longest side and then JPEG."""
@@ -39,7 +42,7 @@ def views(picture: Image.Image, sight: Sight) -> tuple[tuple[str, ...], NDArray[
     """Return the names of a picture's variants, and each as the nets see it.
 
     Returns:
-        Of `VARIANTS` those that do not enlarge the picture; and (N, C, side, side), unit scale.
+        Of `VARIANTS` those that `variants` yields; and (N, C, side, side), unit scale.
     """
     shown = dict(variants(picture))
     return tuple(shown), seen(list(shown.values()), sight)
@@ -56,9 +59,13 @@ def seen(pictures: list[Image.Image], sight: Sight) -> NDArray[np.float32]:
 
 
 def variants(picture: Image.Image) -> Iterator[tuple[str, Image.Image]]:
-    """Yield the picture as it is and as platforms pass it on, by the names of `VARIANTS`."""
+    """Yield the picture as it is and as platforms pass it on, by the names of `VARIANTS`.
+
+    Left out is what would enlarge the picture, and JPEG at full size where that holds no picture so long.
+    """
     yield "file", picture
-    yield f"q{QUALITY}", _stored(picture)
+    if max(picture.size) <= _MAX_JPEG_SIDE:
+        yield f"q{QUALITY}", _stored(picture)
     for side in SIDES:
         scale = side / max(picture.size)
         if scale < 1:
@@ -70,6 +77,7 @@ def variants(picture: Image.Image) -> Iterator[tuple[str, Image.Image]]:
 def _stored(picture: Image.Image) -> Image.Image:
     buffer = BytesIO()
     picture.save(buffer, "JPEG", quality=QUALITY)
-    with Image.open(buffer) as stored:
+    buffer.seek(0)
+    with JpegImageFile(buffer) as stored:  # not Image.open, which refuses what is large
         stored.load()
         return stored

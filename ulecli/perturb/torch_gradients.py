@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ulecli.nets.precision import has_bfloat16
 from ulecli.transforms.geometry import Axes, axes_of, see
 from ulecli.transforms.jpeg_dct import jpeg_dct
 from ulecli.transforms.quantise import posterize
@@ -70,10 +71,12 @@ class TorchGradients:
 def gradients_of(net: nn.Module, device: torch.device) -> TorchGradients:
     """Return the gradients that suit a net and a device, to which the net is moved.
 
-    On a CPU, convolutions gain enough from bfloat16 to be worth its rounding; dense layers don't.
+    On a CPU that has bfloat16, convolutions gain enough from it to be worth its rounding; dense layers don't.
     """
     convolves = any(isinstance(layer, nn.Conv2d) for layer in net.modules())
-    return TorchGradients(net.to(device), device, autocast=device.type == "cpu" and convolves)
+    return TorchGradients(
+        net.to(device), device, autocast=device.type == "cpu" and convolves and has_bfloat16("cpu")
+    )
 
 
 def entropy_gradient(logits: Tensor, labels: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from helpers.small_set import small_set
 
-from ulecli import data
+from ulecli.data.cifar import cifar10, default_root
 from ulecli.data.images import ImageSet
 from ulecli.errors import ExitCode, NoSuchPath, UleError
 from ulecli.evaluation.poisons.content import PoisonKind
@@ -323,9 +323,9 @@ def test_images_as_the_user_says_must_be_images(tmp_path: Path, clean: ImageSet)
 
 def test_the_published_form_on_cifar10(tmp_path: Path) -> None:
     """float32 (50000, 3, 32, 32), signed, unit scale, as EM and ULEO are published; then their own images."""
-    if not (data.default_root() / "cifar-10-batches-py").is_dir():
+    if not (default_root() / "cifar-10-batches-py").is_dir():
         pytest.skip("no CIFAR-10 in ULECLI_DATA")
-    clean = data.cifar10(data.default_root(), train=True)
+    clean = cifar10(default_root(), train=True)
     levels = np.rint(sinusoids(10, 32, 32, 8)).astype(np.float32)[clean.labels.numpy()]
     levels[::2] *= -1  # not class-wise
     path = save(tmp_path / "perturbation.pt", levels / 255)

@@ -89,8 +89,8 @@ def report(options: argparse.Namespace) -> None:
     print(f"device {options.device}, {options.cores} cores, {options.repeats} runs\n")
     print(markdown(["whole process", "images", "best s", "median s", "images/s"], lines))
     if options.json:
-        told = {"device": options.device, "cores": options.cores, "timings": rows}
-        write_json(options.json, told, "ulecli", "torch", "numpy", "onnxruntime")
+        reported = {"device": options.device, "cores": options.cores, "timings": rows}
+        write_json(options.json, reported, "ulecli", "torch", "numpy", "onnxruntime")
 
 
 def main() -> None:

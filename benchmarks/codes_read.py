@@ -5,7 +5,7 @@
 
 Photos from all over the folder are protected with every code of the surrogate, in memory and without storing
 them, at the default epsilon. A code reads if its net sees no other of its family more surely. That a code
-reads does not tell how much it protects, which only `ulecli evaluate` does; one that does not read is no cue.
+reads does not show how much it protects, which only `ulecli evaluate` does; one that does not read is no cue.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from ulecli.units import DEFAULT_EPSILON
 
 
 def read_codes(path: Path, surrogate: str) -> list[tuple[bool, bool]]:
-    """Protect a photo with every code and tell for each whether it reads, and whether it is guessed."""
+    """Protect a photo with every code; return for each whether it is recognised and whether it is guessed."""
     perturber, reader = open_perturber(surrogate), CueReader(surrogate)
     photo, _ = load(path)
     small = working_image(photo, perturber.grid)[None]
     aspect = np.array([photo.width / photo.height], np.float32)
-    told = []
+    reported = []
     for code in range(perturber.codes):
         picture = photo.copy()
         add_delta(picture, perturber(small, np.array([code]), aspect, epsilon=DEFAULT_EPSILON)[0])
-        told.append((reader.cue(picture, code).readings["file"].reads, reader.cue(picture).code == code))
-    return told
+        reported.append((reader.cue(picture, code).readings["file"].reads, reader.cue(picture).code == code))
+    return reported
 
 
 def main() -> None:
@@ -49,8 +49,8 @@ def main() -> None:
     found = jpegs_in(options.photos)
     photos = [found[place] for place in np.linspace(0, len(found) - 1, options.count).round().astype(int)]
     with ProcessPoolExecutor(usable_cores()) as workers:
-        told = np.array(list(workers.map(partial(read_codes, surrogate=options.surrogate), photos)))
-    reads, guessed = told[..., 0], told[..., 1]
+        reported = np.array(list(workers.map(partial(read_codes, surrogate=options.surrogate), photos)))
+    reads, guessed = reported[..., 0], reported[..., 1]
     shares = 100 * reads.mean(axis=0)
     print(conditions("ulecli", "onnxruntime", "pillow", "numpy"))
     print(

@@ -6,7 +6,7 @@
 
 Part `fast` trains the clean control of preset fast once for each seed and prints accuracy and seconds, the
 epochs' judging included. A public recipe for the same accuracy, a script of its own that trains CIFAR-10 to
-its end, is timed on the same card as a whole process; --recipe-trainings tells how many trainings it makes.
+its end, is timed on the same card as a whole process; --recipe-trainings says how many trainings it makes.
 Part `paper` trains ResNet-18 by preset paper on clean images, ULEO and ULEO-GrayAugs (the defenders uleo and
 cifar), standard and gray. All results stay in OUT, and an interrupted run goes on there.
 """

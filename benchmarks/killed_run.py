@@ -103,20 +103,20 @@ def made(scratch: Path, files: int, *, in_place: bool) -> Library:
 
 def run(library: Library, jobs: int, kill_after: int | None, delay: float = 0.0) -> Row:
     """Protect; kill so many seconds after so many photos have been written, if at all."""
-    began, told = time.perf_counter(), Counter[str]()
+    began, reported = time.perf_counter(), Counter[str]()
     with subprocess.Popen(library.command(jobs), stdout=subprocess.PIPE) as process:
         assert process.stdout
         for line in process.stdout:
             record = json.loads(line)
-            told[record.get("status", "summary")] += 1
-            if told["written"] == kill_after:
+            reported[record.get("status", "summary")] += 1
+            if reported["written"] == kill_after:
                 time.sleep(delay)
                 kill(process.pid)
                 break
     seconds = time.perf_counter() - began
     if kill_after is None and process.returncode:
         raise SystemExit(f"the last run ended with {process.returncode}")
-    return {"written": told["written"], "unchanged": told["unchanged"], "seconds": seconds}
+    return {"written": reported["written"], "unchanged": reported["unchanged"], "seconds": seconds}
 
 
 def killed_and_resumed(library: Library, jobs: int, kills: int, chance: random.Random) -> list[Row]:
@@ -133,7 +133,7 @@ def killed_and_resumed(library: Library, jobs: int, kills: int, chance: random.R
         before, states = done, library.states()
         done = states["whole"]
         if states["half"] or states["lost"] or done < before + row["written"]:
-            raise SystemExit(f"{before} were done and {row['written']} more told, but found are {states}")
+            raise SystemExit(f"{before} were done and {row['written']} more reported, but found are {states}")
         rows.append(row | states | {"parts": library.parts()})
         print(f"run {turn + 1}: {done} of {len(library.content)} done", flush=True)
     if done != len(library.content) or rows[-1]["parts"]:
@@ -154,7 +154,7 @@ def verified(library: Library, jobs: int) -> Row:
 
 def print_tables(rows: list[Row], summary: Row) -> None:
     """Print what the runs did, and what `ulecli verify` found."""
-    heads = ["run", "ended", "seconds", "left as done", "told as written"]
+    heads = ["run", "ended", "seconds", "left as done", "reported as written"]
     heads += ["results there", "half", "photos lost", "temporary files"]
     lines = []
     for number, row in enumerate(rows, 1):
@@ -172,8 +172,8 @@ def print_tables(rows: list[Row], summary: Row) -> None:
             f"{summary['lossless']}, {summary['max_change_lossless']} levels",
         ],
         ["PSNR, median and least", f"{summary['psnr_db_median']:.1f}, {summary['psnr_db_min']:.1f} dB"],
-        ["files that tell too much", str(summary["leaking"])],
-        ["the code reads in", reads],
+        ["files that reveal too much", str(summary["leaking"])],
+        ["the code is recognised in", reads],
     ]
     print(markdown(["ulecli verify", ""], found))
 

@@ -7,8 +7,8 @@ The library is made from the photos in ULECLI_SHARED, every file different: one 
 others are small, so that what each file costs by itself weighs as much as it can. The memory is that of the
 command with all its worker processes, looked at ten times a second; what they share is counted once.
 
-Start-up is told twice: a whole run over one tiny photo (median of 5), and the time until the first photo of
-the library, a small one, is done; all files have been found and their places chosen by then. So is the
+Start-up is reported twice: a whole run over one tiny photo (median of 5), and the time until the first photo
+of the library, a small one, is done; all files have been found and their places chosen by then. So is the
 overhead of the ledger: the records of the run, asked for and entered once more in a new ledger and asked for
 again when it is full; and a whole second run that has nothing to do. The files are in the system's cache.
 Linux only.

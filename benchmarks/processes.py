@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 AT_HAND = Path("/proc/self/smaps_rollup").exists()
-"""The system tells of its processes in /proc, as Linux does."""
+"""The system lists its processes in /proc, as Linux does."""
 
 
 def tree(pid: int) -> list[int]:

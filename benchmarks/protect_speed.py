@@ -11,7 +11,7 @@ baseline decodes to RGB as Pillow does by itself, does not sync to the disk and 
 protect` syncs every photo and reads one in 32 back. A few photos are taken several times, so that what
 happens once weighs little. The time to start, worker processes included, is that of a run over tiny
 pictures, one for each job, and is subtracted from each side. Repeats alternate between the sides, and
-medians are told. With --stand-in no surrogate is needed: matrix products that cost one core so many
+medians are reported. With --stand-in no surrogate is needed: matrix products that cost one core so many
 milliseconds for each photo take its place.
 """
 

@@ -25,5 +25,5 @@ def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def write_json(path: Path, figures: Mapping[str, Any], *packages: str) -> None:
     """Write figures with the conditions that they hold under."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = {"conditions": conditions(*packages), **figures}
-    path.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    reported = {"conditions": conditions(*packages), **figures}
+    path.write_text(json.dumps(reported, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -20,7 +20,7 @@ def seconds(command: Sequence[str], *, cores: int) -> float:
     Where the system can't bind a process to cores, it runs on all.
 
     Raises:
-        SystemExit: It failed; its last words are told.
+        SystemExit: It failed; its last words are reported.
     """
     with bound(cores):  # what a process starts inherits its cores
         start = time.perf_counter()

@@ -7,8 +7,8 @@
 
 Figures are accuracy in % on clean test pictures after the last epoch, mean and standard deviation over seeds,
 beside those of the controls; of photos of which only some classes are protected, the recall of each of these.
-Run it on the machine that measured: the card names the processor. What a card told before is replaced by what
-all folders of this call tell of its surrogate.
+Run it on the machine that measured: the card names the processor. What a card said before is replaced by what
+all folders of this call say of its surrogate.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ Entry = dict[str, Any]
 def figure(values: Sequence[float]) -> Entry:
     """Return mean and, of several seeds, the sample's standard deviation."""
     spread = Spread.of(values)
-    told = {"mean": round(spread.mean, 1)}
-    return told if spread.std is None else {**told, "std": round(spread.std, 1)}
+    reported = {"mean": round(spread.mean, 1)}
+    return reported if spread.std is None else {**reported, "std": round(spread.std, 1)}
 
 
 def entries(records: Sequence[RunRecord], poison: str, shared: Entry) -> Iterator[Entry]:
@@ -41,7 +41,7 @@ def entries(records: Sequence[RunRecord], poison: str, shared: Entry) -> Iterato
 
     Args:
         records: All runs of a folder.
-        poison: Its name there; the controls' runs with the same exploiters and seeds are told beside it.
+        poison: Its name there; the controls' runs with the same exploiters and seeds are reported beside it.
         shared: What all runs of the folder have in common, from its `run.json`.
     """
     own = {(one.arm.exploiter, one.arm.seed) for one in records if one.arm.poison == poison}
@@ -54,11 +54,11 @@ def entries(records: Sequence[RunRecord], poison: str, shared: Entry) -> Iterato
         runs = [one for one in mine if (one.arm.preset, one.arm.arch) == (preset, net)]
         results = []
         for cell, same in by_cell(runs).items():
-            told: Entry = {"arm": cell.poison, "exploiter": cell.exploiter}
+            reported: Entry = {"arm": cell.poison, "exploiter": cell.exploiter}
             for name in shared["only"]:
                 place = same[0].classes.index(name)
-                told[f"recall of {name}"] = figure([one.recalls[place] for one in same])
-            results.append({**told, "accuracy": figure([one.last for one in same])})
+                reported[f"recall of {name}"] = figure([one.recalls[place] for one in same])
+            results.append({**reported, "accuracy": figure([one.last for one in same])})
         seeds = sorted({one.arm.seed for one in runs})
         yield {
             "command": command(runs, poison, shared, seeds),
@@ -110,9 +110,9 @@ def main() -> None:
     for folder in options.folders:
         for name, entry in effects(folder, options.photos):
             found.setdefault(name, []).append(entry)
-    for name, told in found.items():
-        path = store.write_card(replace(store.load_card(name), effect=tuple(told)), store.directory())
-        print(f"wrote {len(told)} effects to {path}")
+    for name, reported in found.items():
+        path = store.write_card(replace(store.load_card(name), effect=tuple(reported)), store.directory())
+        print(f"wrote {len(reported)} effects to {path}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ PICTURES = sorted(
 
 @pytest.fixture(scope="module")
 def protected(tmp_path_factory) -> tuple[Path, dict[str, dict]]:
-    """The protected samples, and what --json told of each."""
+    """The protected samples, and what --json reported of each."""
     folder = tmp_path_factory.mktemp("protected")
     # Some codes are hard to read in some scenes: a key of its own keeps the test the same.
     (folder / "key").write_text("07" * 32)
@@ -43,8 +43,8 @@ def upright(path: Path, mode: str = "RGB") -> np.ndarray:
 
 
 def test_every_sample_has_its_protected_twin(protected) -> None:
-    out, told = protected
-    assert len(PICTURES) == len(told) >= 6
+    out, reported = protected
+    assert len(PICTURES) == len(reported) >= 6
     files = [path.relative_to(out) for path in out.rglob("*") if path.is_file()]
     assert sorted(path for path in files if path.name != ".ulecli.sqlite") == PICTURES
     for name in PICTURES:
@@ -71,9 +71,9 @@ def test_a_lossless_sample_moves_within_the_bound_and_both_ways(protected) -> No
 
 @pytest.mark.parametrize("name", PICTURES, ids=str)
 def test_the_surrogate_reads_the_code_in_the_stored_file(protected, name: Path) -> None:
-    out, told = protected
+    out, reported = protected
     card = store.load_card("photo")
-    family, label = divmod(told[str(SAMPLES / name)]["code"], card.net["classes"])
+    family, label = divmod(reported[str(SAMPLES / name)]["code"], card.net["classes"])
     session = OnnxGradients(store.verified_bytes("photo", f".{family}.onnx")).session
 
     def loss(path: Path) -> float:

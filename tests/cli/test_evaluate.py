@@ -106,8 +106,8 @@ def evaluate(capsys):
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
             main(["evaluate", *map(str, arguments)])
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
+        reported = capsys.readouterr()
+        return int(ended.value.code or 0), reported.out, reported.err
 
     return run
 
@@ -131,9 +131,9 @@ def test_list_names_everything(evaluate) -> None:
 
 def test_help_tells_the_exit_codes(evaluate) -> None:
     code, out, _ = evaluate("--help")
-    told = re.findall(r"^ +(\d+)  +\S", out.partition("Exit codes:")[2], re.MULTILINE)
+    reported = re.findall(r"^ +(\d+)  +\S", out.partition("Exit codes:")[2], re.MULTILINE)
     ended = {0, *(int(code) for _, code, _ in MISTAKES), ExitCode.MODEL, ExitCode.MISSING_EXTRA}
-    assert code == 0 and {int(number) for number in told} == {*ended, ExitCode.INTERRUPTED}
+    assert code == 0 and {int(number) for number in reported} == {*ended, ExitCode.INTERRUPTED}
 
 
 def test_a_damaged_surrogate_is_told(evaluate, monkeypatch, tmp_path) -> None:
@@ -177,9 +177,9 @@ def test_formats(form: str, evaluate, tmp_path) -> None:
     code, out, err = evaluate(*arguments, "--format", form, "--quiet")
     assert code == 0 and not err
     if form == "json":
-        told = json.loads(out)
-        assert [arm["poison"] for arm in told["arms"]] == ["clean", "noise"]
-        assert all(len(arm["runs"]) == 2 for arm in told["arms"])
+        reported = json.loads(out)
+        assert [arm["poison"] for arm in reported["arms"]] == ["clean", "noise"]
+        assert all(len(arm["runs"]) == 2 for arm in reported["arms"])
     elif form == "csv":
         rows = list(csv.DictReader(io.StringIO(out)))
         assert [(row["poison"], row["seed"]) for row in rows] == [
@@ -237,10 +237,10 @@ def test_a_poison_of_a_file(evaluate, tmp_path) -> None:
         *FAST, "--exploiter", "standard", "--poison", tmp_path / "noise.npy", "--format", "json"
     )
     assert code == 0
-    told = json.loads(out)
-    poisons = [arm["poison"] for arm in told["arms"]]
+    reported = json.loads(out)
+    poisons = [arm["poison"] for arm in reported["arms"]]
     assert poisons == ["clean", "noise", f"poison {tmp_path / 'noise.npy'}"]
-    assert told["arms"][2]["runs"][0]["audit"]["max_change"] == 8
+    assert reported["arms"][2]["runs"][0]["audit"]["max_change"] == 8
 
 
 @pytest.fixture

@@ -98,8 +98,8 @@ def test_off_a_terminal_lines_go_to_stderr(capsys) -> None:
     with listening(quiet=False) as listener:
         assert listener is not None
         listener.starting(("clean", "cifar"), 2)
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "2 trainings, on images called clean, cifar\n")
+    reported = capsys.readouterr()
+    assert (reported.out, reported.err) == ("", "2 trainings, on images called clean, cifar\n")
 
 
 def test_quiet_is_quiet(capsys) -> None:

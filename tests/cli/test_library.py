@@ -1,4 +1,4 @@
-"""`ulecli protect` on a library: lists, in place, what it tells programs, and how it is ended."""
+"""`ulecli protect` on a library: lists, in place, what it reports to programs, and how it is ended."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ main(sys.argv[1:])
 
 
 def eight(folder: Path) -> list[object]:
-    """Write eight photos and return what `protect` is to be told of them."""
+    """Write eight photos and return the arguments of `protect` for them."""
     (folder / "in").mkdir()
     for seed in range(8):
         scene(8, 8, seed).save(folder / "in" / f"{seed}.png")

@@ -41,9 +41,9 @@ def test_every_option_is_there(page, capsys, command):
         main([*command, "--help"])
     help = capsys.readouterr().out
     assert "\\b" not in help and "\b" not in help
-    told = options_in(re.sub(r"-\n +", "-", help))  # where a line was broken within a name
+    reported = options_in(re.sub(r"-\n +", "-", help))  # where a line was broken within a name
     section = page.replace("\\-", "-").partition(f".SH {' '.join(('ulecli', *command)).upper()}\n")[2]
-    assert section and told - {"--help"} <= options_in(section.partition(".SH")[0])
+    assert section and reported - {"--help"} <= options_in(section.partition(".SH")[0])
 
 
 def test_every_exit_code_is_there(page):
@@ -71,13 +71,17 @@ def test_the_readme_tells_the_options_that_there_are(capsys, command):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     begin, end = f"<!-- ulecli man --markdown {command} -->\n", "<!-- end -->"
     assert readme.count(begin) == 1
-    told = readme.partition(begin)[2].partition(end)[0]
-    assert told.strip() == run(capsys, "man", "--markdown", command).strip()
+    reported = readme.partition(begin)[2].partition(end)[0]
+    assert reported.strip() == run(capsys, "man", "--markdown", command).strip()
 
 
 def test_tables(capsys):
-    told = run(capsys, "man", "--markdown", "protect")
-    assert "| `--eps N` |" in told and "| `--files-from FILE\\|-` |" in told and "| 130 | interrupted" in told
+    reported = run(capsys, "man", "--markdown", "protect")
+    assert (
+        "| `--eps N` |" in reported
+        and "| `--files-from FILE\\|-` |" in reported
+        and "| 130 | interrupted" in reported
+    )
     with pytest.raises(SystemExit) as ended:
         main(["man", "--markdown", "protest"])
     assert ended.value.code == ExitCode.USAGE

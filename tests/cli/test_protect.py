@@ -147,10 +147,10 @@ def test_json_is_lines_on_stdout_and_nothing_else(ulecli, photo_folder, tmp_path
     assert result.code == summary["exit_code"] == 3
     assert {record["type"] for record in photos} == {"photo"} and summary["type"] == "summary"
     assert len(photos) == 6 and summary["written"] == 5 and summary["failed"] == 1
-    (told,) = [record for record in photos if "source_bytes" in record]
-    assert base64.b64decode(told["source_bytes"]) == os.fsencode(odd)
-    assert told["source"] == str(odd).replace("\udcff", "\ufffd")
-    assert os.fsdecode(base64.b64decode(told["target_bytes"])) == str(tmp_path / "out" / odd.name)
+    (reported,) = [record for record in photos if "source_bytes" in record]
+    assert base64.b64decode(reported["source_bytes"]) == os.fsencode(odd)
+    assert reported["source"] == str(odd).replace("\udcff", "\ufffd")
+    assert os.fsdecode(base64.b64decode(reported["target_bytes"])) == str(tmp_path / "out" / odd.name)
     assert summary["psnr_db_min"] <= summary["psnr_db_mean"] and summary["max_change"] == 8
 
 
@@ -233,10 +233,10 @@ def test_nothing_heavy_is_imported_for_help():
 
 def test_a_mask_is_made_on_demand_and_its_absence_too(photo_folder, tmp_path, ulecli):
     run = ("protect", photo_folder, "-o", tmp_path / "out", "--json", "--verify")
-    told = [
+    reported = [
         json.loads(ulecli(*run, *more).out.splitlines()[-1])
         for more in ((), ("--mask",), ("--mask",), ("--no-mask",))
     ]
-    assert [summary["written"] for summary in told] == [4, 4, 0, 4]
-    whole, masked, _, again = (summary.get("psnr_db_mean") for summary in told)
+    assert [summary["written"] for summary in reported] == [4, 4, 0, 4]
+    whole, masked, _, again = (summary.get("psnr_db_mean") for summary in reported)
     assert masked > whole == again

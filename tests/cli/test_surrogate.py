@@ -1,4 +1,4 @@
-"""`ulecli surrogate`, on the shelf that ships and on a tiny training."""
+"""`ulecli surrogate`, on the store that ships and on a tiny training."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def class_folder(tmp_path: Path) -> Path:
 
 def test_what_ships_is_small_and_as_its_cards_say(capsys) -> None:
     assert run("surrogate", "verify") == ExitCode.OK
-    told = capsys.readouterr().out
+    reported = capsys.readouterr().out
     for name in ("photo", "cifar", "cifar-linear", "cifar-mlp"):
-        assert f"{name}: as its card says" in told
+        assert f"{name}: as its card says" in reported
     assert sum(path.stat().st_size for path in MODELS.iterdir()) < 8_000_000
     assert {path.suffix for path in MODELS.iterdir()} == {".json", ".onnx", ".safetensors"}
     for name in store.names():
         card = store.load_card(name)
-        assert card.effect and card.limits, f"the card of {name} tells no effect or no limits"
+        assert card.effect and card.limits, f"the card of {name} has no effect or no limits"
     assert store.load_card("photo").protocol["families"] * store.load_card("photo").net["classes"] >= 64
 
 
@@ -62,18 +62,18 @@ def test_list_and_show(capsys) -> None:
 def test_training_on_a_folder_makes_a_surrogate_that_protects(
     class_folder, tmp_path, monkeypatch, capsys
 ) -> None:
-    shelf_folder, deltas = tmp_path / "shelf", tmp_path / "deltas.npy"
-    arguments = ["--recipe", "cifar-linear", "--data", str(class_folder), "-o", str(shelf_folder)]
+    store_folder, deltas = tmp_path / "store", tmp_path / "deltas.npy"
+    arguments = ["--recipe", "cifar-linear", "--data", str(class_folder), "-o", str(store_folder)]
     limits = ["--batches", "8", "--deltas", str(deltas), "--device", "cpu"]
     assert run("surrogate", "train", "mine", *arguments, *limits) == ExitCode.OK
     delta = np.load(deltas)
     assert delta.shape == (40, 1, 32, 32) and delta.dtype == np.int8 and np.abs(delta).max() == 8
-    assert sorted(path.name for path in shelf_folder.iterdir()) == [
+    assert sorted(path.name for path in store_folder.iterdir()) == [
         "mine.0.onnx",
         "mine.json",
         "mine.safetensors",
     ]
-    monkeypatch.setenv("ULECLI_MODELS", str(shelf_folder))
+    monkeypatch.setenv("ULECLI_MODELS", str(store_folder))
     out = tmp_path / "out"
     key = ["--key-file", str(tmp_path / "key")]
     assert run("protect", str(class_folder), "-o", str(out), "--surrogate", "mine", *key) == ExitCode.OK
@@ -106,8 +106,8 @@ def test_mistakes_are_told_in_a_line(arguments, code, words, capsys, tmp_path, m
     monkeypatch.chdir(tmp_path)
     Path("afile").touch()
     assert run("surrogate", *arguments) == code
-    told = capsys.readouterr().err
-    assert words in told and "Traceback" not in told
+    reported = capsys.readouterr().err
+    assert words in reported and "Traceback" not in reported
 
 
 def test_without_torch_training_names_the_line_that_installs_it() -> None:

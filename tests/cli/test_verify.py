@@ -43,7 +43,7 @@ def test_the_samples(protected, tmp_path):
     assert summary["max_change_lossless"] <= 8 and summary["exit_code"] == summary["leaking"] == 0
     for pair in pairs:
         assert pair["psnr_db"] > 28 and 0.7 < pair["ssim"] < 1
-        assert pair["ok"] and pair["marked"] and pair["cue"]["known"]  # the ledger tells the code
+        assert pair["ok"] and pair["marked"] and pair["cue"]["known"]  # the ledger knows the code
         assert pair["cue"]["readings"].keys() >= {"file", "q85", "224"}
     with Image.open(tmp_path / "f.png") as figure:
         assert figure.width == 3 * 480 + 16

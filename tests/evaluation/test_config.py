@@ -125,7 +125,7 @@ def test_the_fingerprint_leaves_out_what_may_be_added_later() -> None:
     assert PLAIN.fingerprint("other") != here
 
 
-def told(result: ExploitResult, **changes: object) -> tuple[str, ...]:
+def reported(result: ExploitResult, **changes: object) -> tuple[str, ...]:
     usual = {
         "dataset": "cifar10",
         "preset": "quick",
@@ -159,7 +159,7 @@ def result(last: float, **robust: float) -> ExploitResult:
     ],
 )
 def test_a_clean_control_below_its_preset_is_doubted(last: float, changes: dict, doubted: bool) -> None:
-    found = told(result(last), **changes)
+    found = reported(result(last), **changes)
     assert len(found) == doubted
     assert all(f"{last:.1f} %" in line for line in found)
 
@@ -177,6 +177,6 @@ def test_a_clean_control_below_its_preset_is_doubted(last: float, changes: dict,
     ],
 )
 def test_adversarial_training_is_doubted(last, fgsm, pgd, poison, words) -> None:
-    found = told(result(last, fgsm=fgsm, pgd_20=pgd), exploiter="at-8", poison=poison)
+    found = reported(result(last, fgsm=fgsm, pgd_20=pgd), exploiter="at-8", poison=poison)
     assert len(found) == len(words)
     assert all(word in line for word, line in zip(words, found, strict=True))

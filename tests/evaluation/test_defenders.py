@@ -100,9 +100,9 @@ def test_the_seed_decides_noise() -> None:
 
 
 def test_a_surrogate_of_the_shelf_protects_sets_of_as_many_classes() -> None:
-    told: list[tuple[str, int, int]] = []
-    protected = defend("cifar-linear", MIDDLE, progress=lambda *news: told.append(news))
-    assert told[-1] == ("protecting", 40, 40) and {what for what, *_ in told} == {"protecting"}
+    reported: list[tuple[str, int, int]] = []
+    protected = defend("cifar-linear", MIDDLE, progress=lambda *news: reported.append(news))
+    assert reported[-1] == ("protecting", 40, 40) and {what for what, *_ in reported} == {"protecting"}
     settings = PgdSettings.from_card(store.load_card("cifar-linear").protocol["pgd"])
     delta = set_delta(load_net("cifar-linear"), MIDDLE.images, MIDDLE.labels, settings)
     assert torch.equal(change(protected, MIDDLE), delta.expand(-1, 3, -1, -1))
@@ -126,9 +126,9 @@ def test_epsilon_is_kept_and_reached(name: str, epsilon: int) -> None:
 
 def test_a_surrogate_is_trained_where_the_set_has_other_classes(hasty) -> None:
     images = two_classes(MIDDLE)
-    told: list[tuple[str, int, int]] = []
-    protected = defend("cifar-linear", images, seed=1, progress=lambda *news: told.append(news))
-    assert [news for news in told if news[0] == "training"] == [
+    reported: list[tuple[str, int, int]] = []
+    protected = defend("cifar-linear", images, seed=1, progress=lambda *news: reported.append(news))
+    assert [news for news in reported if news[0] == "training"] == [
         ("training", 1, 3),
         ("training", 2, 3),
         ("training", 3, 3),
@@ -159,25 +159,25 @@ def test_an_interrupted_training_is_taken_up(hasty, monkeypatch, tmp_path: Path)
 
     with pytest.raises(KeyboardInterrupt):
         defend("uleo-linear", images, checkpoints=tmp_path, progress=stop)
-    told: list[int] = []
+    reported: list[int] = []
     resumed = defend(
         "uleo-linear",
         images,
         checkpoints=tmp_path,
-        progress=lambda what, done, total: told.append(done) if what == "training" else None,
+        progress=lambda what, done, total: reported.append(done) if what == "training" else None,
     )
-    assert told[0] > 1 and told[-1] == 3
+    assert reported[0] > 1 and reported[-1] == 3
     assert torch.equal(resumed.images, whole.images)
 
 
 @pytest.mark.parametrize("name", ["noise", "noise-classwise", "cifar-linear", "cifar-linear-classwise"])
 def test_chosen_images_get_what_they_get_among_all(name: str) -> None:
     chosen = torch.tensor([3, 17, 18, 39])
-    told: list[tuple[str, int, int]] = []
-    some = defend(name, MIDDLE, chosen=chosen, progress=lambda *news: told.append(news))
+    reported: list[tuple[str, int, int]] = []
+    some = defend(name, MIDDLE, chosen=chosen, progress=lambda *news: reported.append(news))
     assert torch.equal(some.images, defend(name, MIDDLE).images[chosen])
     assert torch.equal(some.labels, MIDDLE.labels[chosen]) and some.classes == MIDDLE.classes
-    assert told == ([("protecting", 4, 4)] if name == "cifar-linear" else [])  # the others cost nothing
+    assert reported == ([("protecting", 4, 4)] if name == "cifar-linear" else [])  # the others cost nothing
 
 
 def test_images_of_another_size_are_refused() -> None:

@@ -53,14 +53,14 @@ def test_records_hold_all_that_went_in_and_came_out(tmp_path) -> None:
         seeds=(0, 1),
         out=tmp_path / "out",
     )
-    told, before = Told(), torch.get_num_threads()
-    done = evaluate(config, told)
+    reported, before = Told(), torch.get_num_threads()
+    done = evaluate(config, reported)
     assert torch.get_num_threads() == before
     assert len(done.records) == 3 * 3 * 2 == len(set(figures(done.records)))
-    assert told.announced == (("clean", "noise", "cifar-linear"), 18)
+    assert reported.announced == (("clean", "noise", "cifar-linear"), 18)
     assert [record.to_json() for record in done.records] == lines(tmp_path / "out")
-    assert told.records == list(done.records)
-    assert sorted(told.epochs) == [(number, epoch) for number in range(18) for epoch in (1, 2)]
+    assert reported.records == list(done.records)
+    assert sorted(reported.epochs) == [(number, epoch) for number in range(18) for epoch in (1, 2)]
     first = done.records[0]
     assert (first.arm.poison, first.arm.exploiter, first.arm.arch, first.arm.seed) == (
         "clean",
@@ -101,12 +101,12 @@ def test_a_run_is_what_the_exploiter_gives_by_itself() -> None:
 def test_resume_trains_nothing_twice(tmp_path) -> None:
     config = replace(NOISE_ALONE, out=tmp_path / "out", exploiters=("standard", "gray"))
     first = evaluate(config)
-    told = Told()
-    again = evaluate(replace(config, resume=True), told)
-    assert told.plan == [] and told.epochs == []
+    reported = Told()
+    again = evaluate(replace(config, resume=True), reported)
+    assert reported.plan == [] and reported.epochs == []
     assert again.records == first.records
-    more = evaluate(replace(config, resume=True, seeds=(0, 1)), told)
-    assert [arm.seed for arm, _ in told.plan] == [1, 1]
+    more = evaluate(replace(config, resume=True, seeds=(0, 1)), reported)
+    assert [arm.seed for arm, _ in reported.plan] == [1, 1]
     assert len(more.records) == len(lines(tmp_path / "out")) == 4
 
 
@@ -118,9 +118,9 @@ def test_an_interruption_keeps_what_is_done(jobs: int, tmp_path) -> None:
     with pytest.raises(KeyboardInterrupt):
         evaluate(config, Told(stop_after=1))
     assert len(lines(tmp_path / "out")) == 1
-    told = Told()
-    done = evaluate(replace(config, resume=True, jobs=1, threads=1), told)
-    assert len(told.plan) == 2 and len(done.records) == 3
+    reported = Told()
+    done = evaluate(replace(config, resume=True, jobs=1, threads=1), reported)
+    assert len(reported.plan) == 2 and len(done.records) == 3
     assert figures(done.records) == figures(evaluate(replace(config, out=None, jobs=1, threads=1)).records)
 
 
@@ -141,9 +141,9 @@ def test_what_is_named_twice_is_trained_once() -> None:
     config = replace(
         NOISE_ALONE, exploiters=("jpeg", "jpeg-10"), seeds=(0, 0), archs=("fast-conv", "fast-conv")
     )
-    told = Told()
-    assert len(evaluate(config, told).records) == 1
-    assert told.announced == (("noise",), 1)
+    reported = Told()
+    assert len(evaluate(config, reported).records) == 1
+    assert reported.announced == (("noise",), 1)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
@@ -253,9 +253,9 @@ def test_a_poison_beyond_its_bound_is_warned_of(tmp_path) -> None:
 def test_poisons_never_bear_the_name_of_another_arm(tmp_path) -> None:
     names = ("noise.npy", "clean.npy", "cifar.npy", "a/x.npy", "b/x.npy", "y.npy")
     paths = tuple(poison_file(tmp_path / name, seed) for seed, name in enumerate(names))
-    told = poison_names(paths)
-    assert told[paths[-1]] == "y"
-    assert all(told[path] == f"poison {path}" for path in paths[:-1])
+    reported = poison_names(paths)
+    assert reported[paths[-1]] == "y"
+    assert all(reported[path] == f"poison {path}" for path in paths[:-1])
     config = replace(NOISE_ALONE, controls=True, defenders=("cifar",), poisons=paths)
     records = evaluate(config).records
     assert len({record.arm.poison for record in records}) == len(records) == 9
@@ -274,10 +274,10 @@ def test_a_broken_poison_is_told_before_any_work(tmp_path, monkeypatch) -> None:
 
 
 def test_too_few_images_for_a_batch_are_told_before_any_training() -> None:
-    told = Told()
+    reported = Told()
     with pytest.raises(UsageError, match="10 training images don't fill a batch of 20"):
-        evaluate(replace(NOISE_ALONE, train_images=10), told)
-    assert told.plan == []
+        evaluate(replace(NOISE_ALONE, train_images=10), reported)
+    assert reported.plan == []
 
 
 def photo_tree(root: Path, shift: int = 0, suffix: str = ".png") -> Path:

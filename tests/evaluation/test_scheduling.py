@@ -33,18 +33,18 @@ def results(found: list[Done]) -> dict[int, object]:
 
 def test_processes_of_their_own_give_the_same_figures(tmp_path) -> None:
     todo = tasks(tmp_path, 3)
-    told: dict[int, list[tuple[int, int, float]]] = {1: [], 2: []}
+    reported: dict[int, list[tuple[int, int, float]]] = {1: [], 2: []}
     found = {}
-    for jobs, news in told.items():
+    for jobs, news in reported.items():
         done = run(todo, jobs=jobs, threads=jobs, on_epoch=lambda *epoch, news=news: news.append(epoch))
         found[jobs] = results(list(done))
     assert found[1] == found[2] and sorted(found[1]) == [0, 1, 2]
-    assert told[1] == [
+    assert reported[1] == [
         (number, epoch + 1, accuracy)
         for number in range(3)
         for epoch, accuracy in enumerate(found[1][number].test_accuracies)
     ]
-    assert set(told[2]) <= set(told[1]) and told[2]
+    assert set(reported[2]) <= set(reported[1]) and reported[2]
     assert not multiprocessing.active_children()
 
 

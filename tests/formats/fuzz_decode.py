@@ -117,7 +117,7 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def judge(path: Path, format: str, rng: np.random.Generator) -> str:
-    """Decode and encode one file; tell in a word what came of it."""
+    """Decode and encode one file; say in a word what came of it."""
     mark_in(path)
     assert all(leak.isprintable() for leak in leaks(path))
     try:

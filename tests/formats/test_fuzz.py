@@ -11,7 +11,7 @@ pytest.importorskip("resource")
 
 
 def fuzz(*arguments: object) -> str:
-    """Return what the fuzzer tells, from a process of its own: a decoder's crash would end it by a signal."""
+    """Return what the fuzzer reports in a process of its own: a decoder's crash would end it by a signal."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "tests/formats/fuzz_decode.py"), *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -25,12 +25,12 @@ def fuzz(*arguments: object) -> str:
 
 
 def test_damaged_photos_are_refused_in_words():
-    told = fuzz("--count", 200)
-    assert "; 0 faults" in told and "'encoded'" in told and "'refused'" in told
+    reported = fuzz("--count", 200)
+    assert "; 0 faults" in reported and "'encoded'" in reported and "'refused'" in reported
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_thousands_of_damaged_photos_are_refused_in_words(shared, seed):
-    told = fuzz(shared / "nasty", shared / "photos", "--count", 4000, "--seed", seed)
-    assert "; 0 faults" in told and "'encoded'" in told and "'refused'" in told
+    reported = fuzz(shared / "nasty", shared / "photos", "--count", 4000, "--seed", seed)
+    assert "; 0 faults" in reported and "'encoded'" in reported and "'refused'" in reported

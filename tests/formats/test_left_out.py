@@ -1,4 +1,4 @@
-"""What a file holds beside its picture: followed where it says how that lies, and told where it is lost."""
+"""What a file holds beside its picture: followed where it says how that lies, or reported as lost."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ def test_what_can_not_be_kept_is_told_where_all_shall_be(tmp_path):
         segment(0xFE, b"a comment"),
     )
     (tmp_path / "in").write_bytes(content)
-    told = codec.decode(tmp_path / "in", "JPEG").info
-    kept = carried(told, Mode.KEEP, format="JPEG", size=(96, 64), epsilon=8)
+    reported = codec.decode(tmp_path / "in", "JPEG").info
+    kept = carried(reported, Mode.KEEP, format="JPEG", size=(96, 64), epsilon=8)
     assert kept.remarks == ("could not keep: extended XMP, APP11 segment",)
-    assert carried(told, Mode.PRIVATE, format="JPEG", size=(96, 64), epsilon=8).remarks == ()
+    assert carried(reported, Mode.PRIVATE, format="JPEG", size=(96, 64), epsilon=8).remarks == ()
 
 
 def test_chunks_of_a_png_that_can_not_be_kept_are_told(tmp_path):
@@ -107,14 +107,14 @@ def test_chunks_of_a_png_that_can_not_be_kept_are_told(tmp_path):
     chunks.add_text("Raw profile type iptc", "\niptc\n       2\n1c02\n")
     chunks.add_text("Title", "a scene")
     scene().save(tmp_path / "in", "PNG", pnginfo=chunks)
-    told = codec.decode(tmp_path / "in", "PNG").info["not_carried"]
-    assert told == ("caBX chunk", "text 'Raw profile type iptc'")
+    reported = codec.decode(tmp_path / "in", "PNG").info["not_carried"]
+    assert reported == ("caBX chunk", "text 'Raw profile type iptc'")
 
 
 def test_tags_of_a_tiff_that_can_not_be_kept_are_told(tmp_path):
     scene().save(tmp_path / "in", "TIFF", tiffinfo={270: "a scene", 315: "somebody", 65000: "secret"})
-    told = codec.decode(tmp_path / "in", "TIFF").info["not_carried"]
-    assert told == ("unknown tag",)
+    reported = codec.decode(tmp_path / "in", "TIFF").info["not_carried"]
+    assert reported == ("unknown tag",)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])

@@ -1,4 +1,4 @@
-"""What goes wrong with disks, files, memory and processes: told, never half written, finished later."""
+"""What goes wrong with disks, files, memory and processes: reported, never half written, finished later."""
 
 from __future__ import annotations
 

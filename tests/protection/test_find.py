@@ -116,9 +116,9 @@ def test_a_file_is_taken_once_however_many_links_lead_to_it(tmp_path):
     (root / "a" / "up").symlink_to("..")
     found = find([root])
     assert [photo.path.name for photo in found.photos] == ["b1.png", "real.png"]
-    told = {outcome.source.name: outcome.reason for outcome in found.others}
-    assert set(told) == {"first.png", "b2.png", "self.png", "up"}
-    assert "real.png" in told["first.png"] and "b1.png" in told["b2.png"] and "link" in told["up"]
+    reported = {outcome.source.name: outcome.reason for outcome in found.others}
+    assert set(reported) == {"first.png", "b2.png", "self.png", "up"}
+    assert "real.png" in reported["first.png"] and "b1.png" in reported["b2.png"] and "link" in reported["up"]
 
 
 SELECTED = [

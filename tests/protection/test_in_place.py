@@ -68,7 +68,7 @@ def test_nothing_is_protected_twice_in_place(config):
     for again in (replace(config, epsilon=4), replace(config, force=True)):
         statuses = {one.status for one in run(again).values()}
         assert statuses <= {Status.SKIPPED, Status.UNCHANGED}
-    (config.sources[0] / ".ulecli.sqlite").unlink()  # then only the mark tells
+    (config.sources[0] / ".ulecli.sqlite").unlink()  # then only the mark shows it
     assert {one.status for one in run(config).values()} == {Status.SKIPPED}
     assert contents(config.sources[0]) == after
 

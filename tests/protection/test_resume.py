@@ -61,8 +61,8 @@ def test_what_is_done_is_not_done_again(config):
     assert statuses(first) == ALL_WRITTEN and statuses(second) == ALL_UNCHANGED
     assert perturber.seen == [] and contents(config.output) == before
     for name in NAMES:
-        told = replace(second[name], status=Status.WRITTEN, seconds=first[name].seconds)
-        assert told == first[name]
+        reported = replace(second[name], status=Status.WRITTEN, seconds=first[name].seconds)
+        assert reported == first[name]
 
 
 def test_a_dry_run_tells_what_is_done_and_changes_nothing(config, library):
@@ -88,7 +88,7 @@ def cut_target(library: Path, out: Path) -> None:
 
 
 def same_size_and_time(library: Path, out: Path) -> None:
-    """The target is replaced so that only the time of change tells."""
+    """The target is replaced so that only the time of change shows it."""
     path = out / "a.png"
     stat = path.stat()
     path.write_bytes(bytes(reversed(path.read_bytes())))
@@ -261,10 +261,10 @@ def test_permissions_and_times_are_those_of_the_photo(config, library):
 
 
 def test_the_ledger_lies_where_it_is_told_to(config, tmp_path):
-    config = replace(config, ledger=tmp_path / "books" / "ledger")
+    config = replace(config, ledger=tmp_path / "elsewhere" / "ledger")
     assert statuses(run(config)) == ALL_WRITTEN and statuses(run(config)) == ALL_UNCHANGED
     assert not (config.output / ".ulecli.sqlite").exists()
-    assert (tmp_path / "books" / "ledger").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "elsewhere" / "ledger").stat().st_mode & 0o777 == 0o600
 
 
 def test_siblings_have_a_ledger_each(library):

@@ -39,14 +39,16 @@ def test_a_tree_is_protected_and_left_alone(photo_folder, tmp_path, jobs, channe
     before = fingerprint(photo_folder)
     output = tmp_path / "out"
     config = ProtectConfig((photo_folder,), output, epsilon=6, jobs=jobs, verify=True)
-    told = []
+    reported = []
     report = protect(
-        config, FullSwing(channels), on_outcome=lambda outcome, total: told.append((outcome, total))
+        config, FullSwing(channels), on_outcome=lambda outcome, total: reported.append((outcome, total))
     )
     assert fingerprint(photo_folder) == before
     assert set(fingerprint(output)) == {"one.jpg", "a/IMG_1.png", "b/deep/IMG_1.png", "a/Zürich 東京.webp"}
     assert report.exit_code is ExitCode.OK and report.count(Status.WRITTEN) == 4
-    assert {outcome for outcome, _ in told} == set(report.outcomes) and {total for _, total in told} == {4}
+    assert {outcome for outcome, _ in reported} == set(report.outcomes) and {
+        total for _, total in reported
+    } == {4}
     assert [outcome.source for outcome in report.outcomes] == sorted(
         outcome.source for outcome in report.outcomes
     )
@@ -375,9 +377,9 @@ def test_metadata_goes_the_way_it_is_told(tmp_path, mode, ending):
     config = ProtectConfig((photo,), tmp_path / "out", reading=Reading(metadata=mode))
     (outcome,) = protect(config, FullSwing()).outcomes
     with Image.open(outcome.target) as made:
-        told = made.getexif()
-        assert (told.get(0x010F) == "A camera") is (mode is not MetadataMode.STRIP)
-        assert (told.get(0x013B) == "A person") is (mode is MetadataMode.KEEP)
-        assert bool(told.get_ifd(0x8825)) is (had_place and mode is MetadataMode.KEEP)
+        reported = made.getexif()
+        assert (reported.get(0x010F) == "A camera") is (mode is not MetadataMode.STRIP)
+        assert (reported.get(0x013B) == "A person") is (mode is MetadataMode.KEEP)
+        assert bool(reported.get_ifd(0x8825)) is (had_place and mode is MetadataMode.KEEP)
     mark = mark_in(outcome.target)
     assert mark and mark.epsilon == 8

@@ -48,10 +48,10 @@ def test_a_link_that_can_not_be_followed(library, tmp_path, kind):
     (library / "a link without a picture's name").symlink_to(target)
     for dry_run in (True, False):
         report = protect(ProtectConfig((library,), tmp_path / "out", dry_run=dry_run), FullSwing())
-        told = {one.source.name: (one.status, one.reason) for one in report.outcomes}
-        assert set(told) == {"good.png", "old.jpg"}
-        assert told["good.png"][0] is (Status.PLANNED if dry_run else Status.WRITTEN)
-        assert told["old.jpg"][0] is Status.FAILED and words in told["old.jpg"][1]
+        reported = {one.source.name: (one.status, one.reason) for one in report.outcomes}
+        assert set(reported) == {"good.png", "old.jpg"}
+        assert reported["good.png"][0] is (Status.PLANNED if dry_run else Status.WRITTEN)
+        assert reported["old.jpg"][0] is Status.FAILED and words in reported["old.jpg"][1]
     pairs = {pair.original.name: pair for pair in pair_up(library, tmp_path / "out")}
     assert pairs["good.png"].protected == tmp_path / "out" / "good.png"
     assert pairs["old.jpg"].protected is None and words in pairs["old.jpg"].reason
@@ -71,9 +71,9 @@ def test_a_link_in_the_place_of_a_copy_or_folder(library, tmp_path, kind, where)
     at = tmp_path / "out" / "sub" if where == "out" else library / "album"
     at.symlink_to(LINKS[kind][0])
     report = protect(ProtectConfig((library,), tmp_path / "out"), FullSwing())
-    told = {one.source.relative_to(library).as_posix(): one.status for one in report.outcomes}
-    assert told["good.png"] is Status.WRITTEN
-    assert told["sub/x.png"] is (Status.FAILED if where == "out" else Status.WRITTEN)
+    reported = {one.source.relative_to(library).as_posix(): one.status for one in report.outcomes}
+    assert reported["good.png"] is Status.WRITTEN
+    assert reported["sub/x.png"] is (Status.FAILED if where == "out" else Status.WRITTEN)
     assert pair_up(library, tmp_path / "out")
 
 
@@ -159,11 +159,11 @@ def test_other_peoples_folders(tmp_path):
     for more, status in ((["--dry-run"], "planned"), ([], "written"), ([], "unchanged")):
         done = unprivileged("protect", *options, *more)
         *photos, summary = [json.loads(line) for line in done.stdout.splitlines()]
-        told = {Path(one["source"]).relative_to(library).as_posix(): one for one in photos}
-        assert set(told) == {"closed", "names only/b.png", "secret.png", "link.png", "fine/d.png"}
-        assert told.pop("fine/d.png")["status"] == status
-        assert {one["status"] for one in told.values()} == {"failed"}
-        assert all("Permission denied" in one["reason"] for one in told.values())
+        reported = {Path(one["source"]).relative_to(library).as_posix(): one for one in photos}
+        assert set(reported) == {"closed", "names only/b.png", "secret.png", "link.png", "fine/d.png"}
+        assert reported.pop("fine/d.png")["status"] == status
+        assert {one["status"] for one in reported.values()} == {"failed"}
+        assert all("Permission denied" in one["reason"] for one in reported.values())
         assert done.returncode == summary["exit_code"] == 3 and "Traceback" not in done.stderr
     done = unprivileged("verify", library, out, "--no-cue", "--json")
     assert done.returncode == 3 and "Traceback" not in done.stderr

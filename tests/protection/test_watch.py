@@ -127,8 +127,8 @@ def test_what_was_protected_counts_as_that_when_it_is_seen_again(tmp_path, monke
         time.sleep(6 * QUIET)  # walked again, and touched
         (source / "new.png").touch()
         time.sleep(4 * QUIET)
-    told = {one.source.name: one.status for one in seen.report.outcomes}
-    assert told == {
+    reported = {one.source.name: one.status for one in seen.report.outcomes}
+    assert reported == {
         "earlier.png": Status.UNCHANGED,
         "link.png": Status.FAILED,
         "new.png": Status.WRITTEN,

@@ -99,7 +99,7 @@ def test_one_class_has_nothing_to_tell_apart(pictures) -> None:
 
 @pytest.fixture
 def shelved(pictures, tmp_path: Path, monkeypatch) -> Path:
-    """A shelf with one surrogate, `tiny`, of two nets with four codes each."""
+    """A store with one surrogate, `tiny`, of two nets with four codes each."""
     recipe = replace(TINY, families=2, guided=0.5, random_labels=1.0)
     training = train(recipe, pictures)
     other = Training(recipe, pictures, seed=0, device=CPU, family=1)

@@ -36,7 +36,7 @@ def card() -> store.Card:
 
 @pytest.fixture
 def bench(tmp_path: Path, card: store.Card, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A shelf that holds one surrogate, found by the environment variable."""
+    """A store that holds one surrogate, found by the environment variable."""
     monkeypatch.setenv(store.ENVIRONMENT, str(tmp_path))
     (tmp_path / "photo.onnx").write_bytes(GRAPH)
     (tmp_path / "photo.safetensors").write_bytes(WEIGHTS)

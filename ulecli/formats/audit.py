@@ -53,7 +53,7 @@ def mark_in(path: Path) -> Mark | None:
 
 
 def is_protected(path: Path) -> bool:
-    """Tell whether a file bears the mark of a protected picture.
+    """Return whether a file bears the mark of a protected picture.
 
     Raises:
         OSError: It can't be read.
@@ -62,7 +62,7 @@ def is_protected(path: Path) -> bool:
 
 
 def is_lossless(path: Path, format: str) -> bool:
-    """Tell whether a file of a format holds every level as it was given to the encoder.
+    """Return whether a file of a format holds every level as it was given to the encoder.
 
     Raises:
         OSError: It can't be read.
@@ -86,5 +86,5 @@ def leaks(path: Path) -> list[str]:
 
 
 def shows_more(leak: str) -> bool:
-    """Tell whether what `leaks` names may show the picture unprotected, which no mode lets through."""
+    """Return whether what `leaks` names may show the picture unprotected, which no mode lets through."""
     return leak.endswith(_PICTURES) or leak.startswith(_LOST)

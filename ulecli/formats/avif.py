@@ -68,7 +68,7 @@ class _Avif(Format):
     turned_by_xmp = False
 
     def accepts(self, head: bytes) -> bool:
-        """Tell whether the first box lists a brand of AVIF before one of HEIC."""
+        """Return whether the first box lists a brand of AVIF before one of HEIC."""
         return bmff.brand_of(head) == "AVIF"
 
     def open(self, file: BinaryIO, data: Content) -> Source:

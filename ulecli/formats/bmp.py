@@ -59,7 +59,7 @@ class _Bmp(Format):
     holds_mark = False
 
     def accepts(self, head: bytes) -> bool:
-        """Tell whether the first bytes are those of a BMP."""
+        """Return whether the first bytes are those of a BMP."""
         return head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _HEADERS
 
     def open(self, file: BinaryIO, data: Content) -> Source:

@@ -48,12 +48,12 @@ _PRIMARIES: dict[int, tuple[tones.Chromaticities, tuple[float, float]]] = {
 
 
 def is_rgb(profile: bytes) -> bool:
-    """Tell whether a profile describes RGB."""
+    """Return whether a profile describes RGB."""
     return profile[16:20] == b"RGB "
 
 
 def is_gray(profile: bytes) -> bool:
-    """Tell whether a profile describes gray."""
+    """Return whether a profile describes gray."""
     return profile[16:20] == b"GRAY"
 
 

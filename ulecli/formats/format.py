@@ -141,7 +141,7 @@ class Format(ABC):
 
     @abstractmethod
     def accepts(self, head: bytes) -> bool:
-        """Tell whether the first bytes of a file, 64 if there are as many, are of this format."""
+        """Return whether the first bytes of a file, 64 if there are as many, are of this format."""
 
     def missing(self) -> str:
         """Say what has to be installed before it can be read; empty if nothing."""
@@ -173,7 +173,7 @@ class Format(ABC):
         """
 
     def lossless(self, data: Content) -> bool:
-        """Tell whether a file holds every level as it was given to the encoder."""
+        """Return whether a file holds every level as it was given to the encoder."""
         return True
 
     def prepare(self, settings: dict[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class _Heic(Format):
     turned_by_xmp = False
 
     def accepts(self, head: bytes) -> bool:
-        """Tell whether the first box lists a brand of HEIC before one of AVIF, or one of both alone."""
+        """Return whether the first box lists a brand of HEIC before one of AVIF, or one of both alone."""
         return bmff.brand_of(head) == "HEIC"
 
     def missing(self) -> str:

@@ -293,7 +293,7 @@ class _Opened(Source):
         return data + b"\xff\xd9"
 
     def _complete(self, data: bytes) -> bool:
-        """Tell whether all pixels are in data: then bytes that follow, whatever they are, change none."""
+        """Return whether all pixels are in data: then bytes that follow, whatever they are, change none."""
         one, other = (Image.new(self._mode, self.size, None) for _ in _PADS)
         for image, pad in zip((one, other), _PADS, strict=True):
             self._decode(data + pad + b"\xff\xd9", image)
@@ -311,7 +311,7 @@ class _Jpeg(Format):
     from_memory = True
 
     def accepts(self, head: bytes) -> bool:
-        """Tell whether the first bytes are those of a JPEG."""
+        """Return whether the first bytes are those of a JPEG."""
         return head.startswith(b"\xff\xd8\xff")
 
     def open(self, file: BinaryIO, data: Content) -> Source:

@@ -258,7 +258,7 @@ class _Png(Format):
     from_memory = True
 
     def accepts(self, head: bytes) -> bool:
-        """Tell whether the first bytes are those of a PNG."""
+        """Return whether the first bytes are those of a PNG."""
         return head.startswith(_MAGIC)
 
     def open(self, file: BinaryIO, data: Content) -> Source:

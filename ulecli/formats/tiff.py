@@ -133,7 +133,7 @@ class _Tiff(Format):
     turned_by_xmp = False
 
     def accepts(self, head: bytes) -> bool:
-        """Tell whether the first bytes are those of a TIFF."""
+        """Return whether the first bytes are those of a TIFF."""
         return head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))
 
     def open(self, file: BinaryIO, data: Content) -> Source:

@@ -52,7 +52,7 @@ class Space:
     to_xyz: NDArray[np.float64]
 
     def unlike_srgb(self) -> bool:
-        """Tell whether a change of the levels is shown as a much larger one."""
+        """Return whether a change of the levels is shown as a much larger one."""
         return any(shown_step(curve) > MOST_SHOWN for curve in self.curves)
 
 

@@ -82,7 +82,7 @@ class _Webp(Format):
     max_bytes = 512 << 20
 
     def accepts(self, head: bytes) -> bool:
-        """Tell whether the first bytes are those of a WebP."""
+        """Return whether the first bytes are those of a WebP."""
         return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
 
     def open(self, file: BinaryIO, data: Content) -> Source:
@@ -109,7 +109,7 @@ class _Webp(Format):
             yield Block(f"{rest} bytes behind the picture")
 
     def lossless(self, data: Content) -> bool:
-        """Tell whether the picture, or the first of several, holds every level as it was given."""
+        """Return whether the picture, or the first of several, holds every level as it was given."""
         try:
             for kind, body, _ in chunks(data):
                 if kind in (b"VP8 ", b"VP8L"):

@@ -68,7 +68,7 @@ def _squeezed(image: Image.Image, grid: int) -> Image.Image:
 def add_delta(
     image: Image.Image, delta: NDArray[np.int8], pixels: NDArray[np.uint8] | None = None
 ) -> Difference:
-    """Carry a small delta to full size and add it to a picture in place, saturating at black and white.
+    """Resize a small delta to full size and add it to a picture in place, saturating at black and white.
 
     The delta is interpolated bilinearly and rounded to whole levels, so no value leaves the range that the
     grid spans: a delta within +-epsilon changes no channel by more than epsilon. What is hidden under an
@@ -87,7 +87,7 @@ def add_delta(
     repeat = max(1, height // max(_FIELD_ROWS, delta.shape[1] * _STEPS_PER_CELL))
     fields = [_stretch(plane, width, math.ceil(height / repeat)) for plane in delta]
     steps = max(1, _BAND_BYTES // (4 * width * repeat))
-    changed = False  # one band tells as a rule; the others are not compared then
+    changed = False  # one band is enough as a rule; the others are not compared then
     for first in range(0, len(fields[0]), steps):
         moves = _moves([field[first : first + steps] for field in fields])
         top, end = first * repeat, min(height, (first + steps) * repeat)

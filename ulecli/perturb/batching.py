@@ -69,7 +69,7 @@ class BatchingPerturber:
     def recognised(
         self, images: NDArray[np.float32], codes: NDArray[np.int64], deltas: NDArray[np.int8]
     ) -> NDArray[np.bool_]:
-        """Tell whether the surrogate recognises each code; see `Perturber`. It is not joined with others."""
+        """Return whether the surrogate recognises each code; see `Perturber`. Calls are not joined."""
         return self._perturber.recognised(images, codes, deltas)
 
     def close(self) -> None:

@@ -60,7 +60,7 @@ class Perturber(Protocol):
     def recognised(
         self, images: NDArray[np.float32], codes: NDArray[np.int64], deltas: NDArray[np.int8]
     ) -> NDArray[np.bool_]:
-        """Tell whether the surrogate recognises each photo's code once the delta is added.
+        """Return whether the surrogate recognises each photo's code once the delta is added.
 
         Args:
             images: (N, 3, S, S) RGB, unit scale.

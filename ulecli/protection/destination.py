@@ -101,7 +101,7 @@ def file_named(config: ProtectConfig) -> Path | None:
 
 
 def looks_like_a_photo(output: Path) -> bool:
-    """Tell whether an output is named like a picture and is no folder yet."""
+    """Return whether an output is named like a picture and is no folder yet."""
     return output.suffix.lower() in PICTURE_SUFFIXES and not paths.is_folder(output)
 
 
@@ -131,7 +131,7 @@ def _earlier(photo: Photo, ideal: Path, ledger: Ledger | None, place: Place) -> 
 
 
 def _may_have(photo: Photo, path: Path, ledger: Ledger | None) -> bool:
-    """Tell whether a place is free of what an earlier run made of another photo."""
+    """Return whether a place is free of what an earlier run made of another photo."""
     entry = ledger.by_target(path) if ledger else None
     if entry is None or entry.source == Path(os.path.abspath(photo.path)):  # noqa: PTH100 - links stay links
         return True
@@ -184,7 +184,7 @@ def mirror(photo: Photo, output: Path | None, several: bool) -> Path:
 
 
 def fits(photo: Photo) -> bool:
-    """Tell whether a photo's name ends as its content does."""
+    """Return whether a photo's name ends as its content does."""
     return photo.path.suffix.lower() in SUFFIXES[photo.format]
 
 

@@ -147,7 +147,7 @@ class Executor:
         return delta
 
     def _recognised(self, perturbed: _Perturbed, masked: bytes, code: int) -> bool:
-        """Tell whether the surrogate recognises the code in what was made of a photo."""
+        """Return whether the surrogate recognises the code in what was made of a photo."""
         delta = perturbed.delta
         if masked:  # by the worker, which has the whole picture
             delta = np.frombuffer(masked, np.int8).reshape(len(delta), texture.CELLS, texture.CELLS)

@@ -55,7 +55,7 @@ class _Search:
     left_out: set[Path] = field(default_factory=set)
 
     def in_junk(self, inner: Path, source: Path) -> bool:
-        """Tell whether a file is junk or lies in some, given by its path below a source."""
+        """Return whether a file is junk or lies in some, given by its path below a source."""
         top = _base_name(source)
         folders = [f"{top}/{folder.as_posix()}" for folder in inner.parents if folder.parts]
         return self.junk.file(inner.name) or any(map(self.junk.folder, folders))
@@ -110,7 +110,7 @@ def check_exist(sources: Sequence[Path]) -> None:
 
 
 def is_earlier_output(path: Path) -> bool:
-    """Tell whether `path` is named like a default output and what it would be made of lies beside it."""
+    """Return whether `path` is named like a default output and what it would be made of lies beside it."""
     if not path.name.partition(OUTPUT_MARK)[1]:
         return False
     stem, suffix = (path.name, "") if paths.is_folder(path) else (path.stem, path.suffix)
@@ -166,7 +166,7 @@ def _look_into(source: Path, search: _Search) -> Iterator[Item]:
 
 
 def _within_reach(inner: Path, source: Path, search: _Search) -> bool:
-    """Tell whether a walk would come to a file."""
+    """Return whether a walk would come to a file."""
     hidden = any(part.startswith(".") for part in inner.parts)
     deep = len(inner.parts) > 1
     reached = not hidden and (search.recursive or not deep) and search.fits(inner.as_posix())

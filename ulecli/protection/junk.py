@@ -46,7 +46,7 @@ _NAMES, _FILES, _PLACES = _any_of(NAMES), _any_of(FILES), _any_of(PLACES)
 
 
 class Junk:
-    """Tells what is left out by default, but for what a pattern of `--include` names."""
+    """Decides what is left out by default, but for what a pattern of `--include` names."""
 
     def __init__(self, include: tuple[str, ...] = ()) -> None:
         """Make the test.
@@ -59,12 +59,12 @@ class Junk:
         self._lifted = [matcher(part) for part in sorted(parts)]
 
     def file(self, name: str) -> bool:
-        """Tell whether a file is junk by its name."""
+        """Return whether a file is junk by its name."""
         name = alike(name)
         return bool(_FILES.match(name)) and not self._named(name)
 
     def folder(self, path: str) -> bool:
-        """Tell whether a folder is junk by its name and what lies right above it.
+        """Return whether a folder is junk by its name and what lies right above it.
 
         Args:
             path: Written with slashes; it begins with the name of the folder that the user named.

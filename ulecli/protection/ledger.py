@@ -79,7 +79,7 @@ class Ledger:
         self._knows_images = bool(known)
 
     def empty(self) -> bool:
-        """Tell whether no photo is finished yet."""
+        """Return whether no photo is finished yet."""
         return not self._database.read("SELECT 1 FROM photos LIMIT 1")
 
     def by_target(self, target: Path) -> Entry | None:
@@ -95,7 +95,7 @@ class Ledger:
         return list(self._entries("photos", "ORDER BY target"))
 
     def knows_images(self) -> bool:
-        """Tell whether there were copies that can be recognised by their pixels when it was opened."""
+        """Return whether there were copies that can be recognised by their pixels when it was opened."""
         return self._knows_images
 
     def by_image(self, image_sha256: bytes) -> Entry | None:

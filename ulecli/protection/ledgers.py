@@ -71,7 +71,7 @@ class Ledgers:
         return self._read[real]
 
     def wrote(self, path: Path) -> bool:
-        """Tell whether a file is the unchanged result of an earlier run, by a ledger that lies above it.
+        """Return whether a file is the unchanged result of an earlier run, by a ledger that lies above it.
 
         Raises:
             OSError: The file can't be read.
@@ -82,7 +82,7 @@ class Ledgers:
         return entry is not None and is_unchanged(path, entry.target_fingerprint)
 
     def wrote_image(self, photo: Photo) -> bool:
-        """Tell whether a photo has the very pixels of a copy that an earlier run has written.
+        """Return whether a photo has the very pixels of a copy that an earlier run has written.
 
         It is known by them wherever it was moved to and whatever was done to its metadata.
 
@@ -127,7 +127,7 @@ class Ledgers:
                 ledgers[0].add_problem(outcome)
 
     def empty(self) -> bool:
-        """Tell whether no photo of the output is finished yet."""
+        """Return whether no photo of the output is finished yet."""
         return all(ledger.empty() for ledger in self._ledgers())
 
     def _ledgers(self) -> list[Ledger]:

@@ -63,7 +63,7 @@ class PhotoOutcome:
         target: Where the protected photo lies (or would lie); None where there is none.
         status: Written, planned, unchanged, skipped or failed.
         reason: Why it was skipped or failed, or a remark on one that was written; else empty.
-        format: Pillow's name of the format, judged by content ("JPEG"); empty where it could not be told.
+        format: Pillow's name of the format, judged by content ("JPEG"); empty where it is not known.
         width: Of the upright picture, in pixels.
         height: Of the upright picture, in pixels.
         identity: Whose photo it is; empty where it came to no perturbation.

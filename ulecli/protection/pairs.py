@@ -69,7 +69,7 @@ def pair_up(original: Path, protected: Path) -> list[Pair]:
 
 
 def run_in_progress(protected: Path) -> bool:
-    """Tell whether a run is writing into a folder, or into that of a photo, at this moment."""
+    """Return whether a run is writing into a folder, or into that of a photo, at this moment."""
     return database.run_in_progress((protected if protected.is_dir() else protected.parent) / NAME)
 
 
@@ -99,7 +99,7 @@ def _recorded_in_ledger(protected: Path) -> _Recorded:
                 {paths.real(entry.target): entry for entry in entries},
                 {paths.real(outcome.source): outcome.reason for outcome in ledger.problems()},
             )
-    except LedgerError:  # damaged: names tell nearly as much
+    except LedgerError:  # damaged: names show nearly as much
         return _Recorded()
 
 

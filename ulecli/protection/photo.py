@@ -170,9 +170,9 @@ def _original(image: Image.Image, job: Job) -> Iterator[Image.Image | BinaryIO |
 
 def _with_metadata(picture: Picture, job: Job) -> Picture:
     """Choose what of the photo's metadata goes on, and mark the picture as protected."""
-    told = {**picture.info, "exif": picture.exif, "xmp": picture.xmp}
+    info = {**picture.info, "exif": picture.exif, "xmp": picture.xmp}
     mode, size = Mode(job.reading.metadata), picture.image.size
-    kept = carried(told, mode, format=picture.format, size=size, epsilon=job.epsilon)
+    kept = carried(info, mode, format=picture.format, size=size, epsilon=job.epsilon)
     return replace(
         picture, settings=merged(picture.settings, kept), remarks=(*picture.remarks, *kept.remarks)
     )

@@ -260,7 +260,7 @@ def _writable(tasks: Sequence[Task]) -> list[Path]:
     """Return folders below which every photo goes, and make those that are roots of the output."""
     roots = {os.path.realpath(task.root) for task in tasks}
     for root in roots:
-        with contextlib.suppress(OSError):  # each photo will tell
+        with contextlib.suppress(OSError):  # each photo will report it
             Path(root).mkdir(parents=True, exist_ok=True)
     above = tuple(root.rstrip(os.sep) + os.sep for root in roots)
     folders = {os.path.realpath(folder) for folder in {task.target.parent for task in tasks}}

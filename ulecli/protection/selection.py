@@ -14,7 +14,7 @@ Patterns = dict[str, re.Pattern[str]]
 
 
 class Fits:
-    """Tells whether a file or folder is wanted, by its path below the source, written with slashes.
+    """Decides whether a file or folder is wanted, by its path below the source, written with slashes.
 
     It remembers which patterns have fitted something; see `Selection` for what they mean.
     """
@@ -24,17 +24,17 @@ class Fits:
         self._used: set[re.Pattern[str]] = set()
 
     def __call__(self, path: str) -> bool:
-        """Tell whether a file is wanted, and every folder above it."""
+        """Return whether a file is wanted, and every folder above it."""
         folders = [str(parent) for parent in PurePosixPath(path).parents] if self._exclude else []
         return all([self.folder(folder) for folder in folders]) and self.file(path)
 
     def file(self, path: str) -> bool:
-        """Tell whether a file is wanted if the folders above it are."""
+        """Return whether a file is wanted if the folders above it are."""
         excluded, included = self._any(self._exclude, path), self._any(self._include, path)
         return not excluded and (included or not self._include)
 
     def folder(self, path: str) -> bool:
-        """Tell whether files below a folder can be wanted."""
+        """Return whether files below a folder can be wanted."""
         return path == "." or not self._any(self._exclude, path)
 
     def unused(self) -> Iterator[str]:

@@ -155,11 +155,11 @@ def check_watchable(config: ProtectConfig) -> None:
 
 
 def _news(on_outcome: OnOutcome | None) -> OnOutcome:
-    def tell(outcome: PhotoOutcome, total: int) -> None:
+    def report(outcome: PhotoOutcome, total: int) -> None:
         if on_outcome and outcome.status is not Status.UNCHANGED:
             on_outcome(outcome, total)
 
-    return tell
+    return report
 
 
 def _round(

@@ -84,5 +84,5 @@ def _made(content: Message, job: Job) -> Made:
     cells = len(made.masked_delta)
     delta = cells in (CELLS**2, 3 * CELLS**2) if job.masked else not cells
     if not (sides and changes and hashes and delta):
-        raise BadMessage("tells of a photo what can't be")
+        raise BadMessage("reports of a photo what can't be")
     return made

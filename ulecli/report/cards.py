@@ -70,7 +70,7 @@ def cards(
         epsilon: The bound in levels, which the perturbation is scaled by.
         jobs: Photos in memory at the same time.
         timeout: Seconds that one photo may take; 0 for any.
-        on_failure: Is told, in any thread, of a photo whose file can't be shown, and why.
+        on_failure: Called in any thread with a photo whose file can't be shown, and why.
     """
 
     def card(worker: IsolatedWorker, outcome: PhotoOutcome) -> Card | None:

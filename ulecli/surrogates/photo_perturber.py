@@ -81,7 +81,7 @@ class SurrogatePerturber:
     def recognised(
         self, images: Floats, codes: NDArray[np.int64], deltas: NDArray[np.int8]
     ) -> NDArray[np.bool_]:
-        """Tell whether the net of each code finds no other of its codes likelier; see `Perturber`."""
+        """Return whether the net of each code finds no other of its codes likelier; see `Perturber`."""
         if self.settings.gray:
             images = np.einsum("nchw,c->nhw", images, LUMA)[:, None].astype(np.float32)
         # A delta is interpolated to full size before it is squeezed to what the nets see. The working image

@@ -98,7 +98,7 @@ def held(
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(_lock_of(path)))
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it tells whose photos lay where
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it records whose photos lay where
             connection = _connected(path)
         except AlreadyLocked as error:
             raise _in_use(path) from error
@@ -143,7 +143,7 @@ def reading(path: Path, schema: int) -> Iterator[Database]:
 
 
 def run_in_progress(path: Path) -> bool:
-    """Tell whether a run holds a file at this moment."""
+    """Return whether a run holds a file at this moment."""
     return is_locked(_lock_of(path))
 
 

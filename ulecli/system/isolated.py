@@ -34,7 +34,7 @@ Ask = Callable[[Message], Message]
 """Sends a question to the other process and returns its answer."""
 
 Handler = Callable[[Message, Ask], Message]
-"""Answers a request; what it raises is told to who has sent it, and the process goes on."""
+"""Answers a request; what it raises is reported to who has sent it, and the process goes on."""
 
 _START = "import sys; sys.path[:] = {!r}; from ulecli.system.isolated import serve; serve()"
 _STARTED, _QUESTION, _ANSWER, _SKIPPED, _FAILED = "started", "question", "answer", "skipped", "failed"
@@ -59,7 +59,7 @@ class IsolatedWorker:
     """One process, started when it is first needed and again after it has died. For one thread at a time.
 
     Attributes:
-        in_force: Names of the limits that bind the process; None before it has told.
+        in_force: Names of the limits that bind the process; None before it has reported.
     """
 
     def __init__(self, entry: str, *, limits: Limits | None = None, timeout: float = 0) -> None:
@@ -286,11 +286,11 @@ def serve() -> None:
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 
-    def tell(kind: str, content: Message) -> None:
+    def respond(kind: str, content: Message) -> None:
         send(answers, {"kind": kind, "content": content})
 
     def ask(question: Message) -> Message:
-        tell(_QUESTION, question)
+        respond(_QUESTION, question)
         return receive(requests)
 
     with contextlib.suppress(EOFError, BrokenPipeError):  # the main process is gone, or has no more requests
@@ -298,7 +298,7 @@ def serve() -> None:
         in_force = confine(restored(Limits, start["limits"]))  # before a library starts threads
         module, _, function = start["entry"].partition(":")
         handler: Handler = getattr(importlib.import_module(module), function)()
-        tell(_STARTED, {"in_force": list(in_force)})
+        respond(_STARTED, {"in_force": list(in_force)})
         while True:
             request = receive(requests)
             try:
@@ -307,7 +307,7 @@ def serve() -> None:
                 raise
             except Exception as error:
                 kind, content = _fault(error)
-            tell(kind, content)
+            respond(kind, content)
 
 
 def _fault(error: Exception) -> tuple[str, Message]:

@@ -12,22 +12,22 @@ from pathlib import Path
 
 
 def exists(path: Path) -> bool:
-    """Tell whether a path leads to something; no if that can't be found out."""
+    """Return whether a path leads to something; no if that can't be found out."""
     return os.path.exists(path)  # noqa: PTH110 - it does not raise
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether a path leads to a regular file; no if that can't be found out."""
+    """Return whether a path leads to a regular file; no if that can't be found out."""
     return os.path.isfile(path)  # noqa: PTH113 - it does not raise
 
 
 def is_folder(path: Path) -> bool:
-    """Tell whether a path leads to a folder; no if that can't be found out."""
+    """Return whether a path leads to a folder; no if that can't be found out."""
     return os.path.isdir(path)  # noqa: PTH112 - it does not raise
 
 
 def is_link(path: Path) -> bool:
-    """Tell whether a path is a symbolic link; no if that can't be found out."""
+    """Return whether a path is a symbolic link; no if that can't be found out."""
     return os.path.islink(path)  # noqa: PTH114 - it does not raise
 
 
@@ -40,7 +40,7 @@ def real(path: Path | str) -> str:
 
 
 def is_gone(path: Path) -> bool:
-    """Tell whether there is surely nothing at a path: a failing disk or a closed folder does not count."""
+    """Return whether there is surely nothing at a path: a failing disk or a closed folder does not count."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):

@@ -48,7 +48,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether somebody holds a lock, without making or changing any file."""
+    """Return whether somebody holds a lock, without making or changing any file."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:  # without a file there is no lock
@@ -78,7 +78,7 @@ def _acquired(path: Path) -> int:
 
 
 def _is_of(descriptor: int, path: Path) -> bool:
-    """Tell whether a file is still the one of its name: whoever held it before has removed it."""
+    """Return whether a file is still the one of its name: whoever held it before has removed it."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

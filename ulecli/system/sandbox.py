@@ -2,7 +2,7 @@
 
 On Linux, without any privilege: RLIMIT_DATA bounds its memory; Landlock lets it write below the folders that
 it needs and nowhere else, and keeps it from the memory of other processes; a seccomp filter refuses sockets
-and the start of programs. Each is set where the kernel has it, and who asked is told which are in force. None
+and the start of programs. Each is set where the kernel has it, and who asked learns which are in force. None
 can be lifted again. Threads that run already are not bound, so this comes before anything that starts some.
 """
 

@@ -56,7 +56,7 @@ class Measures:
         original_size: Those of the original.
         lossless: The format holds every level as it was.
         mark_epsilon: The bound that its mark names, in levels, 0 if it names none; None if it bears no mark.
-        leaks: What the file tells beyond what the metadata mode `private` writes.
+        leaks: What the file reveals beyond what the metadata mode `private` writes.
         max_change: Largest change of any channel of RGB, in levels; None if the sizes differ, as below.
         psnr_db: Peak signal-to-noise ratio in dB; infinite for equal pictures.
         ssim: Mean structural similarity of the luma.
@@ -142,7 +142,7 @@ def _checked(content: Message, request: Request) -> Measures:
     sizes = (found.size, found.original_size)
     sided = all(len(size) == 2 and 0 < min(size) <= max(size) <= _MAX_SIDE for size in sizes)
     if not sided or found.format not in SUFFIXES or not 0 <= (found.mark_epsilon or 0) <= MAX_EPSILON:
-        raise BadMessage("tells of a file what can't be")
+        raise BadMessage("reports of a file what can't be")
     compared = [found.max_change, found.psnr_db, found.ssim]
     if found.size != found.original_size:
         if compared != [None] * 3 or found.seen is not None or found.drawn:

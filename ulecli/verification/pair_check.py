@@ -60,7 +60,7 @@ class Checked:
         max_change: Largest change of any channel of RGB, in levels.
         psnr_db: Peak signal-to-noise ratio in dB; infinite for equal pictures.
         ssim: Mean structural similarity of the luma, at most 1.
-        leaks: What the file tells beyond what the metadata mode `private` writes.
+        leaks: What the file reveals beyond what the metadata mode `private` writes.
         cue: What the surrogate's nets read; None if they were not asked.
     """
 
@@ -188,4 +188,4 @@ def _problems(found: Checked, mode: MetadataMode) -> Iterator[str]:
         yield f"is {found.psnr_db:.1f} dB from its original: another picture, or altered since"
     leaks = [leak for leak in found.leaks if mode is not MetadataMode.KEEP or audit.shows_more(leak)]
     if leaks:
-        yield f"tells more than {mode} lets through: {', '.join(leaks)}"
+        yield f"reveals more than {mode} lets through: {', '.join(leaks)}"

@@ -159,9 +159,9 @@ def test_kill_9_at_any_moment_loses_nothing_that_was_acknowledged(tmp_path):
         assert process.stdout and process.stdout.readline() == b"ready\n"
         time.sleep(dice.uniform(0, 0.06))
         process.send_signal(signal.SIGKILL)
-        told, _ = process.communicate()
+        reported, _ = process.communicate()
         acknowledged = max(
-            (int(line) for line in told.splitlines(keepends=True) if line[-1:] == b"\n"), default=0
+            (int(line) for line in reported.splitlines(keepends=True) if line[-1:] == b"\n"), default=0
         )
         with Journal.open(tmp_path, {"a": 1}, resume=True) as journal:
             seeds = [record.arm.seed for record in journal.records]

@@ -83,10 +83,10 @@ def test_json_of_something_else_is_refused(change, said):
 
 @pytest.mark.parametrize("name", sorted(set(run().to_json()) - {"schema"}))
 def test_a_missing_field_is_named(name):
-    told = run().to_json()
-    del told[name]
+    reported = run().to_json()
+    del reported[name]
     with pytest.raises(ValueError, match=name):
-        RunRecord.from_json(told)
+        RunRecord.from_json(reported)
 
 
 def test_the_key_tells_runs_apart_and_nothing_else_does():

@@ -112,9 +112,9 @@ def test_latex_holds_the_same():
 
 
 def test_a_missing_cell_is_no_number_and_few_runs_are_said():
-    told = [one for one in runs() if (one.arm.poison, one.arm.exploiter) != ("noise", "jpeg-10")]
-    told = [one for one in told if one.arm.poison != "cifar" or one.arm.seed == 0]
-    clean, noise, cifar = text_tables(render(told, "table"))["Test accuracy after the last epoch, %"][1:]
+    reported = [one for one in runs() if (one.arm.poison, one.arm.exploiter) != ("noise", "jpeg-10")]
+    reported = [one for one in reported if one.arm.poison != "cifar" or one.arm.seed == 0]
+    clean, noise, cifar = text_tables(render(reported, "table"))["Test accuracy after the last epoch, %"][1:]
     assert noise[2:] == ["-", "-"]
     assert cifar == ["cifar", "20.0 (n=1)", "40.0 (n=1)", "40.0 (n=1)"]
     assert "n=" not in "".join(clean)
@@ -128,28 +128,28 @@ def test_each_net_has_its_own_block():
 
 def test_robust_accuracy_has_the_shape_of_table_7():
     robust = {"fgsm": 54.01, "pgd-20": 46.59}
-    told = [run("clean", "at", 85.3, robust=robust), run("cifar", "at", 84.4), run(exploiter="gray")]
-    rows = text_tables(render(told, "table"))["Test accuracy under attack, exploiter at, %"]
+    reported = [run("clean", "at", 85.3, robust=robust), run("cifar", "at", 84.4), run(exploiter="gray")]
+    rows = text_tables(render(reported, "table"))["Test accuracy under attack, exploiter at, %"]
     assert rows == [["training images", "clean", "FGSM", "PGD-20"], ["clean", "85.3", "54.0", "46.6"]]
 
 
 def test_recalls_of_the_protected_classes():
-    told = [run(recalls=(90, 80, 70, 60)), run("cifar", recalls=(90, 3, 71, 62))]
-    rows = text_tables(render(told, "table", recalls_for=["ring"]))
+    reported = [run(recalls=(90, 80, 70, 60)), run("cifar", recalls=(90, 3, 71, 62))]
+    rows = text_tables(render(reported, "table", recalls_for=["ring"]))
     assert rows["Share of a class's test images recognised, exploiter standard, %"] == [
         ["training images", "ring", "mean of the others"],
         ["clean", "80.0", "73.3"],
         ["cifar", "3.0", "74.3"],
     ]
     with pytest.raises(ValueError, match=r"no recall of 'star': the classes are bar, cross, disc, ring"):
-        render(told, "table", recalls_for=["star"])
+        render(reported, "table", recalls_for=["star"])
 
 
 def test_json_is_one_document_with_every_curve():
-    told = runs()
-    document = json.loads(render(told, "json"))
+    reported = runs()
+    document = json.loads(render(reported, "json"))
     assert (document["schema"], document["type"]) == (1, "evaluation") and document["sentence"]
-    assert [RunRecord.from_json(one) for arm in document["arms"] for one in arm["runs"]] == told
+    assert [RunRecord.from_json(one) for arm in document["arms"] for one in arm["runs"]] == reported
     arm = next(arm for arm in document["arms"] if (arm["poison"], arm["exploiter"]) == ("cifar", "jpeg-10"))
     assert (arm["n"], arm["chance"], arm["last"]["mean"]) == (3, 25, 42)
     assert arm["last"]["std"] == pytest.approx(statistics.stdev((40, 41, 45)))
@@ -158,10 +158,10 @@ def test_json_is_one_document_with_every_curve():
 
 def test_csv_has_a_line_a_run():
     odd = run('a,"b"\nc;', robust={"pgd-20": 43.8}, warnings=("x, y", "z"), recalls=(1, 2, 3, 4.5))
-    told = [*runs(), odd]
-    rows = list(csv.DictReader(io.StringIO(render(told, "csv"))))
+    reported = [*runs(), odd]
+    rows = list(csv.DictReader(io.StringIO(render(reported, "csv"))))
     assert [(row["poison"], float(row["last"]), int(row["seed"])) for row in rows] == [
-        (one.arm.poison, one.last, one.arm.seed) for one in told
+        (one.arm.poison, one.last, one.arm.seed) for one in reported
     ]
     assert [row["pgd-20"] for row in rows] == [""] * len(runs()) + ["43.8"]
     assert rows[-1]["warnings"] == "x, y; z" and rows[-1]["epochs"] == "3"
@@ -190,8 +190,8 @@ def test_latex_escapes():
 def test_latex_compiles(tmp_path):
     if subprocess.run(["kpsewhich", "booktabs.sty"], capture_output=True).returncode:
         pytest.skip("no booktabs here")
-    told = [*runs(), run(f'{NASTY}"', robust={"pgd-20": 2}, warnings=("50 % _ & # \\ bad",))]
-    body = render(told, "latex")
+    reported = [*runs(), run(f'{NASTY}"', robust={"pgd-20": 2}, warnings=("50 % _ & # \\ bad",))]
+    body = render(reported, "latex")
     document = (
         f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\n{body}\n\\end{{document}}"
     )
@@ -233,12 +233,12 @@ def test_a_name_can_not_break_a_line(form):
 
 
 def test_plain_text_fits_the_stream():
-    told = [*runs(), run("東京", last=30)]
-    assert "±" in render(told, "table")
-    text = render(told, "table", encoding="ascii")
+    reported = [*runs(), run("東京", last=30)]
+    assert "±" in render(reported, "table")
+    text = render(reported, "table", encoding="ascii")
     assert text.isascii() and "22.0 +/- 2.0" in text and r"\u6771\u4eac" in text
     assert text_tables(text)["Test accuracy after the last epoch, %"][1][1].startswith("81.3 +/- 1.5")
-    assert "±" in render(told, "table", encoding="latin-1")
+    assert "±" in render(reported, "table", encoding="latin-1")
 
 
 def test_wide_letters_take_two_columns():

@@ -9,15 +9,15 @@ from ulecli.evaluation.results.verdict import sentence
 def runs(exploiter="standard", *, chance_classes=4, **figures):
     """A run for each poison: its accuracy, or the pair of accuracy and peak."""
     classes = tuple(str(number) for number in range(chance_classes))
-    told = []
+    reported = []
     for poison, figure in figures.items():
         last, peak = figure if isinstance(figure, tuple) else (figure, figure)
-        told.append(run(poison, exploiter, test_accuracies=(0, peak, last), classes=classes))
-    return told
+        reported.append(run(poison, exploiter, test_accuracies=(0, peak, last), classes=classes))
+    return reported
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("reported", "said"),
     [
         (
             runs("gray", chance_classes=10, clean=91, noise=86.2, protected=24.1),
@@ -100,8 +100,8 @@ def runs(exploiter="standard", *, chance_classes=4, **figures):
         ([], "There are no results."),
     ],
 )  # fmt: skip
-def test_sentence(told, said):
-    assert sentence(told) == said
+def test_sentence(reported, said):
+    assert sentence(reported) == said
 
 
 @pytest.mark.parametrize(
@@ -127,43 +127,45 @@ def test_a_control_must_have_learned(clean, judged):
 
 
 def test_seeds_are_averaged():
-    told = [run("clean", last=85), run("cifar", last=30, seed=0), run("cifar", last=36, seed=1)]
-    assert "recognises 33.0 %" in sentence(told)
+    reported = [run("clean", last=85), run("cifar", last=30, seed=0), run("cifar", last=36, seed=1)]
+    assert "recognises 33.0 %" in sentence(reported)
 
 
 def test_nets_are_named_where_there_are_several():
-    told = [
+    reported = [
         run(poison, last=last, arch=arch) for poison, last in (("clean", 85), ("cifar", 30)) for arch in "ab"
     ]
-    assert "The best of 2 exploiters, standard/a," in sentence(told)
+    assert "The best of 2 exploiters, standard/a," in sentence(reported)
 
 
 def test_one_class_protected_is_judged_by_its_recall():
-    told = [
+    reported = [
         run("clean", recalls=(90, 80, 70, 60)),
         run("noise", recalls=(90, 78, 70, 60)),
         run("protected ring", last=70, recalls=(91, 3, 70, 61)),
     ]
-    assert sentence(told, ["ring"]) == (
+    assert sentence(reported, ["ring"]) == (
         "The standard exploiter recognises 3.0 % of the clean test images of ring after training on "
         "images of which only this class is protected (clean 80.0 %, random noise 78.0 %, guessing 25.0 "
         "%): protected against standard."
     )  # fmt: skip
-    both = sentence(told, ["disc", "ring"])
+    both = sentence(reported, ["disc", "ring"])
     assert "recognises 47.0 % of the clean test images of disc and ring" in both
     assert "images of which only these classes are protected" in both
-    assert sentence([*told, run("cifar", last=1)], ["ring"]) == sentence(told, ["ring"])  # no recall measured
+    assert sentence([*reported, run("cifar", last=1)], ["ring"]) == sentence(
+        reported, ["ring"]
+    )  # no recall measured
     assert sentence([run()], ["ring"]) == "There are no results."
 
 
 def test_a_poison_that_met_few_exploiters_is_not_the_best():
-    told = [*runs(clean=85, cifar=50, other=26), *runs("gray", clean=85, cifar=50)]
-    assert "cifar protects best" in sentence(told)
+    reported = [*runs(clean=85, cifar=50, other=26), *runs("gray", clean=85, cifar=50)]
+    assert "cifar protects best" in sentence(reported)
 
 
 def test_each_data_set_has_its_sentence():
-    told = [run(dataset="a"), run("cifar", last=20, dataset="a"), run(dataset="b")]
-    text = sentence(told)
+    reported = [run(dataset="a"), run("cifar", last=20, dataset="a"), run(dataset="b")]
+    text = sentence(reported)
     assert text.startswith("a: The standard") and text.endswith(
         " b: No protected images were tried, so this says nothing about a protection."
     )

@@ -65,9 +65,9 @@ def test_the_thumbnail_and_the_preview_of_a_camera_go_and_its_notes_stay(shared)
     after.load(exif.upright(block))
     start = b"\xff\xd8\xff"
     assert (block.count(start), exif.upright(block).count(start)) == (2, 0)
-    told, kept = dict(before.get_ifd(0x8769)), dict(after.get_ifd(0x8769))
-    notes, kept_notes = told.pop(0x927C), kept.pop(0x927C)
-    assert told == kept
+    reported, kept = dict(before.get_ifd(0x8769)), dict(after.get_ifd(0x8769))
+    notes, kept_notes = reported.pop(0x927C), kept.pop(0x927C)
+    assert reported == kept
     # The makers' notes are the same but for the preview in them, which became zeros.
     preview = notes.index(start)
     assert len(notes) == len(kept_notes) and notes[:preview] == kept_notes[:preview]
@@ -75,7 +75,7 @@ def test_the_thumbnail_and_the_preview_of_a_camera_go_and_its_notes_stay(shared)
 
 
 def rich(size: tuple[int, int] = (40, 30)) -> bytes:
-    """A block with one tag of each kind that tells more than date and camera."""
+    """A block with one tag of each kind that reveals more than date and camera."""
     tags = Image.Exif()
     for tag, value in {
         0x010F: "Maker",

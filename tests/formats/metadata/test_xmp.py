@@ -169,8 +169,8 @@ def test_texts_of_any_language_and_their_lines_are_kept(tmp_path):
     dc = "{http://purl.org/dc/elements/1.1/}"
     assert description.get(dc + "source") == 'a\nb <"&' and description.get(dc + "format") == "zwölf 十二"
     assert "".join(description.itertext()) == "Ä\n𝄞 <"
-    told = said(after, tmp_path)
-    assert told["XMP-dc:Format"] == "zwölf 十二" and told["XMP-dc:Title"] == "Ä\n𝄞 <"
+    reported = said(after, tmp_path)
+    assert reported["XMP-dc:Format"] == "zwölf 十二" and reported["XMP-dc:Title"] == "Ä\n𝄞 <"
 
 
 def test_namespaces_that_share_a_prefix_stay_apart():
@@ -315,11 +315,12 @@ def test_facts_about_no_person_are_let_through_and_nothing_beside_them():
 
 def test_a_packet_of_facts_by_the_word_of_exiftool(tmp_path):
     facts = {GPANO + "ProjectionType": "equirectangular", GPANO + "FullPanoWidthPixels": "96"}
-    told = said(xmp.packet(MARK, extra=facts), tmp_path)
+    reported = said(xmp.packet(MARK, extra=facts), tmp_path)
     assert (
-        told["XMP-GPano:ProjectionType"] == "equirectangular" and told["XMP-GPano:FullPanoWidthPixels"] == 96
+        reported["XMP-GPano:ProjectionType"] == "equirectangular"
+        and reported["XMP-GPano:FullPanoWidthPixels"] == 96
     )
-    assert told["XMP-ulecli:Protected"] is True
+    assert reported["XMP-ulecli:Protected"] is True
 
 
 def test_the_mark_says_nothing_of_the_person():

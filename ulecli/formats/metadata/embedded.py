@@ -55,7 +55,7 @@ def without_base64(text: str) -> str:
 
 
 def holds_base64(text: bytes) -> bool:
-    """Tell whether a text of any encoding, XML or not, may hold a picture that is written in base64."""
+    """Return whether a text of any encoding, XML or not, may hold a picture that is written in base64."""
     plain = _REFERENCE.sub("\n", text.replace(b"\0", b"").decode("latin-1"))
     return any(_is_picture(run[0]) for run in _RUN.finditer(plain))
 

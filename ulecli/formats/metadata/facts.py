@@ -92,18 +92,18 @@ _SHARE = 0.03
 
 
 def is_fact(name: str, value: str | None) -> bool:
-    """Tell whether a property is harmless: its name is on the list and its value of the form for it."""
+    """Return whether a property is harmless: its name is on the list and its value of the form for it."""
     form = _FORMS.get(name)
     return form is not None and value is not None and form.fullmatch(value) is not None
 
 
 def is_geometry(name: str) -> bool:
-    """Tell whether a property says how a panorama lies in the picture, which turning makes wrong."""
+    """Return whether a property says how a panorama lies in the picture, which turning makes wrong."""
     return name.startswith(_GEOMETRY)
 
 
 def fits(facts: dict[str, str], size: tuple[int, int]) -> bool:
-    """Tell whether the panorama that the facts describe has the proportions of the picture.
+    """Return whether the panorama that the facts describe has the proportions of the picture.
 
     A picture may have been scaled without its metadata, which viewers allow for; one that its container
     turned does not fit.

@@ -128,7 +128,7 @@ def _leaks(read: _Profile) -> list[str]:
 
 
 def _is_stock(read: _Profile) -> bool:
-    """Tell whether a profile is one that everyone has, in all of its parts."""
+    """Return whether a profile is one that everyone has, in all of its parts."""
     parts = {**dict(_colours(read)), **{tag: read.tags.get(tag, b"") for tag in _TEXTS | _SILENT.keys()}}
     exact = all(
         len(content) == len(parts.get(tag, b"")) == _SILENT.get(tag, len(content))

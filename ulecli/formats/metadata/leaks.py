@@ -35,7 +35,7 @@ def leaks_of(kind: str, content: Data) -> list[str]:
 
 
 def shows_more(leak: str) -> bool:
-    """Tell whether what `leaks_of` names may show the picture unprotected, which no mode lets through."""
+    """Return whether what `leaks_of` names may show the picture unprotected, which no mode lets through."""
     return leak.endswith((*_PICTURES, "behind the picture", "index of more pictures"))
 
 

@@ -67,13 +67,13 @@ def trace(packet: bytes) -> Mark | None:
 
 
 def belongs(name: str, value: str | None) -> bool:
-    """Tell whether a property is one of a mark and has the form of it."""
+    """Return whether a property is one of a mark and has the form of it."""
     form = _FORMS.get(name)
     return form is not None and value is not None and form.fullmatch(value) is not None
 
 
 def is_of_mark(name: str) -> bool:
-    """Tell whether a property is in the namespace of the mark, whatever it says."""
+    """Return whether a property is in the namespace of the mark, whatever it says."""
     return name.startswith(_NAME)
 
 

@@ -166,7 +166,7 @@ def marked(packet: bytes, mark: Mark, *, turned: bool = False) -> bytes | None:
 
 
 def holds_picture(text: bytes) -> bool:
-    """Tell whether a text may hold a picture in the form of text."""
+    """Return whether a text may hold a picture in the form of text."""
     return holds_base64(text)
 
 

@@ -39,7 +39,7 @@ def max_pool2d(
 
 
 def _to_all_winners(graph: Graph, value: str, output: str, gradient: str, kernel: tuple[int, int]) -> str:
-    """Carry a gradient back through windows that don't overlap."""
+    """Propagate a gradient back through windows that don't overlap."""
     tops = _repeated(graph, output, kernel)
     mask = graph.emit("Cast", graph.emit("Equal", graph.cut_to(value, tops), tops), to=TensorProto.FLOAT)
     # Ties, all there is where a picture is flat, share the gradient; torch gives it to the first of them.
@@ -49,7 +49,7 @@ def _to_all_winners(graph: Graph, value: str, output: str, gradient: str, kernel
 
 
 def _to_first_winner(graph: Graph, value: str, winners: str, gradient: str) -> str:
-    """Carry a gradient back through windows that may overlap, where a cell can be the maximum of several."""
+    """Propagate a gradient through windows that may overlap, where a cell can be the maximum of several."""
     shape, flat = graph.emit("Shape", value), graph.integers(-1)
     count = graph.emit("ReduceProd", shape, keepdims=1)
     zeros = graph.emit("Expand", graph.constant(0), count)

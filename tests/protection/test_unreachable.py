@@ -171,3 +171,26 @@ def test_other_peoples_folders(tmp_path):
     assert len(pairs) == 5 and sum(one["protected"] is not None for one in pairs) == 1
     for path in (library / "closed", library / "names only", tmp_path / "elsewhere"):
         path.chmod(0o700)  # or what clears up after the tests can't enter either
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="privileges are given up as on Linux")
+def test_what_is_named_and_can_not_be_read_does_not_stop_the_others(tmp_path):
+    secret, closed, fine = tmp_path / "secret.png", tmp_path / "closed", tmp_path / "fine.png"
+    closed.mkdir()
+    for path in (secret, fine):
+        scene(16, 16).save(path)
+    for path in (secret, closed):
+        path.chmod(0)
+        give_away(path)
+    out = tmp_path / "out"
+    done = unprivileged("protect", secret, closed, fine, "-o", out, "--key-file", tmp_path / "key", "--json")
+    *photos, summary = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {Path(one["source"]).name: one["status"] for one in photos} == {
+        "secret.png": "failed",
+        "closed": "failed",
+        "fine.png": "written",
+    }
+    assert done.returncode == summary["exit_code"] == 3
+    done = unprivileged("verify", secret, out / "fine.png", "--no-cue")
+    assert done.returncode == 3 and "Permission denied" in done.stderr
+    closed.chmod(0o700)

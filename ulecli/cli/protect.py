@@ -26,7 +26,8 @@ class IdentityFrom(StrEnum):
 
 def protect(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="PATH", help="Photos and folders of photos.")
+        list[Path] | None,
+        typer.Argument(metavar="PATH", readable=False, help="Photos and folders of photos."),
     ] = None,
     output: Annotated[
         Path | None,

@@ -26,8 +26,12 @@ FIGURE_ROWS = 6
 
 
 def verify(
-    original: Annotated[Path, typer.Argument(metavar="ORIGINAL", help="A photo or a folder of photos.")],
-    protected: Annotated[Path, typer.Argument(metavar="PROTECTED", help="What was made of it.")],
+    original: Annotated[
+        Path, typer.Argument(metavar="ORIGINAL", readable=False, help="A photo or a folder of photos.")
+    ],
+    protected: Annotated[
+        Path, typer.Argument(metavar="PROTECTED", readable=False, help="What was made of it.")
+    ],
     eps: Annotated[
         str | None,
         typer.Option("--eps", metavar="N", help="The bound in levels. Default: what each file says."),

@@ -13,11 +13,11 @@ PACKAGE, TESTS = Path(ulecli.__file__).parent, Path(__file__).parent
 TOPICS = {
     "cli/test_library.py": "protect on a library, over many modules",
     "evaluation/exploiters/test_effects.py": "every countermeasure has the effect that it promises",
-    "evaluation/exploiters/test_stored.py": "one exploiter's settings, over all modules that store images",
+    "evaluation/exploiters/test_stored.py": "countermeasures that store the images, against Pillow",
     "formats/test_fuzz.py": "damaged files of every format",
     "formats/test_large.py": "large pictures of every format",
     "formats/test_left_out.py": "what files of every format hold beside the picture",
-    "formats/test_sizes.py": "small and odd sizes in every format",
+    "formats/test_sizes.py": "how large written files are, in bytes",
     "nets/test_nets.py": "every net of the registry",
     "perturb/test_gpu.py": "every backend on a GPU",
     "protection/test_edited.py": "copies that were edited by other tools",

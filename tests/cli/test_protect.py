@@ -42,7 +42,7 @@ def test_the_first_line_says_what_will_happen(ulecli, photo_folder):
     arguments = ["protect", photo_folder, "--eps", 6]
     out = photo_folder.with_name("photos-protected")
     first = ulecli(*arguments, "--dry-run").err.splitlines()[0]
-    assert first.startswith(f"ulecli: looking at 4 photos of {photo_folder} into {out}, ")
+    assert first.startswith(f"ulecli: this would protect 4 photos of {photo_folder} into {out}, ")
     first = ulecli(*arguments).err.splitlines()[0]
     assert first.startswith(f"ulecli: protecting 4 photos of {photo_folder} into {out}, ")
     assert "(--eps 6)" in first

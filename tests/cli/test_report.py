@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, FullSwing
+from conftest import ROOT, FullSwing, scene
 from PIL import Image
 
 from ulecli.protection.config import ProtectConfig
@@ -117,3 +117,10 @@ def test_of_an_output_on_a_read_only_disk(ulecli, photo_folder, small_disk, tmp_
     assert refused.code == 6 and "choose another with -o" in refused.err and refused.err.count("\n") == 1
     done = ulecli("report", out, "-o", tmp_path / "r.html")
     assert done.code == 0 and "4 protected, 0 failed" in done.err and "in progress" not in done.err
+
+
+def test_a_photo_that_was_written_is_reported_from_the_ledger_beside_it(tmp_path, ulecli):
+    scene(64, 48).save(tmp_path / "a.png")
+    assert ulecli("protect", tmp_path / "a.png", "-o", tmp_path / "b.png").code == 0
+    done = ulecli("report", tmp_path / "b.png", "-o", tmp_path / "page.html")
+    assert done.code == 0 and "1 protected, 0 failed" in done.err

@@ -143,7 +143,7 @@ STARTS = [
     ),
     (
         {"epsilon": 4, "dry_run": True},
-        "looking at 3 photos of in into out, no colour channel changed by more than 4",
+        "this would protect 3 photos of in into out, no colour channel changed by more than 4",
     ),
     ({"output": None, "in_place": True}, "of in in place, for good, no"),
     ({"output": None, "in_place": True, "backup": Path("b")}, "in place, the originals into b, no"),

@@ -35,6 +35,7 @@ def protect(
             "-o",
             "--output",
             metavar="OUT",
+            readable=False,  # whether it can be written is checked later, and said in one line
             help="Folder for the protected photos; or, of one photo, the file itself: OUT.jpg. Default: "
             "beside each PATH, as PATH-protected (a folder) or STEM-protected.jpg (a file).",
         ),
@@ -87,7 +88,8 @@ def protect(
         bool, typer.Option("--in-place", help="Replace the photos themselves; needs one of the next two.")
     ] = False,
     backup: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="With --in-place: where the photos are kept.")
+        Path | None,
+        typer.Option(metavar="DIR", readable=False, help="With --in-place: where the photos are kept."),
     ] = None,
     no_backup: Annotated[
         bool, typer.Option("--no-backup", help="With --in-place: lose the photos as they were.")

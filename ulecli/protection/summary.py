@@ -16,7 +16,7 @@ MOST_REMARKS = 20
 
 def start_text(config: ProtectConfig, start: Start) -> str:
     """Return in one line what a run is about to do."""
-    verb = "looking at" if config.dry_run else "protecting"
+    verb = "this would protect" if config.dry_run else "protecting"
     text = f"{verb} {_number(start.photos, 'photo')} of {_sources(config)}{_whereto(config, start.roots)}"
     text += (
         f", no colour channel changed by more than {config.epsilon} of 255 levels (--eps {config.epsilon})"

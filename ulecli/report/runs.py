@@ -13,6 +13,7 @@ from typing import Any
 
 from ulecli.errors import NothingToDo, PhotoError, PhotoSkipped, UsageError, shown
 from ulecli.formats import audit
+from ulecli.formats.registry import PICTURE_SUFFIXES
 from ulecli.protection import pairs as pairing
 from ulecli.protection.entry import Entry
 from ulecli.protection.ledger import NAME, reading
@@ -59,6 +60,8 @@ def from_ledger(output: Path) -> Run:
         LedgerError: It is damaged, or of a newer ulecli.
     """
     path = output if output.is_file() else output / NAME
+    if output.is_file() and output.suffix.lower() in PICTURE_SUFFIXES:
+        path = output.with_name(NAME)  # of `protect photo.jpg -o protected.jpg`
     if not path.is_file():
         raise UsageError(
             f"there is no ledger in {shown(output)}; name the originals with --original, or what "

@@ -93,16 +93,16 @@ def line(found: Checked) -> str:
 def summary_text(all_found: Sequence[Checked]) -> str:
     """Return what was found about all pairs in a few lines, with the name of every pair that fails."""
     record = summary_record(all_found)
-    lines = [f"{record['pairs']} pairs, {record['failed']} failed"]
+    pairs = f"{record['pairs']} pair{'s' * (record['pairs'] != 1)}"
+    lines = [f"{pairs}, {record['failed']} failed"]
     if record["psnr_db_median"] is not None:
         lines.append(
             f"  change  PSNR {record['psnr_db_median']:.1f} dB median, {record['psnr_db_min']:.1f} dB at "
             f"least; SSIM {record['ssim_median']:.4f} median, {record['ssim_min']:.4f} at least"
         )
     if record["lossless"]:
-        lines.append(
-            f"  bound   {record['max_change_lossless']} levels at most in {record['lossless']} lossless files"
-        )
+        files = f"{record['lossless']} lossless file{'s' * (record['lossless'] != 1)}"
+        lines.append(f"  bound   {record['max_change_lossless']} levels at most in {files}")
     if shares := record["cue_reads"]:
         words = [f"{name} {reads} of {asked}" for name, (reads, asked) in shares.items()]
         guesses = sum(found.cue is not None and not found.cue.known for found in all_found)

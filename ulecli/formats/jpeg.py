@@ -41,6 +41,9 @@ _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _ALONE = {0x01, *range(0xD0, 0xD8)}
 """Markers without a length."""
 
+_MOST_SEGMENTS = 1 << 16
+"""A file of more is made to take for ever: 64 MiB in segments as long as they can be are a thousand."""
+
 _STRAY = -1
 """What lies between two segments without being one; decoders step over it."""
 
@@ -90,10 +93,10 @@ def segments(data: Content) -> Iterator[Segment]:
     """Yield the segments of a JPEG up to and with the end marker.
 
     Raises:
-        Unfollowable: There is none, or what is no segment comes before it.
+        Unfollowable: There is none, or what is no segment comes before it, or there are too many.
     """
     place = 2
-    while True:
+    for _ in range(_MOST_SEGMENTS):
         start = place
         if filled := _FILL.match(data, place):
             place = filled.end()
@@ -115,6 +118,7 @@ def segments(data: Content) -> Iterator[Segment]:
             raise Unfollowable(start)
         place = _next(data, end) if marker == _SOS else end
         yield Segment(marker, start, body, place)
+    raise Unfollowable(place)
 
 
 def _next(data: Content, place: int) -> int:

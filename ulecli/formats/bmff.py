@@ -19,6 +19,9 @@ _OUTER = {b"ftyp", b"meta", b"mdat", b"moov"}
 _INNER = {b"hdlr", b"pitm", b"iloc", b"iinf", b"iref", b"iprp", b"idat", b"dinf", b"grpl"}
 _OPACITY = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 _MAX_EXTENTS = 1 << 16
+_ALIGNING = 3
+"""Bytes between items that only bring the next to a multiple of four."""
+
 _MAX_ITEMS = 1 << 14
 """Items, relations between them, and properties that they have; the tiles of a picture are some hundreds."""
 
@@ -416,7 +419,24 @@ def metadata_blocks(data: Content, whole: bool) -> Iterator[Block]:
             yield Block(f"box {box.kind.decode('latin-1')!r}")
         elif box.kind == b"moov":
             yield Block("further picture")
+        elif box.kind == b"mdat" and _holds_more(data, meta, box):
+            yield Block("bytes that no item holds")
         seen.add(box.kind)
+
+
+def _holds_more(data: Content, meta: Meta, box: Box) -> bool:
+    """Tell whether bytes of a box of contents belong to no item, beyond filling."""
+    pieces = [piece for item in meta.items.values() if item.method == _IN_FILE for piece in item.extents]
+    place = box.body
+    for start, length in sorted(pieces):
+        if _says_more(data[place : max(place, min(start, box.end))]):
+            return True
+        place = max(place, start + length if length else box.end)
+    return _says_more(data[place : box.end])
+
+
+def _says_more(rest: bytes) -> bool:
+    return len(rest.strip(b"\0")) > _ALIGNING
 
 
 def _block_of_item(data: Content, meta: Meta, number: int, item: Item) -> Block | None:

@@ -37,6 +37,9 @@ _MORE_ITEMS = b"Item:Semantic"
 
 _SOI, _EOI, _SOS, _DQT, _DNL, _COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xDC, 0xFE
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+_UNUSED = {0xC8, 0xDE, 0xDF}
+"""Markers with a length that no picture of this process has; decoders step over what they hold."""
+
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _ALONE = {0x01, *range(0xD0, 0xD8)}
 """Markers without a length."""
@@ -361,6 +364,8 @@ def _block(marker: int, data: Content, segment: Segment) -> Block | None:
         return Block("IPTC or Photoshop resources")
     if marker == _COM:
         return Block("comment")
+    if marker in _UNUSED:
+        return Block(f"segment 0xff{marker:02x}")
     if marker == 0xE0:
         return _block_of_jfif(content)
     if marker == 0xE2 and content.startswith(_INDEX):

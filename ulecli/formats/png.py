@@ -8,8 +8,10 @@ them is read here.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import io
 import itertools
+import re
 import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
@@ -21,6 +23,7 @@ from ulecli.errors import PhotoError
 from ulecli.formats import colour, tones
 from ulecli.formats.format import MAX_BLOCK, REST, Block, Format, Source, Unfollowable, behind, density
 from ulecli.formats.memory import Memory
+from ulecli.formats.metadata.stock_profiles import DESCRIPTION
 from ulecli.formats.pixels import stored_bits
 from ulecli.system.mapped_file import Content
 
@@ -46,6 +49,9 @@ _MOST_CHUNKS = 1 << 17
 """Chunks that make the picture or say how it is shown; those with names and the like are not among them."""
 
 _READ = _PLAIN | {*_TEXTS, b"iCCP", b"eXIf", b"tIME", b"sPLT"}
+_TITLE = re.compile(f"(?i:icc|icc[ _]?profile|)|{DESCRIPTION.pattern}")
+"""Names of a profile in its chunk that say nothing about a person."""
+
 _XMP_KEY = "XML:com.adobe.xmp"
 _RAW_EXIF = "Raw profile type exif"
 """The text in which ImageMagick put EXIF before PNG had a chunk for it."""
@@ -323,7 +329,10 @@ def _block(kind: bytes, content: bytes) -> Block:
     if kind == b"tIME":
         return Block("time of the last change")
     if kind == b"iCCP":
-        return Block("ICC", _profile(content))
+        name, _, packed = content.partition(b"\0")
+        if _TITLE.fullmatch(name.decode("latin-1")) and _ends(packed[1:]):
+            return Block("ICC", _profile(content))
+        return Block("name of the colour profile, or bytes behind it")
     if kind not in _TEXTS:
         return Block(f"chunk {kind.decode('ascii')!r}")
     key = content.partition(b"\0")[0].decode("latin-1")
@@ -357,6 +366,14 @@ def _inflated(data: bytes, limit: int) -> bytes | None:
     except zlib.error:
         return None
     return content if len(content) <= limit and unpacker.eof else None
+
+
+def _ends(packed: bytes) -> bool:
+    """Tell whether packed data have nothing behind them."""
+    unpacker = zlib.decompressobj()
+    with contextlib.suppress(zlib.error):
+        unpacker.decompress(packed, _MAX_PROFILE)
+    return not unpacker.unused_data
 
 
 def _profile(content: bytes) -> bytes:

@@ -158,7 +158,11 @@ def withheld(block: Data, *, file: bool = False) -> list[str]:
         found["embedded picture"] = None
     whole = {"GPS": "GPS", "1": "second page" if file else "thumbnail", "Sub": "picture in the picture"}
     harmless = POINTERS.keys() | STRUCTURE | ({XMP} if file else set())
-    for entry in entries_of(tiff):
+    entries = entries_of(tiff)
+    laid = {entry.tag for entry in entries if entry.directory == "0"} & {place for place, _ in PICTURES}
+    if file and len(laid) > 1:  # beside its strips or tiles, a whole JPEG
+        found["embedded picture"] = None
+    for entry in entries:
         if entry.directory in whole:
             found[whole[entry.directory]] = None
         elif entry.tag == ORIENTATION:

@@ -6,9 +6,12 @@ import json
 import shutil
 import subprocess
 import time
+import zlib
 
 import pytest
 from conftest import scene
+from formats.table import box, chunk, segment
+from formats.table import stored as stored_as
 from helpers.icc_profiles import SRGB
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -301,3 +304,20 @@ def test_a_container_is_read_from_its_structure(tmp_path):
     """Marks in the pixels, or behind the picture, are none."""
     (tmp_path / "x.jpg").write_bytes(jpeg() + JPEG_XMP + xmp.packet(Mark("1", 8)))
     assert not audit.is_protected(tmp_path / "x.jpg")
+
+
+def test_bytes_that_belong_to_nothing_are_never_clean(tmp_path):
+    profile = bytes(SRGB)
+    longer = (len(profile) + 12).to_bytes(4, "big") + profile[4:] + b"Ada Example!"
+    named = stored_as("PNG")
+    name = chunk(b"iCCP", b"Ada Example\0\0" + zlib.compress(profile))
+    tail = chunk(b"iCCP", b"icc\0\0" + zlib.compress(profile) + b"Ada Example")
+    for content, leak in (
+        (jpeg(icc_profile=longer), "profile bytes that no tag holds"),
+        (jpeg()[:2] + segment(0xDE, b"Ada Example") + jpeg()[2:], "segment 0xffde"),
+        (named[:33] + name + named[33:], "name of the colour profile, or bytes behind it"),
+        (named[:33] + tail + named[33:], "name of the colour profile, or bytes behind it"),
+        (stored_as("AVIF") + box(b"mdat", b"Ada Example"), "bytes that no item holds"),
+    ):
+        (tmp_path / "in").write_bytes(content)
+        assert audit.leaks(tmp_path / "in") == [leak]

@@ -307,3 +307,16 @@ def test_the_brands_of_the_first_box_decide():
     assert bmff.brand_of(head(b"mif1", b"heic")) == "HEIC"
     assert bmff.brand_of(head(b"mif1", b"miaf")) == "HEIC"
     assert bmff.brand_of(head(b"isom", b"avif")) == bmff.brand_of(head(b"qt  ")) == bmff.brand_of(b"") == ""
+
+
+def test_relations_without_end_take_no_time():
+    meta = bmff.Meta(primary=1)
+    meta.references = [bmff.Reference(b"dimg", one, (one + 1,)) for one in range(1, 20_000)]
+    meta.references += [bmff.Reference(b"thmb", one, (1,)) for one in range(1, 20_000)]
+    assert len(meta.thumbnails()) == 20_000
+
+
+def test_a_property_that_no_item_has_is_a_leak(tmp_path):
+    content = with_property(laid(Layout()), box(b"name", b"Ada Example"), related=False)
+    (tmp_path / "in").write_bytes(content)
+    assert "property 'name'" in leaks(tmp_path / "in")

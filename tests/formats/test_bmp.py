@@ -65,3 +65,14 @@ def test_a_bmp_with_a_profile_is_left_alone(tmp_path, kind):
 def test_a_file_that_is_cut_short_is_never_clean(tmp_path, length):
     (tmp_path / "x").write_bytes(stored("BMP")[:length])
     assert "can't be followed" in leaks(tmp_path / "x")[-1]
+
+
+def test_what_lies_behind_a_bmp_of_os2_is_named(tmp_path):
+    body = bytes(8 * 2)
+    content = (
+        b"BM" + struct.pack("<LLL", 26 + len(body), 0, 26) + struct.pack("<LHHHH", 12, 2, 2, 1, 24) + body
+    )
+    (tmp_path / "clean").write_bytes(content)
+    assert leaks(tmp_path / "clean") == []
+    (tmp_path / "behind").write_bytes(content + b"Ada")
+    assert leaks(tmp_path / "behind") == ["3 bytes behind the picture"]

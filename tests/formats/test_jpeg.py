@@ -190,3 +190,9 @@ def test_no_setting_of_the_library_is_needed_or_changed(tmp_path):
     before = (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS)
     decoded(tmp_path, stored("JPEG")[:-2], "JPEG")
     assert before == (ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS)
+
+
+def test_a_file_of_nothing_but_segments_ends_the_walk():
+    content = b"\xff\xd8" + b"\xff\xe5\0\2" * 1_000_000
+    with pytest.raises(Unfollowable):
+        assert sum(1 for _ in jpeg.segments(content)) < 100_000

@@ -218,3 +218,19 @@ def test_a_png_without_its_palette_is_damaged(tmp_path):
     start, end = content.index(b"PLTE") - 4, content.index(b"IDAT") - 4
     with pytest.raises(PhotoError, match="palette"):
         decoded(tmp_path, content[:start] + content[end:], "PNG")
+
+
+def test_a_damaged_packet_and_what_hides_in_chunks_of_the_picture_are_never_clean(tmp_path):
+    packed = b"XML:com.adobe.xmp\0\1\0\0\0" + b"no zlib"
+    for name, more, leak in (
+        ("packed", chunk(b"iTXt", packed), "XMP unreadable"),
+        ("long", chunk(b"bKGD", b"Ada Example, here"), "chunk 'bKGD'"),
+    ):
+        (tmp_path / name).write_bytes(with_chunks(more))
+        assert leaks(tmp_path / name) == [leak]
+
+
+def test_a_file_of_nothing_but_chunks_ends_the_walk():
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IDAT") * 1_000_000
+    with pytest.raises(Unfollowable):
+        assert sum(1 for _ in png.chunks(content)) < 200_000

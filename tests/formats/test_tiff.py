@@ -153,3 +153,10 @@ def test_tags_of_the_file_do_not_come_back_through_the_encoder(tmp_path):
     written = rewritten(tmp_path, decoded(tmp_path, content, "TIFF"))
     with Image.open(io.BytesIO(written)) as opened:
         assert not {315, 270, 65000, 282} & set(opened.tag_v2)
+
+
+def test_a_preview_beside_the_strips_is_a_leak(tmp_path):
+    body, preview = bytes(12), stored("JPEG")
+    tags = tiff_tags((2, 2), 8, 3, len(body)) | {513: (4, [8]), 514: (4, [len(preview)])}
+    (tmp_path / "in").write_bytes(tiff("<", body + preview, tags))
+    assert "TIFF embedded picture" in leaks(tmp_path / "in")

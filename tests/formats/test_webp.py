@@ -97,3 +97,14 @@ def test_lossless_is_known_by_the_chunk_of_the_pixels(lossless):
     assert webp.WEBP.lossless(several) is lossless
     assert webp.WEBP.lossless(named)
     assert not webp.WEBP.lossless(riff((b"ICCP", b"VP8L" * 9), *pieces(stored("WEBP", lossless=False))))
+
+
+def test_a_second_picture_and_what_hides_in_a_frame_are_never_clean(tmp_path):
+    pixels = pieces(stored("WEBP"))
+    (tmp_path / "twice").write_bytes(riff(*pixels, *pixels))
+    assert leaks(tmp_path / "twice") == ["further picture"]
+    inner = riff(*pixels, (b"NAME", b"Ada Example"))[12:]
+    (tmp_path / "frame").write_bytes(riff((b"VP8X", bytes(10)), (b"ANMF", bytes(16) + inner)))
+    assert leaks(tmp_path / "frame") == ["chunk 'NAME'"]
+    (tmp_path / "long").write_bytes(riff((b"VP8X", bytes(10) + b"Ada Example!"), *pixels))
+    assert leaks(tmp_path / "long") == ["chunk 'VP8X'"]

@@ -19,6 +19,29 @@ _OUTER = {b"ftyp", b"meta", b"mdat", b"moov"}
 _INNER = {b"hdlr", b"pitm", b"iloc", b"iinf", b"iref", b"iprp", b"idat", b"dinf", b"grpl"}
 _OPACITY = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 _MAX_EXTENTS = 1 << 16
+_ALIGNING = 3
+"""Bytes between items that only bring the next to a multiple of four."""
+
+_MAX_ITEMS = 1 << 14
+"""Items, relations between them, and properties that they have; the tiles of a picture are some hundreds."""
+
+_MAX_PROPERTIES = 1 << 18
+_HARMLESS = {
+    b"ispe",
+    b"pixi",
+    b"av1C",
+    b"hvcC",
+    b"colr",
+    b"irot",
+    b"imir",
+    b"clap",
+    b"pasp",
+    b"auxC",
+    b"clli",
+    b"mdcv",
+} | {b"cclv", b"amve", b"lsel", b"a1op", b"a1lx", b"rloc"}
+"""Properties that say how a picture is coded or shown."""
+
 _IN_FILE, _IN_IDAT, _IN_ITEM = 0, 1, 2
 
 
@@ -84,6 +107,7 @@ class Meta:
         primary: Number of the item that is the picture; 0 if none is named.
         items: All, by number.
         references: Between them.
+        stored: All properties, whether an item has them or not.
         idat: Where the box idat lies; None if there is none.
         unknown: Names of boxes that are not read here.
     """
@@ -91,6 +115,7 @@ class Meta:
     primary: int = 0
     items: dict[int, Item] = field(default_factory=dict)
     references: list[Reference] = field(default_factory=list)
+    stored: list[tuple[bytes, bytes]] = field(default_factory=list)
     idat: tuple[int, int] | None = None
     unknown: list[bytes] = field(default_factory=list)
 
@@ -123,34 +148,33 @@ class Meta:
                 return int.from_bytes(content[4:6], "big"), int.from_bytes(content[6:8], "big")
         return None
 
-    def _under(self, number: int) -> set[int]:
-        """Return an item and those that it is made of."""
-        found, waiting = set[int](), [number]
+    def _under(self, *numbers: int) -> set[int]:
+        """Return items and those that they are made of."""
+        parts: dict[int, list[int]] = {}
+        for kind, source, targets in self.references:
+            if kind == b"dimg":
+                parts.setdefault(source, []).extend(targets)
+        found, waiting = set[int](), [*numbers]
         while waiting:
             one = waiting.pop()
             if one not in found:
                 found.add(one)
-                waiting += [
-                    target
-                    for kind, source, targets in self.references
-                    for target in targets
-                    if kind == b"dimg" and source == one
-                ]
+                waiting += parts.get(one, [])
         return found
 
     def thumbnails(self) -> set[int]:
         """Return the items that are small versions of others."""
-        return {one for kind, source, _ in self.references if kind == b"thmb" for one in self._under(source)}
+        return self._under(*(source for kind, source, _ in self.references if kind == b"thmb"))
 
     def opacities(self) -> set[int]:
         """Return the items that are the opacity of the picture, and those that they are made of."""
-        found = set[int]()
+        found = list[int]()
         shown = self._under(self.primary)
         for kind, source, targets in self.references:
             named = self.properties(source).get(b"auxC", b"")[4:].partition(b"\0")[0]
             if kind == b"auxl" and named in _OPACITY and not shown.isdisjoint(targets):
-                found |= self._under(source)
-        return found
+                found.append(source)
+        return self._under(*found)
 
     def auxiliaries(self) -> list[bytes]:
         """Return the names of what lies beside the picture for its display: gain maps, depth, masks."""
@@ -254,6 +278,8 @@ def _read_iinf(reader: _Reader, meta: Meta) -> None:
         entry = _Reader(reader.data, box)
         version, _ = entry.version()
         number = entry.number(4 if version >= 3 else 2)
+        if len(meta.items) > _MAX_ITEMS:
+            raise Unfollowable(box.start)
         item = meta.items.setdefault(number, Item())
         entry.number(2)
         if version >= 2:
@@ -278,7 +304,7 @@ def _read_iloc(reader: _Reader, meta: Meta) -> None:
         base = reader.number(base_size)
         count = reader.number(2)
         room -= count
-        if room < 0 or elsewhere:
+        if room < 0 or elsewhere or len(meta.items) > _MAX_ITEMS:
             raise Unfollowable(reader.place)
         for _ in range(count):
             reader.number(index_size if version > 0 else 0)
@@ -288,36 +314,47 @@ def _read_iloc(reader: _Reader, meta: Meta) -> None:
 
 def _read_iref(reader: _Reader, meta: Meta) -> None:
     version, _ = reader.version()
-    wide = 2 if version == 0 else 4
+    wide, room = 2 if version == 0 else 4, _MAX_EXTENTS
     for box in boxes(reader.data, reader.place, reader.end):
         entry = _Reader(reader.data, box)
         source, count = entry.number(wide), entry.number(2)
+        room -= count + 1
+        if room < 0:
+            raise Unfollowable(box.start)
         targets = tuple(entry.number(wide) for _ in range(count))
         meta.references.append(Reference(box.kind, source, targets))
 
 
 def _read_iprp(reader: _Reader, meta: Meta) -> None:
-    stored: list[tuple[bytes, bytes]] = []
     children = list(boxes(reader.data, reader.place, reader.end))
     for box in children:
         if box.kind == b"ipco":
             for one in boxes(reader.data, box.body, box.end):
-                stored.append((one.kind, bytes(reader.data[one.body : min(one.end, one.body + MAX_BLOCK)])))
+                meta.stored.append(
+                    (one.kind, bytes(reader.data[one.body : min(one.end, one.body + MAX_BLOCK)]))
+                )
+                if len(meta.stored) > _MAX_ITEMS:
+                    raise Unfollowable(one.start)
     for box in children:
         if box.kind == b"ipma":
-            _associate(_Reader(reader.data, box), stored, meta)
+            _associate(_Reader(reader.data, box), meta)
 
 
-def _associate(reader: _Reader, stored: list[tuple[bytes, bytes]], meta: Meta) -> None:
+def _associate(reader: _Reader, meta: Meta) -> None:
     version, flags = reader.version()
+    room = _MAX_PROPERTIES
     for _ in range(reader.number(4)):
         item = meta.items.setdefault(reader.number(2 if version == 0 else 4), Item())
-        for _ in range(reader.number(1)):
+        count = reader.number(1)
+        room -= count + 1
+        if room < 0 or len(meta.items) > _MAX_ITEMS:
+            raise Unfollowable(reader.place)
+        for _ in range(count):
             index = reader.number(2) & 0x7FFF if flags & 1 else reader.number(1) & 0x7F
-            if index > len(stored):
+            if index > len(meta.stored):
                 raise Unfollowable(reader.place)
             if index:
-                item.properties.append(stored[index - 1])
+                item.properties.append(meta.stored[index - 1])
 
 
 _READERS = (
@@ -368,10 +405,10 @@ def metadata_blocks(data: Content, whole: bool) -> Iterator[Block]:
         yield Block("thumbnail")
     if meta.other_pictures():
         yield Block("picture in the picture")
-    for kind, content in meta.items.get(meta.primary, Item()).properties:
+    for kind, content in dict.fromkeys(meta.stored):
         if kind == b"colr" and content[:4] in (b"prof", b"rICC"):
             yield Block("ICC", content[4:])
-        elif kind in (b"udes", b"crtt", b"mdft"):
+        elif kind not in _HARMLESS and not (kind in (b"free", b"skip") and not any(content)):
             yield Block(f"property {kind.decode('latin-1')!r}")
     for kind in dict.fromkeys(meta.unknown):
         yield Block(f"box {kind.decode('latin-1')!r}")
@@ -382,7 +419,24 @@ def metadata_blocks(data: Content, whole: bool) -> Iterator[Block]:
             yield Block(f"box {box.kind.decode('latin-1')!r}")
         elif box.kind == b"moov":
             yield Block("further picture")
+        elif box.kind == b"mdat" and _holds_more(data, meta, box):
+            yield Block("bytes that no item holds")
         seen.add(box.kind)
+
+
+def _holds_more(data: Content, meta: Meta, box: Box) -> bool:
+    """Tell whether bytes of a box of contents belong to no item, beyond filling."""
+    pieces = [piece for item in meta.items.values() if item.method == _IN_FILE for piece in item.extents]
+    place = box.body
+    for start, length in sorted(pieces):
+        if _says_more(data[place : max(place, min(start, box.end))]):
+            return True
+        place = max(place, start + length if length else box.end)
+    return _says_more(data[place : box.end])
+
+
+def _says_more(rest: bytes) -> bool:
+    return len(rest.strip(b"\0")) > _ALIGNING
 
 
 def _block_of_item(data: Content, meta: Meta, number: int, item: Item) -> Block | None:

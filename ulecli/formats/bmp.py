@@ -20,7 +20,7 @@ _HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
 _PROFILES = (b"DEBM", b"KNIL")
 """In a header of version 5: a profile is in the file, or the name of one beside it."""
 
-_LAST_HEADER = 124
+_OS2, _LAST_HEADER = 12, 124
 
 
 class _Opened(Source):
@@ -75,12 +75,10 @@ class _Bmp(Format):
             raise Unfollowable(10)
         if _has_profile(data):
             yield Block("colour profile")
-        if header < 40:  # of OS/2
-            return
-        width, height, bits, packing = (_number(data, *at) for at in ((18, 4), (22, 4), (28, 2), (30, 4)))
+        width, height, bits, packing, used = _layout(data, header)
         height = min(height, (1 << 32) - height)  # a negative one lies the other way round
         masks = {3: 12, 6: 16}.get(packing, 0) if header == 40 else 0
-        colours = (_number(data, 46, 4) or (1 << bits if bits <= 8 else 0)) * 4
+        colours = (used or (1 << bits if bits <= 8 else 0)) * (3 if header == _OS2 else 4)
         if any(data[14 + header + masks + colours : start].strip(b"\0")):
             yield Block("bytes before the pixels")
         length = _number(data, 34, 4) if packing in (1, 2) else (width * bits + 31) // 32 * 4 * height
@@ -88,6 +86,17 @@ class _Bmp(Format):
             raise Unfollowable(len(data))
         if whole and (rest := len(data) - start - length) > 0:
             yield Block(f"{rest} bytes behind the picture")
+
+
+def _layout(data: Content, header: int) -> tuple[int, int, int, int, int]:
+    """Return width, height, bits of a pixel, kind of packing, and how many colours the palette holds."""
+    if header == _OS2:
+        return _number(data, 18, 2), _number(data, 20, 2), _number(data, 24, 2), 0, 0
+    places = (18, 4), (22, 4), (28, 2), (30, 4), (46, 4)
+    width, height, bits, packing, used = (
+        _number(data, *at) if sum(at) <= 14 + header else 0 for at in places
+    )
+    return width, height, bits, packing, used
 
 
 def _number(data: Content, place: int, size: int) -> int:

@@ -37,9 +37,15 @@ _MORE_ITEMS = b"Item:Semantic"
 
 _SOI, _EOI, _SOS, _DQT, _DNL, _COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xDC, 0xFE
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+_UNUSED = {0xC8, 0xDE, 0xDF}
+"""Markers with a length that no picture of this process has; decoders step over what they hold."""
+
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _ALONE = {0x01, *range(0xD0, 0xD8)}
 """Markers without a length."""
+
+_MOST_SEGMENTS = 1 << 16
+"""A file of more is made to take for ever: 64 MiB in segments as long as they can be are a thousand."""
 
 _STRAY = -1
 """What lies between two segments without being one; decoders step over it."""
@@ -90,10 +96,10 @@ def segments(data: Content) -> Iterator[Segment]:
     """Yield the segments of a JPEG up to and with the end marker.
 
     Raises:
-        Unfollowable: There is none, or what is no segment comes before it.
+        Unfollowable: There is none, or what is no segment comes before it, or there are too many.
     """
     place = 2
-    while True:
+    for _ in range(_MOST_SEGMENTS):
         start = place
         if filled := _FILL.match(data, place):
             place = filled.end()
@@ -115,6 +121,7 @@ def segments(data: Content) -> Iterator[Segment]:
             raise Unfollowable(start)
         place = _next(data, end) if marker == _SOS else end
         yield Segment(marker, start, body, place)
+    raise Unfollowable(place)
 
 
 def _next(data: Content, place: int) -> int:
@@ -357,6 +364,8 @@ def _block(marker: int, data: Content, segment: Segment) -> Block | None:
         return Block("IPTC or Photoshop resources")
     if marker == _COM:
         return Block("comment")
+    if marker in _UNUSED:
+        return Block(f"segment 0xff{marker:02x}")
     if marker == 0xE0:
         return _block_of_jfif(content)
     if marker == 0xE2 and content.startswith(_INDEX):

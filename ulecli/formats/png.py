@@ -7,7 +7,11 @@ them is read here.
 
 from __future__ import annotations
 
+import bisect
+import contextlib
 import io
+import itertools
+import re
 import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
@@ -19,6 +23,7 @@ from ulecli.errors import PhotoError
 from ulecli.formats import colour, tones
 from ulecli.formats.format import MAX_BLOCK, REST, Block, Format, Source, Unfollowable, behind, density
 from ulecli.formats.memory import Memory
+from ulecli.formats.metadata.stock_profiles import DESCRIPTION
 from ulecli.formats.pixels import stored_bits
 from ulecli.system.mapped_file import Content
 
@@ -34,9 +39,19 @@ _COLOUR = {b"cHRM": 32, b"cICP": 4, b"gAMA": 4, b"sRGB": 1}
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _PLAIN = {*_COLOUR, b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"sBIT", b"bKGD", b"pHYs", b"hIST", b"mDCV", b"cLLI"}
 _PLAIN |= {b"acTL", b"fcTL", b"fdAT"}
+_LENGTHS = {b"IHDR": 13, b"PLTE": 768, b"tRNS": 256, b"sBIT": 4, b"bKGD": 6, b"pHYs": 9, b"hIST": 512}
+_LENGTHS |= {b"mDCV": 24, b"cLLI": 8, b"acTL": 8, b"fcTL": 26, **_COLOUR}
+"""Bytes that such a chunk has at most; in more something hides."""
+
+_MOST_CHUNKS = 1 << 17
+"""Encoders cut pixels at 8 KiB; so many chunks are a gigabyte."""
+
 """Chunks that make the picture or say how it is shown; those with names and the like are not among them."""
 
 _READ = _PLAIN | {*_TEXTS, b"iCCP", b"eXIf", b"tIME", b"sPLT"}
+_TITLE = re.compile(f"(?i:icc|icc[ _]?profile|)|{DESCRIPTION.pattern}")
+"""Names of a profile in its chunk that say nothing about a person."""
+
 _XMP_KEY = "XML:com.adobe.xmp"
 _RAW_EXIF = "Raw profile type exif"
 """The text in which ImageMagick put EXIF before PNG had a chunk for it."""
@@ -59,10 +74,10 @@ def chunks(data: Content) -> Iterator[Chunk]:
     """Yield the chunks of a PNG up to and with the last, IEND.
 
     Raises:
-        Unfollowable: There is no such, or a chunk is longer than the file.
+        Unfollowable: There is no such, a chunk is longer than the file, or there are too many.
     """
     place = len(_MAGIC)
-    while True:
+    for _ in range(_MOST_CHUNKS):
         kind, body = bytes(data[place + 4 : place + 8]), place + 8
         end = body + int.from_bytes(data[place : place + 4], "big")
         if not (len(kind) == 4 and kind.isalpha() and kind.isascii()) or end + 4 > len(data):
@@ -71,6 +86,7 @@ def chunks(data: Content) -> Iterator[Chunk]:
         if kind == b"IEND":
             return
         place = end + 4
+    raise Unfollowable(place)
 
 
 class _Pieces(io.RawIOBase):
@@ -81,7 +97,8 @@ class _Pieces(io.RawIOBase):
         self._pieces = [
             (piece, 0, len(piece)) if isinstance(piece, bytes) else (data, *piece) for piece in pieces
         ]
-        self._length = sum(end - start for _, start, end in self._pieces)
+        self._ends = [*itertools.accumulate(end - start for _, start, end in self._pieces)]
+        self._length = self._ends[-1]
 
     def readable(self) -> bool:
         """It can be read."""
@@ -93,16 +110,15 @@ class _Pieces(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Put bytes from the position on into the buffer and return how many they are."""
-        before, filled = 0, 0
-        for data, start, end in self._pieces:
-            skip = self._place - before
-            if 0 <= skip < end - start and filled < len(buffer):
-                part = data[start + skip : min(end, start + skip + len(buffer) - filled)]
-                buffer[filled : filled + len(part)] = part
-                filled += len(part)
-                self._place += len(part)
-            before += end - start
-        return filled
+        number = bisect.bisect_right(self._ends, self._place)
+        if number == len(self._pieces):
+            return 0
+        data, _, end = self._pieces[number]
+        place = end - (self._ends[number] - self._place)
+        part = data[place : min(end, place + len(buffer))]
+        buffer[: len(part)] = part
+        self._place += len(part)
+        return len(part)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move the position."""
@@ -272,6 +288,10 @@ class _Png(Format):
             end = chunk.end + 4
             if chunk.kind == b"fdAT":
                 yield Block("further picture")
+            elif chunk.kind == b"IEND" and chunk.end > chunk.body:
+                yield Block("bytes in the last chunk")
+            elif chunk.kind in _PLAIN and chunk.end - chunk.body > _LENGTHS.get(chunk.kind, len(data)):
+                yield Block(f"chunk {chunk.kind.decode('ascii')!r}")
             elif chunk.kind not in _PLAIN and chunk.kind != b"IEND":
                 yield _block(chunk.kind, bytes(data[chunk.body : min(chunk.end, chunk.body + MAX_BLOCK)]))
         if whole and end < len(data):
@@ -309,11 +329,17 @@ def _block(kind: bytes, content: bytes) -> Block:
     if kind == b"tIME":
         return Block("time of the last change")
     if kind == b"iCCP":
-        return Block("ICC", _profile(content))
+        name, _, packed = content.partition(b"\0")
+        if _TITLE.fullmatch(name.decode("latin-1")) and _ends(packed[1:]):
+            return Block("ICC", _profile(content))
+        return Block("name of the colour profile, or bytes behind it")
     if kind not in _TEXTS:
         return Block(f"chunk {kind.decode('ascii')!r}")
-    key, text = _text(kind, content, MAX_BLOCK)
-    return Block("XMP", text or b"") if key == _XMP_KEY and kind == b"iTXt" else Block(f"text {key!r}")
+    key = content.partition(b"\0")[0].decode("latin-1")
+    if key != _XMP_KEY or kind != b"iTXt":
+        return Block(f"text {key!r}")
+    text = _text(kind, content, MAX_BLOCK)[1]
+    return Block("XMP", b"damaged" if text is None else text)
 
 
 def _text(kind: bytes, content: bytes, limit: int = _MAX_TEXT) -> tuple[str, bytes | None]:
@@ -340,6 +366,14 @@ def _inflated(data: bytes, limit: int) -> bytes | None:
     except zlib.error:
         return None
     return content if len(content) <= limit and unpacker.eof else None
+
+
+def _ends(packed: bytes) -> bool:
+    """Tell whether packed data have nothing behind them."""
+    unpacker = zlib.decompressobj()
+    with contextlib.suppress(zlib.error):
+        unpacker.decompress(packed, _MAX_PROFILE)
+    return not unpacker.unused_data
 
 
 def _profile(content: bytes) -> bytes:

@@ -16,7 +16,13 @@ LOSSY_QUALITY = 90
 """A lossy file does not say its quality; this is as fine as a JPEG of 85."""
 
 _HEAD = 12
+_PICTURES = {b"VP8 ", b"VP8L", b"ANMF"}
 _PLAIN = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM"}
+_LENGTHS = {b"VP8X": 10, b"ANIM": 6}
+_FRAME_HEAD = 16
+"""Bytes of a frame before its own chunks."""
+
+_MOST_CHUNKS = 1 << 16
 
 
 class Chunk(NamedTuple):
@@ -31,18 +37,25 @@ def chunks(data: Content) -> Iterator[Chunk]:
     """Yield the chunks of a WebP.
 
     Raises:
-        Unfollowable: The file is shorter than it says, or a chunk longer than it.
+        Unfollowable: The file is shorter than it says, a chunk longer than it, or there are too many.
     """
-    place, last = _HEAD, end_of(data)
+    last = end_of(data)
     if last > len(data):
         raise Unfollowable(4)
-    while place < last:
+    yield from _chunks(data, _HEAD, last)
+
+
+def _chunks(data: Content, place: int, last: int) -> Iterator[Chunk]:
+    for _ in range(_MOST_CHUNKS):
+        if place >= last:
+            return
         body = place + 8
         end = body + int.from_bytes(data[place + 4 : body], "little")
         if end > last:
             raise Unfollowable(place)
         yield Chunk(bytes(data[place : place + 4]), body, end)
-        place = end + end % 2
+        place = end + (end - body) % 2
+    raise Unfollowable(place)
 
 
 def end_of(data: Content) -> int:
@@ -91,19 +104,22 @@ class _Webp(Format):
 
     def blocks(self, data: Content, whole: bool) -> Iterator[Block]:
         """Yield EXIF, XMP, the profile, and chunks that are not known to be harmless."""
-        frames = 0
+        pictures = 0
         for kind, body, end in chunks(data):
             content = bytes(data[body : min(end, body + MAX_BLOCK)])
-            frames += kind == b"ANMF"
+            pictures += kind in _PICTURES
             if kind in (b"EXIF", b"XMP "):
                 yield Block(kind.decode("ascii").strip(), content.removeprefix(b"Exif\0\0"))
             elif kind == b"ICCP":
                 yield Block("ICC", content)
-            elif kind not in _PLAIN and kind != b"ANMF":
-                yield Block(f"chunk {kind.decode('latin-1')!r}")
-            if end % 2 and end < len(data) and data[end] and end < end_of(data):
+            elif kind == b"ANMF":
+                inner = [chunk.kind for chunk in _chunks(data, body + _FRAME_HEAD, end)]
+                yield from map(_unknown_block, dict.fromkeys(one for one in inner if one not in _PLAIN))
+            elif kind not in _PLAIN or end - body > _LENGTHS.get(kind, end - body):
+                yield _unknown_block(kind)
+            if (end - body) % 2 and end < len(data) and data[end] and end < end_of(data):
                 yield Block("bytes between its chunks")
-        if frames > 1:
+        if pictures > 1:
             yield Block("further picture")
         if whole and (rest := len(data) - end_of(data)) > 0:
             yield Block(f"{rest} bytes behind the picture")
@@ -119,6 +135,10 @@ class _Webp(Format):
         except Unfollowable:
             pass
         return False
+
+
+def _unknown_block(kind: bytes) -> Block:
+    return Block(f"chunk {kind.decode('latin-1')!r}")
 
 
 def _unknown(data: Content) -> Iterator[str]:

@@ -235,3 +235,18 @@ def test_pieces_that_overlap_are_overwritten_once():
     after = exif.upright(block).removeprefix(exif.PREFIX)
     assert len(after) == len(block) and after[:10] == block[:10] and after[14:76] == block[14:76]
     assert not after[76:].strip(b"\0")
+
+
+@pytest.mark.parametrize("kind", [129, 99])
+def test_a_text_of_a_type_that_is_new_or_unknown_is_withheld(kind):
+    name = b"Ada Example\0"
+    head = b"II*\0" + struct.pack("<LH", 8, 1)
+    block = head + struct.pack("<HHLLL", 0x013B, kind, len(name), 26, 0) + name
+    assert exif.withheld(block) == ["Artist"]
+    assert exif.private(block, (1, 1)) == b""
+
+
+def test_a_text_in_a_tag_of_the_layout_is_withheld():
+    name = b"Ada Example\0"
+    block = b"II*\0" + struct.pack("<LH", 8, 1) + struct.pack("<HHLLL", 0x00FE, 2, len(name), 26, 0) + name
+    assert len(exif.withheld(block)) == 1

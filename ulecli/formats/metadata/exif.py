@@ -32,6 +32,7 @@ from ulecli.formats.metadata.tiff_directories import (
     MAX_NUMBERS,
     POINTERS,
     SHORT,
+    SIZES,
     BadExif,
     Entry,
     Field,
@@ -52,7 +53,10 @@ __all__ = [
 
 PREFIX = b"Exif\0\0"
 
-_ASCII = 2
+_ASCII, _UTF8 = 2, 129
+_WORDS = (_ASCII, _UTF8)
+"""Types of text."""
+
 _MOMENT = re.compile(rb"[0-9 :.,/+\-TZ\0]*")
 """A date, time zone or part of a second, as cameras write them."""
 
@@ -147,8 +151,6 @@ def withheld(block: Data, *, file: bool = False) -> list[str]:
     Raises:
         BadExif: The block can't be followed.
     """
-    from PIL.ExifTags import TAGS
-
     tiff = block.removeprefix(PREFIX) if isinstance(block, bytes) else block
     endian = byte_order(tiff)
     found = dict[str, None]()
@@ -156,14 +158,26 @@ def withheld(block: Data, *, file: bool = False) -> list[str]:
         found["embedded picture"] = None
     whole = {"GPS": "GPS", "1": "second page" if file else "thumbnail", "Sub": "picture in the picture"}
     harmless = POINTERS.keys() | STRUCTURE | ({XMP} if file else set())
-    for entry in entries_of(tiff):
+    entries = entries_of(tiff)
+    laid = {entry.tag for entry in entries if entry.directory == "0"} & {place for place, _ in PICTURES}
+    if file and len(laid) > 1:  # beside its strips or tiles, a whole JPEG
+        found["embedded picture"] = None
+    for entry in entries:
         if entry.directory in whole:
             found[whole[entry.directory]] = None
         elif entry.tag == ORIENTATION:
             found.update({"orientation": None} if _turn(entry, endian) > 1 else {})
-        elif entry.tag not in harmless and entry.value.strip(b"\0 ") and not _is_kept(entry):
-            found[TAGS.get(entry.tag, f"tag 0x{entry.tag:04x}")] = None
+        elif entry.tag in harmless:
+            found.update({_name(entry): None} if entry.kind in _WORDS else {})
+        elif (entry.kind not in SIZES or entry.value.strip(b"\0 ")) and not _is_kept(entry):
+            found[_name(entry)] = None
     return list(found)
+
+
+def _name(entry: Entry) -> str:
+    from PIL.ExifTags import TAGS
+
+    return TAGS.get(entry.tag, f"tag 0x{entry.tag:04x}")
 
 
 def _is_kept(entry: Entry) -> bool:
@@ -173,7 +187,7 @@ def _is_kept(entry: Entry) -> bool:
         return entry.length <= 4
     if entry.tag in TEXTS:
         return _MOMENT.fullmatch(entry.value) is not None
-    return entry.tag in NAMES or (entry.kind != _ASCII and entry.length <= MAX_PLAIN)
+    return entry.tag in NAMES or (entry.kind not in _WORDS and entry.length <= MAX_PLAIN)
 
 
 def _turn(entry: Entry, endian: str) -> int:

@@ -17,6 +17,8 @@ from ulecli.formats.metadata.stock_profiles import COPYRIGHT, DESCRIPTION, DEVIC
 _HEADER, _ENTRY = 128, 12
 _MAX_BYTES = 16 << 20
 _MAX_TAGS = 100
+_FILLING = 3
+"""Bytes at the end of a profile that only make its length a multiple of four."""
 
 _CURVES = {b"rTRC", b"gTRC", b"bTRC", b"kTRC"}
 _POINTS = {b"rXYZ", b"gXYZ", b"bXYZ", b"wtpt", b"bkpt"}
@@ -124,6 +126,8 @@ def _leaks(read: _Profile) -> list[str]:
         found.append("device in its header")
     if read.header[100:].strip(b"\0"):
         found.append("end of its header")
+    if read.unused > _FILLING:
+        found.append("bytes that no tag holds")
     return found
 
 

@@ -17,7 +17,8 @@ POINTERS = {0x8769: "Exif", 0x8825: "GPS", 0xA005: "Interop", 0x014A: "Sub"}
 """Tags whose value is where another directory starts."""
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-"""Bytes of a number, by TIFF's number of its type."""
+SIZES |= {16: 8, 17: 8, 18: 8, 129: 1}
+"""Bytes of a number, by TIFF's number of its type; 16 to 18 are of BigTIFF, 129 is the UTF-8 of Exif 3.0."""
 
 _MAX_DIRECTORIES = 128
 _TOO_MANY = "the EXIF block has too many directories"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from PIL import Image
@@ -10,7 +9,7 @@ from PIL.AvifImagePlugin import AvifImageFile
 
 from ulecli.errors import PhotoSkipped
 from ulecli.formats import bmff, colour
-from ulecli.formats.format import Block, Format, Source
+from ulecli.formats.format import Source
 from ulecli.formats.memory import Memory
 from ulecli.system.mapped_file import Content
 
@@ -60,28 +59,14 @@ class _Opened(Source):
         return self._stored
 
 
-class _Avif(Format):
+class _Avif(bmff.ItemFormat):
     """AVIF (AOMedia's AV1 Image File Format)."""
 
     name, suffixes, encoder = "AVIF", (".avif",), "AVIF"
-    max_bytes = 512 << 20
-    turned_by_xmp = False
-
-    def accepts(self, head: bytes) -> bool:
-        """Return whether the first box lists a brand of AVIF before one of HEIC."""
-        return bmff.brand_of(head) == "AVIF"
 
     def open(self, file: BinaryIO, data: Content) -> Source:
         """Read the boxes."""
         return _Opened(file, data)
-
-    def blocks(self, data: Content, whole: bool) -> Iterator[Block]:
-        """Yield EXIF, XMP, and items and boxes that are no part of the picture."""
-        return bmff.metadata_blocks(data, whole)
-
-    def lossless(self, data: Content) -> bool:
-        """No AVIF that is written here holds every level as it was."""
-        return False
 
 
 AVIF = _Avif()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ulecli.formats.format import DEPTH, GAIN_MAP, MAX_BLOCK, REST, VIDEO, Block, Unfollowable
+from ulecli.formats.format import DEPTH, GAIN_MAP, MAX_BLOCK, REST, VIDEO, Block, Format, Range, Unfollowable
 from ulecli.system.mapped_file import Content
 
 _CODED = {b"av01", b"hvc1", b"hev1", b"avc1", b"vvc1", b"evc1", b"jpeg", b"j2k1", b"unci", b"lhv1"}
@@ -385,6 +385,21 @@ def content_of(data: Content, meta: Meta, item: Item, limit: int = MAX_BLOCK) ->
     return found
 
 
+def image_ranges(data: Content) -> Iterator[Range]:
+    """Yield where the items lie that are no metadata, in the order of their numbers.
+
+    Raises:
+        Unfollowable: The boxes don't fit into each other.
+    """
+    meta = read_meta(data)
+    for _, item in sorted(meta.items.items()):
+        if item.kind in (b"", b"Exif", b"mime", b"uri "):
+            continue
+        first = meta.idat[0] if item.method == _IN_IDAT and meta.idat else 0
+        for offset, length in item.extents:
+            yield first + offset, first + offset + length
+
+
 def metadata_blocks(data: Content, whole: bool) -> Iterator[Block]:
     """Yield what the file holds beside its picture.
 
@@ -468,3 +483,26 @@ def left_out(data: Content) -> list[str]:
         if any(data[error.place :][:4096]):
             found[REST] = None
     return list(found)
+
+
+class ItemFormat(Format):
+    """What AVIF and HEIC have in common: a picture that is an item among others."""
+
+    max_bytes = 512 << 20
+    turned_by_xmp = False
+
+    def accepts(self, head: bytes) -> bool:
+        """Return whether the first box lists a brand of this format before one of another; see `brand_of`."""
+        return brand_of(head) == self.name
+
+    def blocks(self, data: Content, whole: bool) -> Iterator[Block]:
+        """Yield EXIF, XMP, and items and boxes that are no part of the picture."""
+        return metadata_blocks(data, whole)
+
+    def image_ranges(self, data: Content) -> Iterator[Range]:
+        """Yield the items that are coded pictures."""
+        return image_ranges(data)
+
+    def lossless(self, data: Content) -> bool:
+        """None that is written here holds every level as it was."""
+        return False

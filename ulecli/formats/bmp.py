@@ -9,7 +9,7 @@ from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 
 from ulecli.errors import PhotoSkipped
-from ulecli.formats.format import Block, Format, Source, Unfollowable, density
+from ulecli.formats.format import Block, Format, Range, Source, Unfollowable, density
 from ulecli.formats.memory import Memory
 from ulecli.formats.pixels import stored_bits
 from ulecli.system.mapped_file import Content
@@ -65,6 +65,10 @@ class _Bmp(Format):
     def open(self, file: BinaryIO, data: Content) -> Source:
         """Read the header."""
         return _Opened(file, data)
+
+    def image_ranges(self, data: Content) -> Iterator[Range]:
+        """Yield all of it: there is no room for anything else."""
+        yield 0, len(data)
 
     def blocks(self, data: Content, whole: bool) -> Iterator[Block]:
         """Yield a profile, and bytes that are neither header nor pixels."""

@@ -42,6 +42,10 @@ class Unfollowable(ValueError):
         self.place = place
 
 
+Range = tuple[int, int]
+"""Where a piece of a file starts and ends."""
+
+
 @dataclass(frozen=True)
 class Block:
     """One piece of a file that holds no pixels of the picture.
@@ -167,6 +171,14 @@ class Format(ABC):
         Args:
             data: Its content.
             whole: Look behind the beginning of the pixels too.
+
+        Raises:
+            Unfollowable: The structure is broken.
+        """
+
+    @abstractmethod
+    def image_ranges(self, data: Content) -> Iterator[Range]:
+        """Yield where the coded picture lies, which tools that write metadata copy as it is.
 
         Raises:
             Unfollowable: The structure is broken.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from PIL import Image
 
 from ulecli.errors import PhotoSkipped, install_extra
 from ulecli.formats import bmff, colour
-from ulecli.formats.format import Block, Format, Source
+from ulecli.formats.format import Source
 from ulecli.formats.memory import Memory
 from ulecli.system.mapped_file import Content
 
@@ -75,16 +74,10 @@ def _tiles(size: tuple[int, int], mode: str) -> dict[str, int]:
     return {"tile_size": _TILE}
 
 
-class _Heic(Format):
+class _Heic(bmff.ItemFormat):
     """HEIF with HEVC (ISO/IEC 23008-12)."""
 
     name, suffixes, encoder = "HEIC", (".heic", ".heif", ".hif"), "HEIF"
-    max_bytes = 512 << 20
-    turned_by_xmp = False
-
-    def accepts(self, head: bytes) -> bool:
-        """Return whether the first box lists a brand of HEIC before one of AVIF, or one of both alone."""
-        return bmff.brand_of(head) == "HEIC"
 
     def missing(self) -> str:
         """Name the extra package where it is missing."""
@@ -97,14 +90,6 @@ class _Heic(Format):
     def open(self, file: BinaryIO, data: Content) -> Source:
         """Read the boxes."""
         return _Opened(file, data)
-
-    def blocks(self, data: Content, whole: bool) -> Iterator[Block]:
-        """Yield EXIF, XMP, and items and boxes that are no part of the picture."""
-        return bmff.metadata_blocks(data, whole)
-
-    def lossless(self, data: Content) -> bool:
-        """No HEIC that is written here holds every level as it was."""
-        return False
 
     def prepare(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Make the encoder known to Pillow."""

@@ -16,7 +16,18 @@ from PIL import Image
 from PIL.JpegImagePlugin import zigzag_index
 
 from ulecli.errors import PhotoError
-from ulecli.formats.format import GAIN_MAP, REST, VIDEO, Block, Format, Source, Unfollowable, behind, density
+from ulecli.formats.format import (
+    GAIN_MAP,
+    REST,
+    VIDEO,
+    Block,
+    Format,
+    Range,
+    Source,
+    Unfollowable,
+    behind,
+    density,
+)
 from ulecli.formats.memory import Memory, image_on
 from ulecli.formats.metadata.tiff_directories import BadExif, byte_order, entries_of, numbers
 from ulecli.system.mapped_file import Content
@@ -344,6 +355,27 @@ class _Jpeg(Format):
             yield Block("colour profile behind its pixels")
         if rest := len(data) - end:
             yield Block(f"{rest} bytes behind the picture")
+
+    def image_ranges(self, data: Content) -> Iterator[Range]:
+        """Yield the tables and frame headers, then all from the first scan to the end marker."""
+        scans, end = None, len(data)
+        try:
+            for segment in segments(data):
+                start = segment.body - 4  # without what fills up before the marker
+                if segment.marker == _EOI:
+                    end = segment.start
+                elif scans is None and segment.marker == _STRAY:
+                    raise Unfollowable(segment.start)
+                elif scans is None and segment.marker == _SOS:
+                    scans = start
+                elif scans is None and not 0xE0 <= segment.marker <= 0xEF and segment.marker != 0xFE:
+                    yield start, segment.end
+        except Unfollowable:
+            if scans is None:
+                raise
+        if scans is None:
+            raise Unfollowable(end)
+        yield scans, end
 
     def lossless(self, data: Content) -> bool:
         """No JPEG that is written here holds every level as it was."""

@@ -21,7 +21,7 @@ from PIL import Image, PngImagePlugin
 
 from ulecli.errors import PhotoError
 from ulecli.formats import colour, tones
-from ulecli.formats.format import MAX_BLOCK, REST, Block, Format, Source, Unfollowable, behind, density
+from ulecli.formats.format import MAX_BLOCK, REST, Block, Format, Range, Source, Unfollowable, behind, density
 from ulecli.formats.memory import Memory
 from ulecli.formats.metadata.stock_profiles import DESCRIPTION
 from ulecli.formats.pixels import stored_bits
@@ -296,6 +296,12 @@ class _Png(Format):
                 yield _block(chunk.kind, bytes(data[chunk.body : min(chunk.end, chunk.body + MAX_BLOCK)]))
         if whole and end < len(data):
             yield Block(f"{len(data) - end} bytes behind the picture")
+
+    def image_ranges(self, data: Content) -> Iterator[Range]:
+        """Yield the header, the palette, what is transparent, and the pixels, however cut into chunks."""
+        for chunk in chunks(data):
+            if chunk.kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT"):
+                yield chunk.body, chunk.end
 
     def prepare(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Put XMP into a chunk."""

@@ -13,7 +13,7 @@ from PIL import Image, TiffTags
 from PIL.TiffImagePlugin import COMPRESSION_INFO, TiffImageFile
 
 from ulecli.errors import PhotoSkipped
-from ulecli.formats.format import Block, Format, Source, Unfollowable
+from ulecli.formats.format import Block, Format, Range, Source, Unfollowable
 from ulecli.formats.memory import Memory
 from ulecli.formats.metadata.exif_tags import ORIENTATION, STRUCTURE, XMP
 from ulecli.formats.metadata.tiff_directories import (
@@ -33,11 +33,15 @@ _KIND_OF_PAGE, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR = 254, 258, 
 _PREDICTOR, _COLOUR_MAP, _INKS, _SAMPLE_FORMAT, _SUBSAMPLING, _DNG_VERSION = 317, 320, 332, 339, 530, 50706
 _EXIF_IFD, _GPS_IFD, _INTEROP_IFD, _MAKER_NOTE = 34665, 34853, 40965, 37500
 
-_PLACES = {273: 279, 324: 325, 513: 514}
+_STRIPS, _TILES = 273, 324
+_PLACES = {_STRIPS: 279, _TILES: 325, 513: 514}
 """Where pixels lie, in strips, tiles or as a JPEG, and the tags that say how long they are."""
 
 _REDUCED = 1
 """Bit of the kind of a page: a smaller version of another."""
+
+_CODING = {256, 257, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PREDICTOR}
+"""Width, height, and what else the strips are decoded by."""
 
 _SENSOR = {32803, 34892}
 """Photometric interpretations of pixels as a sensor gave them (TIFF/EP, DNG)."""
@@ -152,6 +156,18 @@ class _Tiff(Format):
         if whole:
             yield Block("TIFF", data)
             _check_places(data, entries)
+
+    def image_ranges(self, data: Content) -> Iterator[Range]:
+        """Yield what says how the first picture is coded, and its strips or tiles."""
+        endian, places = byte_order(data), dict[int, list[int]]()
+        for entry in entries_of(data, follow=False):
+            if entry.tag in _CODING and entry.length:
+                yield entry.at, entry.at + entry.length
+            elif entry.tag in _PLACES or entry.tag in _PLACES.values():
+                places[entry.tag] = numbers(entry, endian)
+        for starts in (_STRIPS, _TILES):
+            for start, length in zip(places.get(starts, []), places.get(_PLACES[starts], []), strict=True):
+                yield start, start + length
 
     def prepare(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Put EXIF and XMP among the tags; the further directories wait for `finish`."""

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 from PIL import Image
 from PIL.WebPImagePlugin import WebPImageFile
 
-from ulecli.formats.format import MAX_BLOCK, REST, Block, Format, Source, Unfollowable, behind
+from ulecli.formats.format import MAX_BLOCK, REST, Block, Format, Range, Source, Unfollowable, behind
 from ulecli.formats.memory import Memory
 from ulecli.system.mapped_file import Content
 
@@ -123,6 +123,12 @@ class _Webp(Format):
             yield Block("further picture")
         if whole and (rest := len(data) - end_of(data)) > 0:
             yield Block(f"{rest} bytes behind the picture")
+
+    def image_ranges(self, data: Content) -> Iterator[Range]:
+        """Yield the picture and its opacity."""
+        for chunk in chunks(data):
+            if chunk.kind in (b"VP8 ", b"VP8L", b"ALPH", b"ANMF"):
+                yield chunk.body, chunk.end
 
     def lossless(self, data: Content) -> bool:
         """Return whether the picture, or the first of several, holds every level as it was given."""

@@ -67,9 +67,10 @@ def test_damage_is_a_bad_message_or_an_end_and_nothing_else(noise, place):
     content = pipe.getvalue()
     for damaged in (noise, content[:place] + noise + content[place + len(noise) :]):
         try:
-            receive(io.BytesIO(damaged))
+            found = receive(io.BytesIO(damaged))
         except (BadMessage, EOFError):
             continue
+        assert isinstance(found, dict)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ulecli.data.images import ImageSet
 from ulecli.errors import UleError, UsageError
+from ulecli.evaluation.results.record import NOISE
 from ulecli.perturb.sets import class_delta, set_delta
 from ulecli.perturb.settings import PgdSettings
 from ulecli.registry import Registry
@@ -28,9 +29,6 @@ from ulecli.units import DEFAULT_EPSILON, LEVELS, check_epsilon
 
 CLASSWISE = "-classwise"
 """Ending of a name: one perturbation for all images of a class."""
-
-NOISE = "noise"
-"""The control: what any change of that strength does."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is done, how much of it, and how much there is in all."""

@@ -16,11 +16,11 @@ from ulecli.data.datasets import Dataset
 from ulecli.data.images import ImageSet
 from ulecli.errors import UsageError
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, NOISE, Progress, defend
+from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, Progress, defend
 from ulecli.evaluation.photo_sets import PhotoSets, equal_noise_warnings
 from ulecli.evaluation.plugins import Plugin
 from ulecli.evaluation.poisons.reading import read_poison
-from ulecli.evaluation.results.record import CLEAN, NOISE_MEAN
+from ulecli.evaluation.results.record import CLEAN, NOISE, NOISE_MEAN
 from ulecli.evaluation.set_files import Made, SetFiles, TrainingSet
 from ulecli.surrogates import store
 from ulecli.surrogates.recipe import RECIPES

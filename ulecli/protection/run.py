@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
@@ -257,11 +256,8 @@ def _outcomes(
 
 
 def _writable(tasks: Sequence[Task]) -> list[Path]:
-    """Return folders below which every photo goes, and make those that are roots of the output."""
+    """Return folders below which every photo goes: the roots of the output, which are there, and more."""
     roots = {os.path.realpath(task.root) for task in tasks}
-    for root in roots:
-        with contextlib.suppress(OSError):  # each photo will report it
-            Path(root).mkdir(parents=True, exist_ok=True)
     above = tuple(root.rstrip(os.sep) + os.sep for root in roots)
     folders = {os.path.realpath(folder) for folder in {task.target.parent for task in tasks}}
     elsewhere = {folder for folder in folders if not (folder + os.sep).startswith(above)}  # behind a link

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from ulecli.formats.audit import shows_more
 from ulecli.formats.metadata import xmp
-from ulecli.formats.metadata.leaks import leaks_of, shows_more
+from ulecli.formats.metadata.leaks import leaks_of
 from ulecli.formats.metadata.xmp import Mark
 
 

@@ -67,8 +67,24 @@ class Arm:
         return Cell(self.dataset, self.poison, self.exploiter, self.arch, self.preset)
 
 
+class Curve:
+    """What a training is worth by its test accuracies after each epoch."""
+
+    test_accuracies: tuple[float, ...]
+
+    @property
+    def last(self) -> float:
+        """Test accuracy of the finished net."""
+        return self.test_accuracies[-1]
+
+    @property
+    def peak(self) -> float:
+        """Best test accuracy after any epoch, which an exploiter with a clean validation set would find."""
+        return max(self.test_accuracies)
+
+
 @dataclass(frozen=True)
-class RunRecord:
+class RunRecord(Curve):
     """One training of an exploiter: all that went in and what came out. Accuracies are percent, 0 to 100.
 
     Sequences become tuples and mappings plain dicts of what JSON can hold (numbers that are not finite become
@@ -133,16 +149,6 @@ class RunRecord:
             raise ValueError("there are fewer than two classes, or recalls that are not one for each class")
         if not math.isfinite(self.seconds):
             raise ValueError(f"a run can't take {self.seconds} seconds")
-
-    @property
-    def last(self) -> float:
-        """Test accuracy of the finished net."""
-        return self.test_accuracies[-1]
-
-    @property
-    def peak(self) -> float:
-        """Best test accuracy after any epoch, which an exploiter with a clean validation set would find."""
-        return max(self.test_accuracies)
 
     @property
     def train(self) -> float:

@@ -7,8 +7,6 @@ from ulecli.formats.metadata.embedded import Data
 from ulecli.formats.metadata.exif_tags import PROFILE
 from ulecli.formats.metadata.tiff_directories import BadExif, entries_of
 
-_PICTURES = ("embedded picture", "thumbnail", "picture in the picture", "second page", "JFIF thumbnail")
-
 
 def leaks_of(kind: str, content: Data) -> list[str]:
     """Name what one block reveals; empty if nothing. What can't be followed is named as such, never as clean.
@@ -32,11 +30,6 @@ def leaks_of(kind: str, content: Data) -> list[str]:
         found = [f"XMP {name}" for name in xmp.namespaces(packet)]
         return [*found, "XMP embedded picture"] if xmp.holds_picture(packet) else found
     return [kind]
-
-
-def shows_more(leak: str) -> bool:
-    """Return whether what `leaks_of` names may show the picture unprotected, which no mode lets through."""
-    return leak.endswith((*_PICTURES, "behind the picture", "index of more pictures"))
 
 
 def _profiles_of_tiff(content: Data) -> list[str]:

@@ -77,17 +77,6 @@ def test_a_socket_ends_the_process(home):
         assert process.returncode in (-signal.SIGSYS, 256 - signal.SIGSYS)
 
 
-def test_onnxruntime_alone_would_open_one(home):
-    """Or not, in another version; where it does, the tests below fail without the line in `ulecli`."""
-    program = f"import onnxruntime, time; time.sleep({LONGER_THAN_TEN_SECONDS})"
-    with started(home, "-c", program) as process:
-        process.communicate(timeout=60)
-    import onnxruntime
-
-    if tuple(map(int, onnxruntime.__version__.split(".")[:2])) >= (1, 29):
-        assert process.returncode == -signal.SIGSYS or list(home.rglob("deviceid"))
-
-
 def test_no_command_opens_a_socket(home, tmp_path):
     """Each with the surrogate that ships, all at the same time, since each has to live for so long."""
     out = tmp_path / "out"

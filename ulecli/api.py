@@ -114,6 +114,7 @@ def verify(
     epsilon: int | None = None,
     metadata: MetadataMode | str = MetadataMode.PRIVATE,
     surrogate: str | None = "photo",
+    visibility: bool | None = None,
     jobs: int | None = None,
 ) -> tuple[Checked, ...]:
     """Measure whether protected photos are what `protect` promises, as `ulecli verify` does.
@@ -124,6 +125,7 @@ def verify(
         epsilon: The bound in levels; None means what the mark of each file says.
         metadata: With which mode they were protected.
         surrogate: Whose nets try to recognise the code; None for not trying.
+        visibility: Measure SSIMULACRA2 and FLIP; None means where the extra `measure` is installed.
         jobs: Pairs in work at a time; None means one for each usable core.
 
     Returns:
@@ -134,15 +136,18 @@ def verify(
         NothingToDo: There is no photo in `original`.
         UsageError: One is a file and the other a folder, or a setting can't be right.
         ModelError: The surrogate is missing, damaged or changed.
+        MissingExtra: Visibility is to be measured, and the extra `measure` is not installed.
     """
+    from ulecli.imaging.visibility import to_be_measured
     from ulecli.protection.pairs import pair_up
     from ulecli.surrogates.recognition import CueReader
     from ulecli.verification.pair_check import Demands, check_all
 
     demands = Demands(epsilon, _member(MetadataMode, metadata, "metadata mode"))
     reader = None if surrogate is None else CueReader(surrogate)
+    measured = to_be_measured(visibility)
     pairs = pair_up(_path(original), _path(protected))
-    return tuple(check_all(pairs, demands, reader, jobs=jobs or usable_cores()))
+    return tuple(check_all(pairs, demands, reader, visibility=measured, jobs=jobs or usable_cores()))
 
 
 def evaluate(

@@ -49,6 +49,14 @@ def verify(
         str, typer.Option(metavar="NAME", help="The surrogate whose nets look for the cue.")
     ] = "photo",
     cue: Annotated[bool, typer.Option("--cue/--no-cue", help="Check whether the cue is recognised.")] = True,
+    visibility: Annotated[
+        bool | None,
+        typer.Option(
+            "--visibility/--no-visibility",
+            help="Measure what an eye sees at 1080 pixels, SSIMULACRA2 and FLIP: some 3 s a photo. Default: "
+            "where the extra measure is installed.",
+        ),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Pairs in work at a time. Default: one per core.")
     ] = None,
@@ -69,11 +77,12 @@ def verify(
 ) -> None:
     """Measure whether protected photos are what protect promises.
 
-    For every pair: the largest change, PSNR and SSIM, what the file reveals beyond --metadata private, and
-    how surely the surrogate's net recognises the cue in the file, after JPEG (q85), and shrunk to 1080, 512
-    and 224 pixels and stored so: by how many nats its code is ahead of the next one, or "no:" and the code
-    that it sees instead. The code is known from the ledger beside the protected photos or from --key-file;
-    else it is a guess, "?".
+    For every pair: the largest change, PSNR and SSIM; how visible the change is at 1080 pixels, as
+    SSIMULACRA2 (SSIM2: 90 is not seen, 70 is a good JPEG, below 0 is gross) and mean FLIP (0 to 1, less is
+    better); what the file reveals beyond --metadata private; and how surely the surrogate's net recognises
+    the cue in the file, after JPEG (q85), and shrunk to 1080, 512 and 224 pixels and stored so: by how many
+    nats its code is ahead of the next one, or "no:" and the code that it sees instead. The code is known
+    from the ledger beside the protected photos or from --key-file; else it is a guess, "?".
 
     A pair fails (exit code 3) if a lossless file breaks the bound, if it is another picture or unchanged, if
     it reveals more than its mode lets through, or if it is not there. A known code that is not recognised is
@@ -86,11 +95,13 @@ def verify(
       ulecli verify photos photos-protected --key-file key --json > checked.jsonl
     """  # noqa: D301 - the help needs the character itself
     from ulecli.imaging.figure import SIDE
+    from ulecli.imaging.visibility import not_measured, to_be_measured
     from ulecli.protection.pairs import pair_up, run_in_progress
     from ulecli.surrogates.recognition import CueReader
     from ulecli.verification.pair_check import Demands, check_all, drawn
 
     epsilon = None if eps is None else parse_epsilon(eps)
+    measured = to_be_measured(visibility)
     reader = CueReader(surrogate) if cue else None
     code = _code(key_file, identity, reader)
     pairs = pair_up(original, protected)
@@ -100,8 +111,12 @@ def verify(
         pairs = [replace(pair, code=code) for pair in pairs]
     workers = jobs or usable_cores()
     try:
-        checking = check_all(pairs, Demands(epsilon, metadata), reader, jobs=workers, timeout=timeout)
-        all_found = _report(checking, json_lines=json_lines, quiet=quiet)
+        checking = check_all(
+            pairs, Demands(epsilon, metadata), reader, visibility=measured, jobs=workers, timeout=timeout
+        )
+        all_found = _report(checking, visibility=measured, json_lines=json_lines, quiet=quiet)
+        if visibility is None and not measured and not quiet:
+            say(not_measured())
         if figure:
             _draw(drawn(all_found[:FIGURE_ROWS], SIDE, jobs=workers, timeout=timeout), figure)
     except KeyboardInterrupt:
@@ -127,19 +142,19 @@ def _code(key_file: Path | None, identity: str, reader: CueReader | None) -> int
     return code_of(identity, key.secret, reader.codes, reader.families)
 
 
-def _report(checking: Iterable[Checked], *, json_lines: bool, quiet: bool) -> list[Checked]:
+def _report(checking: Iterable[Checked], *, visibility: bool, json_lines: bool, quiet: bool) -> list[Checked]:
     """Print what is found as it comes, and return it."""
     from ulecli.verification import findings
 
     all_found = []
     if not json_lines and not quiet:
-        print(findings.HEADING)
+        print(findings.heading(visibility=visibility))
     for found in checking:
         all_found.append(found)
         if json_lines:
             put(findings.pair_record(found))
         elif found.problems or not quiet:
-            print(findings.line(found), flush=True)
+            print(findings.line(found, visibility=visibility), flush=True)
     if json_lines:
         put(findings.summary_record(all_found))
     if not quiet:

@@ -154,8 +154,12 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return colour.rgb_to_srgb(image, picture.settings.get("icc_profile", b""))
 
 
-def load(path: Path) -> tuple[Image.Image, str]:
+def load(path: Path, *, alpha: bool = False) -> tuple[Image.Image, str]:
     """Read the first picture of a photo of any format, as upright RGB with its profile, and its format.
+
+    Args:
+        path: The file.
+        alpha: Return RGBA where the photo has transparency.
 
     Raises:
         PhotoError: It is damaged or no photo.
@@ -167,9 +171,18 @@ def load(path: Path) -> tuple[Image.Image, str]:
     if format not in FORMATS:
         raise PhotoError(f"{path.name!r} is no photo of a supported format")
     picture = decode(path, format, first_frame=True)
-    image = picture.image if picture.image.mode == "RGB" else picture.image.convert("RGB")
+    modes = ("RGB", "RGBA") if alpha else ("RGB",)
+    image = picture.image if picture.image.mode in modes else picture.image.convert("RGB")
     image.info["icc_profile"] = picture.settings.get("icc_profile", b"")
     return image, format
+
+
+def displayed(image: Image.Image) -> Image.Image:
+    """Return a picture that `load` has read as a screen shows it: RGB whose numbers mean sRGB, on white."""
+    profile = image.info.get("icc_profile", b"")
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return colour.rgb_to_srgb(image, profile)
 
 
 @contextlib.contextmanager

@@ -35,20 +35,30 @@ def ssim(one: Image.Image, other: Image.Image) -> float:
     total, rows = 0.0, max(1, _BAND_PIXELS // width)
     for top in range(0, height - 2 * _RADIUS, rows):
         box = (0, top, width, min(top + rows + 2 * _RADIUS, height))
-        total += _similarity(_levels(luma.crop(box)), _levels(others.crop(box)))
+        total += float(_similarity(luma.crop(box), others.crop(box)).sum(dtype=np.float64))
     return total / ((width - 2 * _RADIUS) * (height - 2 * _RADIUS))
 
 
-def _levels(image: Image.Image) -> Plane:
-    return np.asarray(image, np.float32)
+def ssim_map(one: Image.Image, other: Image.Image) -> Plane:
+    """Return the structural similarity of two pictures around each of their pixels, as `ssim` defines it.
+
+    Args:
+        one: Any mode that has a luma; levels.
+        other: As `one`, and of its size.
+
+    Returns:
+        (H, W) float32, at most 1. Beyond the edges, edge pixels are repeated.
+    """
+    return _similarity(_padded(one.convert("L")), _padded(other.convert("L")))
 
 
 def _padded(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.pad(np.asarray(image), _RADIUS, mode="edge"))
 
 
-def _similarity(one: Plane, other: Plane) -> float:
-    """Return the sum of the similarity over all places of the window."""
+def _similarity(luma: Image.Image, others: Image.Image) -> Plane:
+    """Return the similarity of two pictures of mode L at all places of the window."""
+    one, other = (np.asarray(picture, np.float32) for picture in (luma, others))
     mean, means = _blurred(one), _blurred(other)
     product = mean * means
     squares = mean * mean + means * means
@@ -57,7 +67,7 @@ def _similarity(one: Plane, other: Plane) -> float:
     first, second = (np.float32(value) for value in _STABLE)
     alike = (2 * product + first) * (2 * covariance + second)
     alike /= (squares + first) * (variances + second)
-    return float(alike.sum(dtype=np.float64))
+    return np.asarray(alike, np.float32)
 
 
 def _blurred(plane: Plane) -> Plane:

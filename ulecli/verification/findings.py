@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from ulecli.errors import ExitCode, shown
 from ulecli.imaging.variants import VARIANTS
+from ulecli.imaging.visibility import SCREEN_SIDE
 from ulecli.protection.json_records import path_fields
 from ulecli.surrogates.recognition import Cue
 from ulecli.verification.pair_check import WEAK, Checked
@@ -16,10 +17,12 @@ from ulecli.verification.pair_check import WEAK, Checked
 SCHEMA = 1
 """Version of the JSON objects; it grows when a field changes its meaning or goes."""
 
-HEADING = (
-    f"{'max':>4} {'PSNR':>6} {'SSIM':>6}  {'code':>4} {' '.join(f'{name:>5}' for name in VARIANTS)}  leaks"
-)
-"""Above the lines of `line`, whose last column is the name."""
+
+def heading(*, visibility: bool) -> str:
+    """Return what stands above the lines of `line`, whose last column is the name."""
+    eye = f" {'SSIM2':>6} {'FLIP':>6}" if visibility else ""
+    variants = " ".join(f"{name:>5}" for name in VARIANTS)
+    return f"{'max':>4} {'PSNR':>6} {'SSIM':>6}{eye}  {'code':>4} {variants}  leaks"
 
 
 def pair_record(found: Checked) -> dict[str, Any]:
@@ -40,6 +43,8 @@ def pair_record(found: Checked) -> dict[str, Any]:
         "max_change": found.max_change,
         "psnr_db": _finite(found.psnr_db),
         "ssim": _finite(found.ssim),
+        "ssimulacra2": _finite(found.ssimulacra2),
+        "flip": _finite(found.flip),
         "leaks": list(found.leaks),
         "cue": _cue_record(found.cue),
     }
@@ -61,6 +66,7 @@ def summary_record(all_found: Sequence[Checked]) -> dict[str, Any]:
         "psnr_db_min": _finite(min((it.psnr_db for it in all_found if it.psnr_db is not None), default=None)),
         "ssim_median": _middle(found.ssim for found in all_found),
         "ssim_min": _finite(min((it.ssim for it in all_found if it.ssim is not None), default=None)),
+        **_visibility_record(all_found),
         "weak": sum(found.weak for found in all_found),
         "leaking": sum(bool(found.leaks) for found in all_found),
         "cue_reads": {name: share for name in VARIANTS if (share := _share(all_found, name))},
@@ -74,14 +80,20 @@ def exit_code(all_found: Sequence[Checked]) -> ExitCode:
     return ExitCode.SOME_FAILED if weak or any(found.problems for found in all_found) else ExitCode.OK
 
 
-def line(found: Checked) -> str:
-    """Return one pair as a line of the table, and one more for each problem."""
+def line(found: Checked, *, visibility: bool) -> str:
+    """Return one pair as a line of the table, and one more for each problem.
+
+    Args:
+        found: What was found about it.
+        visibility: There are columns for SSIMULACRA2 and FLIP.
+    """
     psnr = "" if found.psnr_db is None else "same" if math.isinf(found.psnr_db) else f"{found.psnr_db:.1f}"
-    similar = "" if found.ssim is None else f"{found.ssim:.4f}"
+    similar = _number(found.ssim, ".4f")
     change = "" if found.max_change is None else str(found.max_change)
     code = "" if found.cue is None else f"{found.cue.code}" if found.cue.known else f"{found.cue.code}?"
     cells = " ".join(f"{_cell(found.cue, name):>5}" for name in VARIANTS)
-    first = f"{change:>4} {psnr:>6} {similar:>6}  {code:>4} {cells}  {len(found.leaks):>5}"
+    eye = f" {_number(found.ssimulacra2, '.1f'):>6} {_number(found.flip, '.4f'):>6}" if visibility else ""
+    first = f"{change:>4} {psnr:>6} {similar:>6}{eye}  {code:>4} {cells}  {len(found.leaks):>5}"
     return "\n".join(
         [
             f"{first}  {shown(found.pair.protected or found.pair.original)}",
@@ -99,6 +111,12 @@ def summary_text(all_found: Sequence[Checked]) -> str:
         lines.append(
             f"  change  PSNR {record['psnr_db_median']:.1f} dB median, {record['psnr_db_min']:.1f} dB at "
             f"least; SSIM {record['ssim_median']:.4f} median, {record['ssim_min']:.4f} at least"
+        )
+    if record["ssimulacra2_mean"] is not None:
+        lines.append(
+            f"  eye     at {SCREEN_SIDE} pixels SSIMULACRA2 {record['ssimulacra2_mean']:.1f} mean, "
+            f"{record['ssimulacra2_min']:.1f} at worst; FLIP {record['flip_mean']:.4f} mean, "
+            f"{record['flip_max']:.4f} at worst"
         )
     if record["lossless"]:
         files = f"{record['lossless']} lossless file{'s' * (record['lossless'] != 1)}"
@@ -120,6 +138,22 @@ def summary_text(all_found: Sequence[Checked]) -> str:
         if found.weak
     ]
     return "\n".join(lines)
+
+
+def _visibility_record(all_found: Sequence[Checked]) -> dict[str, float | None]:
+    """Return mean and worst over the pairs that were measured; None where there is none."""
+    scores = [found.ssimulacra2 for found in all_found if found.ssimulacra2 is not None]
+    errors = [found.flip for found in all_found if found.flip is not None]
+    return {
+        "ssimulacra2_mean": _finite(fmean(scores)) if scores else None,
+        "ssimulacra2_min": _finite(min(scores, default=None)),
+        "flip_mean": _finite(fmean(errors)) if errors else None,
+        "flip_max": _finite(max(errors, default=None)),
+    }
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def _cue_record(cue: Cue | None) -> dict[str, Any] | None:

@@ -6,19 +6,22 @@ comparing, and following its metadata. Judging what was measured is for the proc
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ulecli.formats import audit
-from ulecli.formats.picture import load
+from ulecli.formats.picture import displayed, load
 from ulecli.formats.registry import SUFFIXES
 from ulecli.imaging.difference import difference
 from ulecli.imaging.figure import shrunk
 from ulecli.imaging.ssim import ssim
 from ulecli.imaging.variants import VARIANTS, Sight, views
+from ulecli.imaging.visibility import SCREEN_SIDE, Visibility, visibility
 from ulecli.system.isolated import Ask, Handler, IsolatedWorker
 from ulecli.system.plain_data import BadMessage, Message, plain, restored
 from ulecli.units import LEVELS, MAX_EPSILON
@@ -38,12 +41,14 @@ class Request:
         protected: Its copy.
         sight: How the nets see a picture; None if they are not asked.
         drawn: Longest side of the small pictures that are wanted for a figure, in pixels; 0 for none.
+        visibility: SSIMULACRA2 and FLIP are wanted, which take seconds and the packages of the extra.
     """
 
     original: Path
     protected: Path
     sight: Sight | None = None
     drawn: int = 0
+    visibility: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Measures:
         max_change: Largest change of any channel of RGB, in levels; None if the sizes differ, as below.
         psnr_db: Peak signal-to-noise ratio in dB; infinite for equal pictures.
         ssim: Mean structural similarity of the luma.
+        visibility: Of the change at the size of a screen; None if nobody asked, or the sizes differ.
         variants: Names of the variants of the picture that the nets shall see.
         seen: (N, C, side, side) float32, unit scale: each variant as the nets see it.
         drawn: Original and protected picture for a figure, (H, W, 3) uint8.
@@ -74,6 +80,7 @@ class Measures:
     max_change: int | None = None
     psnr_db: float | None = None
     ssim: float | None = None
+    visibility: Visibility | None = None
     variants: tuple[str, ...] = ()
     seen: NDArray[np.float32] | None = None
     drawn: tuple[NDArray[np.uint8], ...] = ()
@@ -108,9 +115,10 @@ def measure(request: Request) -> Measures:
         PhotoSkipped: One of them is of a kind that can't be read.
         OSError: One of them can't be read.
         MemoryError: They are too large for the machine.
+        MissingExtra: Visibility is wanted, and the packages of it are not installed.
     """
-    original, _ = load(request.original)
-    protected, format = load(request.protected)
+    original, _ = load(request.original, alpha=request.visibility)
+    protected, format = load(request.protected, alpha=request.visibility)
     mark = audit.mark_in(request.protected)
     found = Measures(
         format,
@@ -122,6 +130,8 @@ def measure(request: Request) -> Measures:
     )
     if original.size != protected.size:
         return found
+    visible = visibility(_on_screen(original), _on_screen(protected)) if request.visibility else None
+    original, protected = (it if it.mode == "RGB" else it.convert("RGB") for it in (original, protected))
     apart = difference(original, protected)
     names, seen = views(protected, request.sight) if request.sight else ((), None)
     pictures = (original, protected) if request.drawn else ()
@@ -132,8 +142,13 @@ def measure(request: Request) -> Measures:
         max_change=apart.max_change,
         psnr_db=apart.psnr_db,
         ssim=ssim(original, protected),
+        visibility=visible,
         drawn=tuple(np.asarray(shrunk(picture, request.drawn)) for picture in pictures),
     )
+
+
+def _on_screen(picture: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(displayed(shrunk(picture, SCREEN_SIDE)))
 
 
 def _checked(content: Message, request: Request) -> Measures:
@@ -143,18 +158,26 @@ def _checked(content: Message, request: Request) -> Measures:
     sided = all(len(size) == 2 and 0 < min(size) <= max(size) <= _MAX_SIDE for size in sizes)
     if not sided or found.format not in SUFFIXES or not 0 <= (found.mark_epsilon or 0) <= MAX_EPSILON:
         raise BadMessage("reports of a file what can't be")
-    compared = [found.max_change, found.psnr_db, found.ssim]
+    compared = [found.max_change, found.psnr_db, found.ssim, found.visibility]
     if found.size != found.original_size:
-        if compared != [None] * 3 or found.seen is not None or found.drawn:
+        if compared != [None] * 4 or found.seen is not None or found.drawn:
             raise BadMessage("compares pictures of two sizes")
         return found
     if found.max_change is None or found.psnr_db is None or found.ssim is None:
         raise BadMessage("lacks a measure")
     if not (0 <= found.max_change <= LEVELS and found.psnr_db >= 0 and -1 <= found.ssim <= 1 + 1e-6):
         raise BadMessage("measures what can't be")
+    _check_visibility(found.visibility, request.visibility)
     _check_seen(found, request.sight)
     _check_drawn(found, request.drawn)
     return found
+
+
+def _check_visibility(found: Visibility | None, wanted: bool) -> None:
+    if (found is not None) is not wanted:
+        raise BadMessage("measures what nobody asked for, or lacks it")
+    if found and not (-math.inf < found.ssimulacra2 <= 100 and 0 <= found.flip <= 1):
+        raise BadMessage("measures a visibility that can't be")
 
 
 def _check_seen(found: Measures, sight: Sight | None) -> None:

@@ -60,6 +60,8 @@ class Checked:
         max_change: Largest change of any channel of RGB, in levels.
         psnr_db: Peak signal-to-noise ratio in dB; infinite for equal pictures.
         ssim: Mean structural similarity of the luma, at most 1.
+        ssimulacra2: SSIMULACRA2 at the size of a screen, at most 100; None if it was not measured.
+        flip: Mean FLIP at the size of a screen, 0 to 1; None if it was not measured.
         leaks: What the file reveals beyond what the metadata mode `private` writes.
         cue: What the surrogate's nets read; None if they were not asked.
     """
@@ -75,6 +77,8 @@ class Checked:
     max_change: int | None = None
     psnr_db: float | None = None
     ssim: float | None = None
+    ssimulacra2: float | None = None
+    flip: float | None = None
     leaks: tuple[str, ...] = ()
     cue: Cue | None = None
 
@@ -89,6 +93,7 @@ def check_all(
     demands: Demands,
     reader: CueReader | None,
     *,
+    visibility: bool = False,
     jobs: int = 1,
     timeout: float = DEFAULT_TIMEOUT,
 ) -> Iterator[Checked]:
@@ -100,17 +105,22 @@ def check_all(
         pairs: The files.
         demands: What the files are held to.
         reader: Reads the cues; None if nobody asks.
+        visibility: Measure SSIMULACRA2 and FLIP, for which the extra `measure` must be installed.
         jobs: Pairs in memory at the same time.
         timeout: Seconds that one pair may take; 0 for any.
     """
 
     def check_in(worker: IsolatedWorker, pair: Pair) -> Checked:
-        return check(pair, demands, reader, lambda request: measured_in(worker, request))
+        return check(
+            pair, demands, reader, lambda request: measured_in(worker, request), visibility=visibility
+        )
 
     yield from Pool(ENTRY, jobs, timeout=timeout).map(check_in, pairs)
 
 
-def check(pair: Pair, demands: Demands, reader: CueReader | None, measure: Measure) -> Checked:
+def check(
+    pair: Pair, demands: Demands, reader: CueReader | None, measure: Measure, *, visibility: bool = False
+) -> Checked:
     """Check one pair; whatever goes wrong becomes a problem of it.
 
     Args:
@@ -118,11 +128,13 @@ def check(pair: Pair, demands: Demands, reader: CueReader | None, measure: Measu
         demands: What they are held to.
         reader: Reads the cue; None if nobody asks.
         measure: Measures them, in a process of its own where they may be of any origin.
+        visibility: Measure SSIMULACRA2 and FLIP too.
     """
     if pair.protected is None:
         return Checked(pair, ("has no protected copy" + (f": {pair.reason}" if pair.reason else ""),))
+    sight = reader.sight if reader else None
     try:
-        found = measure(Request(pair.original, pair.protected, reader.sight if reader else None))
+        found = measure(Request(pair.original, pair.protected, sight, visibility=visibility))
     except (PhotoError, PhotoSkipped, MemoryError, OSError) as error:
         return Checked(pair, (reason_of(error),))
     return _judged(pair, found, demands, reader)
@@ -167,6 +179,8 @@ def _judged(pair: Pair, found: Measures, demands: Demands, reader: CueReader | N
         max_change=found.max_change,
         psnr_db=found.psnr_db,
         ssim=found.ssim,
+        ssimulacra2=found.visibility.ssimulacra2 if found.visibility else None,
+        flip=found.visibility.flip if found.visibility else None,
         leaks=found.leaks,
         cue=reader.read(found.variants, found.seen, pair.code) if reader and found.seen is not None else None,
     )

@@ -90,9 +90,21 @@ BAD_MEASURES: dict[str, Message] = {
     "a mark of no bound": {"mark_epsilon": 99},
     "what nobody asked for": {"seen": IMAGE, "variants": ["file"]},
     "pictures nobody asked for": {"drawn": [IMAGE]},
+    "a visibility nobody asked for": {"visibility": {"ssimulacra2": 90.0, "flip": 0.1}},
     "leaks that are bytes": {"leaks": [b"x"]},
 }
 """What `verify` must refuse: in place of a right answer's fields."""
+
+BAD_VISIBILITIES: dict[str, Message] = {
+    "no visibility": {"visibility": None},
+    "a field less of it": {"visibility": {"flip": 0.1}},
+    "beyond the best": {"visibility": {"ssimulacra2": 100.5, "flip": 0.1}},
+    "worse than anything": {"visibility": {"ssimulacra2": float("-inf"), "flip": 0.1}},
+    "no score": {"visibility": {"ssimulacra2": float("nan"), "flip": 0.1}},
+    "a negative error": {"visibility": {"ssimulacra2": 90.0, "flip": -0.1}},
+    "an error beyond 1": {"visibility": {"ssimulacra2": 90.0, "flip": 1.5}},
+}
+"""The same where visibility was asked for."""
 
 
 def raw(content: bytes) -> None:
@@ -206,7 +218,7 @@ def evil_pairs() -> Handler:
             os.abort()
         if name == "hang":
             time.sleep(60)
-        changes = BAD_MEASURES.get(name, {})
+        changes = (BAD_MEASURES | BAD_VISIBILITIES).get(name, {})
         found = {**good(request, ask), **changes}
         return {key: value for key, value in found.items() if key not in ("drop", changes.get("drop"))}
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,8 +44,13 @@ def test_the_samples(protected, tmp_path):
     assert summary["max_change_lossless"] <= 8 and summary["exit_code"] == summary["leaking"] == 0
     for pair in pairs:
         assert pair["psnr_db"] > 28 and 0.7 < pair["ssim"] < 1
+        assert pair["ssimulacra2"] < 100 and 0 < pair["flip"] < 0.5
         assert pair["ok"] and pair["marked"] and pair["cue"]["known"]  # the ledger knows the code
         assert pair["cue"]["readings"].keys() >= {"file", "q85", "224"}
+    for name, worst in (("ssimulacra2", "min"), ("flip", "max")):
+        values = [pair[name] for pair in pairs]
+        assert summary[f"{name}_mean"] == pytest.approx(sum(values) / len(values), abs=1e-3)
+        assert summary[f"{name}_{worst}"] == {"min": min, "max": max}[worst](values)
     with Image.open(tmp_path / "f.png") as figure:
         assert figure.width == 3 * 480 + 16
 
@@ -112,6 +118,36 @@ def test_a_table_and_the_names_of_what_fails(protected, tmp_path):
     )
     quiet = command("verify", SAMPLES, out, "--no-cue", "-q")
     assert quiet.returncode == 3 and "PSNR" not in quiet.stdout and quiet.stderr == ""
+
+
+@pytest.fixture
+def no_extra(monkeypatch) -> None:
+    """As if the packages of the extra `measure` were not installed."""
+    monkeypatch.setattr("ulecli.imaging.visibility.find_spec", lambda name: None)
+
+
+def test_the_eye_in_the_table(ulecli, protected):
+    names = SAMPLES / "forest.jpg", protected / "out" / "forest.jpg"
+    done = ulecli("verify", *names, "--no-cue")
+    heading, row = (line.split() for line in done.out.splitlines())
+    assert heading[:5] == ["max", "PSNR", "SSIM", "SSIM2", "FLIP"]
+    mean, *_ = re.findall(r"SSIMULACRA2 (\S+) mean", done.err)
+    assert done.code == 0 and row[3] == mean and float(row[4]) > 0 and "not measured" not in done.err
+    without = ulecli("verify", *names, "--no-cue", "--no-visibility")
+    assert without.code == 0 and "SSIM2" not in without.out and "SSIMULACRA2" not in without.err
+
+
+def test_without_the_extra_one_line_names_it_and_nothing_fails(ulecli, protected, no_extra):
+    names = SAMPLES / "forest.jpg", protected / "out" / "forest.jpg"
+    done = ulecli("verify", *names, "--no-cue")
+    assert done.code == 0 and "SSIM2" not in done.out
+    assert [line for line in done.err.splitlines() if "pip install '.[measure]'" in line]
+    lines = ulecli("verify", *names, "--no-cue", "--json").out.splitlines()
+    pair, summary = map(json.loads, lines)
+    assert pair["ssimulacra2"] is pair["flip"] is summary["ssimulacra2_min"] is summary["flip_mean"] is None
+    assert pair["ssim"] and pair["ok"]
+    asked = ulecli("verify", *names, "--no-cue", "--visibility")
+    assert asked.code == 9 and "pip install '.[measure]'" in asked.err and asked.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from conftest import scene
 from PIL import Image
 
-from ulecli.imaging.ssim import ssim
+from ulecli.imaging.ssim import ssim, ssim_map
 
 
 def noisy(image: Image.Image, strength: int, seed: int = 0) -> Image.Image:
@@ -58,3 +58,13 @@ def test_the_same_is_one_and_less_alike_is_less(size):
     one = scene(*size)
     assert ssim(one, one) == pytest.approx(1.0, abs=1e-6)
     assert ssim(one, noisy(one, 4)) > ssim(one, noisy(one, 60))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 30), (40, 23)])
+def test_the_map_has_a_value_for_each_pixel_and_those_of_the_mean(size):
+    one = scene(*size)
+    other = noisy(one, 30)
+    similar = ssim_map(one, other)
+    assert similar.shape == size[::-1] and similar.max() <= 1 + 1e-6
+    if min(size) > 10:
+        assert similar[5:-5, 5:-5].mean() == pytest.approx(ssim(one, other), abs=1e-5)

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
+import io
 import math
 
 import numpy as np
 import pytest
 from conftest import scene
-from isolated_entries import BAD_MEASURES
-from PIL import Image
+from isolated_entries import BAD_MEASURES, BAD_VISIBILITIES
+from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from ulecli.errors import NoSuchPath, NothingToDo, UsageError
 from ulecli.formats import picture as codec
+from ulecli.formats.colour import display_p3
 from ulecli.formats.metadata import policy as metadata
 from ulecli.formats.options import MetadataMode
-from ulecli.imaging.figure import perturbation, side_by_side
+from ulecli.imaging.figure import perturbation, shrunk, side_by_side
+from ulecli.imaging.visibility import visibility
 from ulecli.protection.pairs import Pair, pair_up
 from ulecli.verification.measure import measure
 from ulecli.verification.pair_check import Checked, Demands, check_all, drawn
@@ -150,6 +153,96 @@ def test_a_decoder_that_dies_hangs_or_lies_fails_its_pair_alone(tmp_path, monkey
     assert "died of it" in found["die"].problems[0] and "longer than 8 s" in found["hang"].problems[0]
     for name in BAD_MEASURES:
         assert "sent what it must not" in found[name].problems[0], name
+
+
+def test_no_visibility_that_can_not_be_is_believed(tmp_path, monkeypatch):
+    monkeypatch.setattr("ulecli.verification.pair_check.ENTRY", "isolated_entries:evil_pairs")
+    scene().save(tmp_path / "original.png")
+    names = ["good", *BAD_VISIBILITIES]
+    pairs = [
+        Pair(tmp_path / "original.png", stored(tmp_path / f"{name}.png", moved(scene(), 8))) for name in names
+    ]
+    good, *bad = check_all(pairs, Demands(), None, visibility=True, jobs=2)
+    assert good.problems == () and good.ssimulacra2 is not None
+    for name, found in zip(BAD_VISIBILITIES, bad, strict=True):
+        assert "sent what it must not" in found.problems[0], name
+
+
+def visible(tmp_path, before: Image.Image, after: Image.Image, **settings: object) -> Checked:
+    """Store two pictures as PNG and have a worker measure them."""
+    for name, picture in (("before.png", before), ("after.png", after)):
+        picture.save(tmp_path / name, **settings)
+    (found,) = check_all(
+        [Pair(tmp_path / "before.png", tmp_path / "after.png")], Demands(), None, visibility=True
+    )
+    return found
+
+
+def measured(before: Image.Image, after: Image.Image) -> tuple[float, float]:
+    """Return what the packages say of two pictures that are no larger than a screen."""
+    seen = visibility(*(np.asarray(picture.convert("RGB")) for picture in (before, after)))
+    return pytest.approx(seen.ssimulacra2, abs=1e-9), pytest.approx(seen.flip, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 30), (97, 64), (1080, 31)])
+def test_the_eye_on_photos_that_fit_the_screen(tmp_path, size):
+    before, after = scene(*size), moved(scene(*size), 8)
+    found = visible(tmp_path, before, after)
+    assert (found.ssimulacra2, found.flip) == measured(before, after) and found.ssimulacra2 < 100
+
+
+def test_the_eye_sees_a_large_photo_shrunk_to_the_screen(tmp_path):
+    before, after = scene(2161, 301), moved(scene(2161, 301), 8)
+    found = visible(tmp_path, before, after)
+    assert (found.ssimulacra2, found.flip) == measured(shrunk(before, 1080), shrunk(after, 1080))
+    assert shrunk(before, 1080).size == (1080, 150)
+
+
+def test_the_eye_sees_the_colours_that_a_profile_means(tmp_path):
+    before, after = scene(), moved(scene(), 8)
+    found = visible(tmp_path, before, after, icc_profile=display_p3())
+    srgb = [
+        ImageCms.profileToProfile(
+            it,
+            io.BytesIO(display_p3()),
+            ImageCms.createProfile("sRGB"),
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        for it in (before, after)
+    ]
+    for one, other in zip((found.ssimulacra2, found.flip), measured(*srgb), strict=True):
+        assert one == other
+    assert (found.ssimulacra2, found.flip) != measured(before, after)
+
+
+def test_the_eye_sees_no_change_where_a_photo_is_transparent(tmp_path):
+    alpha = Image.new("L", (96, 64))
+    alpha.paste(255, (0, 0, 48, 64))
+    before, after = scene(), moved(scene(), 8)
+    half = before.copy()
+    half.paste(after.crop((0, 0, 48, 64)))
+    for picture in (before, after):
+        picture.putalpha(alpha)
+    found = visible(tmp_path, before, after)
+    white = Image.new("RGB", (96, 64), "white")
+    on_white = [Image.composite(picture, white, alpha) for picture in (scene(), half)]
+    assert (found.ssimulacra2, found.flip) == measured(*on_white)
+    assert found.max_change == 8  # of the file, transparent or not
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16"])
+def test_the_eye_on_gray_and_on_16_bits(tmp_path, mode):
+    before, after = (np.asarray(picture.convert("L")) for picture in (scene(), moved(scene(), 8)))
+    levels = [before, after] if mode == "L" else [level.astype(np.uint16) * 257 for level in (before, after)]
+    found = visible(tmp_path, *map(Image.fromarray, levels))
+    assert (found.ssimulacra2, found.flip) == measured(Image.fromarray(before), Image.fromarray(after))
+
+
+def test_pictures_of_two_sizes_have_no_visibility_and_nobody_asked_is_none(tmp_path):
+    found = visible(tmp_path, scene(), scene(64, 96))
+    assert found.problems and found.ssimulacra2 is found.flip is None
+    (found,) = check_all([pair(tmp_path, moved(scene(), 8))], Demands(), None)
+    assert not found.problems and found.ssimulacra2 is found.flip is None
 
 
 def test_pictures_for_a_figure_are_those_of_the_files(tmp_path):

@@ -106,6 +106,20 @@ BAD_VISIBILITIES: dict[str, Message] = {
 }
 """The same where visibility was asked for."""
 
+VIEW = {"width": 9, "height": 9, "after": b"\xff\xd8\xff", "before": b""}
+BAD_CARDS: dict[str, Message] = {
+    "no picture": {"fitted": {**VIEW, "after": b"<script>"}},
+    "no picture before": {"fitted": {**VIEW, "before": b"<script>"}},
+    "a picture that is too large": {"fitted": {**VIEW, "width": 1081}},
+    "a picture without a side": {"fitted": {**VIEW, "height": 0}},
+    "a width that is a word": {"fitted": {**VIEW, "width": "1;"}},
+    "a close view of one picture": {"close": VIEW},
+    "words": {"change": "data:"},
+    "nan": {"psnr_db": float("nan")},
+    "a visibility nobody asked for": {"visibility": {"ssimulacra2": 90.0, "flip": 0.1}},
+}
+"""What `report` must refuse: in place of a right answer's fields."""
+
 
 def raw(content: bytes) -> None:
     """Write to the pipe of the answers, past all that is there for it."""
@@ -227,14 +241,9 @@ def evil_pairs() -> Handler:
 
 def evil_cards() -> Handler:
     """Return what draws photos, and for some dies, hangs or lies."""
-    from ulecli.report.cards import handler
+    from ulecli.report.drawing import handler
 
     good = handler()
-    lies: dict[str, Message] = {
-        "no picture": {"protected": b"<script>"},
-        "words": {"change": "data:"},
-        "nan": {"psnr_db": float("nan")},
-    }
 
     def handle(request: Message, ask: Ask) -> Message:
         name = Path(request["target"]).stem
@@ -242,6 +251,6 @@ def evil_cards() -> Handler:
             os.abort()
         if name == "hang":
             time.sleep(60)
-        return {**good(request, ask), **lies.get(name, {})}
+        return {**good(request, ask), **BAD_CARDS.get(name, {})}
 
     return handle

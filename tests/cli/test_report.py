@@ -21,12 +21,13 @@ def test_the_page_of_a_run(ulecli, photo_folder):
     assert result.code == 0 and result.out == ""
     written = photo_folder.with_name("photos-protected-report.html")
     assert result.err == f"wrote {written}: 4 protected, 0 failed\n"
-    assert written.read_text(encoding="utf-8").count("data:image/jpeg") == 8
+    assert written.read_text(encoding="utf-8").count("data:image/jpeg") == 3 * 4
     ledger = ulecli("report", out / ".ulecli.sqlite", "-o", out.with_name("l.html"))
     assert ledger.code == 0 and "4 protected, 0 failed" in ledger.err
     again = ulecli("report", out, "-o", out.with_name("r.html"), "--photos", 2)
     assert (
-        again.code == 0 and out.with_name("r.html").read_text(encoding="utf-8").count("data:image/jpeg") == 4
+        again.code == 0
+        and out.with_name("r.html").read_text(encoding="utf-8").count("data:image/jpeg") == 3 * 2
     )
 
 

@@ -11,15 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import scene
+from isolated_entries import BAD_CARDS
 from PIL import Image, ImageCms
 
 from ulecli.errors import NothingToDo, UsageError
 from ulecli.formats.colour import display_p3
+from ulecli.imaging.figure import shrunk
+from ulecli.imaging.ssim import ssim
+from ulecli.imaging.visibility import Visibility, visibility
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.json_records import photo_record, summary_record
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.protection.run import protect
-from ulecli.report.cards import SIDE, cards, chosen
+from ulecli.report.cards import Card, Comparison, Worst, cards, chosen, worst
+from ulecli.report.drawing import CLOSE_SIDE, SIDE
 from ulecli.report.histogram import bins, histogram
 from ulecli.report.page import page
 from ulecli.report.runs import Run, check_not_empty, from_json, from_ledger, from_pairs
@@ -135,10 +140,65 @@ def test_a_card_shows_the_protected_photo_and_the_change(tmp_path):
     before.save(tmp_path / "before.png")
     after.save(tmp_path / "after.png")
     (card,) = cards([outcome(str(tmp_path / "before.png"), target=tmp_path / "after.png")], 8)
-    with picture(card.protected) as shown, picture(card.change) as change:
-        assert shown.size == change.size == (SIDE, SIDE // 2)
-        assert shown.getpixel((9, 9)) == (108, 108, 108) and change.getpixel((9, 9)) == (255, 255, 255)
-    assert card.psnr_db == pytest.approx(20 * math.log10(255 / 8))
+    with picture(card.fitted.after) as shown, picture(card.fitted.before) as original:
+        assert shown.size == original.size == (card.fitted.width, card.fitted.height) == (500, 250)
+        assert shown.getpixel((9, 9)) == (108, 108, 108) and original.getpixel((9, 9)) == (100, 100, 100)
+    with picture(card.change) as change:
+        assert change.size == (SIDE, SIDE // 2) and change.getpixel((9, 9)) == (255, 255, 255)
+    assert card.psnr_db == pytest.approx(20 * math.log10(255 / 8)) and card.close is None
+
+
+def test_a_large_photo_is_shown_as_it_fits_a_screen_and_where_it_is_weakest(tmp_path):
+    before = scene(3000, 1500)
+    pixels = np.array(before)
+    pixels[900:1200, 2300:2600] //= 2
+    before.save(tmp_path / "before.png")
+    Image.fromarray(pixels).save(tmp_path / "after.png")
+    photo = outcome(str(tmp_path / "before.png"), target=tmp_path / "after.png")
+    (card,) = cards([photo], 8, visibility=True)
+    assert (card.fitted.width, card.fitted.height) == (1080, 540)
+    assert (card.close.width, card.close.height) == (CLOSE_SIDE, CLOSE_SIDE)
+    with picture(card.close.before) as one, picture(card.close.after) as other:
+        change = np.abs(np.asarray(one).astype(int) - np.asarray(other)).mean(axis=2)
+        assert 0.9 < (change > 30).sum() / 300**2 < 1.1  # all of it, and no pixel shrunk
+    screen = [np.asarray(shrunk(it, 1080)) for it in (before, Image.fromarray(pixels))]
+    assert card.visibility == visibility(*screen) and card.ssim == ssim(before, Image.fromarray(pixels))
+
+
+def test_before_and_after_are_stored_alike_and_in_bounded_room(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (1080, 1080, 3)).astype(np.uint8)
+    for name, picture_of in (("before", Image.fromarray(noise)), ("after", Image.new("RGB", (1080, 1080)))):
+        picture_of.save(tmp_path / f"{name}.png")
+    (card,) = cards([outcome(str(tmp_path / "before.png"), target=tmp_path / "after.png")], 8)
+    with picture(card.fitted.before) as one, picture(card.fitted.after) as other:
+        assert one.quantization == other.quantization
+    assert len(card.fitted.before) < 1_500_000
+
+
+def card_of(name: str, ssimulacra2: float | None = None, ssim: float | None = None) -> Card:
+    seen = None if ssimulacra2 is None else Visibility(ssimulacra2, 0.1)
+    return Card(outcome(name), Comparison(9, 9, "data:", ""), ssim=ssim, visibility=seen)
+
+
+def test_the_worst_come_first():
+    seen = [card_of("a", 70, 0.9), card_of("gone"), card_of("b", -5, 0.99), card_of("c", 40, 0.8)]
+    found = worst(iter(seen), 2)
+    assert [it.outcome.source.name for it in found.cards] == ["b", "c"] and found.drawn == 4
+    assert [it.ssimulacra2 for it in found.visibilities] == [70, -5, 40]
+    assert [it.outcome.source.name for it in worst(seen, 9).cards] == ["b", "c", "a", "gone"]
+    plain = [card_of("gone"), card_of("a", None, 0.99), card_of("b", None, 0.9)]
+    assert [it.outcome.source.name for it in worst(plain, 9).cards] == ["b", "a", "gone"]
+    assert worst([], 9) == Worst((), 0, ())
+
+
+def test_the_page_says_by_which_measure_and_of_how_many(tmp_path):
+    run = Run("x", tuple(outcome(str(number), target=tmp_path) for number in range(50)))
+    seen = Reader(page(run, worst([card_of("a", 70, 0.9), card_of("b", -5, 0.9)], 1), WHEN)).words
+    assert "The worst first, by SSIMULACRA2." in seen and "1 of 2 that were measured" in seen
+    assert "evenly spread over 50" in seen and "is 32.5 in the mean and -5.0 in" in seen
+    plain = Reader(page(run, worst([card_of("a", None, 0.9)], 1), WHEN)).words
+    assert "by SSIM; for SSIMULACRA2 and FLIP: pip install '.[measure]'" in plain
+    assert "How visible" not in plain
 
 
 def test_a_card_shows_the_colours_that_the_profile_means(tmp_path):
@@ -148,8 +208,8 @@ def test_a_card_shows_the_colours_that_the_profile_means(tmp_path):
     (card,) = cards([outcome(tmp_path / "in.png", target=tmp_path / "out.png")], 8)
     srgb = ImageCms.createProfile("sRGB")
     meant = ImageCms.profileToProfile(plain, io.BytesIO(profile), srgb).getpixel((32, 32))
-    with picture(card.protected) as thumbnail:
-        shown = thumbnail.getpixel((32, 32))
+    with picture(card.fitted.after) as fitted:
+        shown = fitted.getpixel((32, 32))
     assert max(abs(one - other) for one, other in zip(shown, meant, strict=True)) <= 3
     assert max(abs(one - other) for one, other in zip(shown, (200, 60, 60), strict=True)) > 8
 
@@ -167,12 +227,12 @@ def test_cards_without_an_original_or_without_a_photo(tmp_path):
     }
     made = list(cards([outcome(str(tmp_path / a), target=tmp_path / b) for a, b in targets.items()], 8))
     assert [card.outcome.source.name for card in made] == ["gone.png", "a.png", "other.png", "thin.png"]
-    assert not any(card.change for card in made)
+    assert not any(card.change or card.fitted.before or card.close or card.ssim for card in made)
 
 
 def test_a_decoder_that_dies_hangs_or_lies_costs_its_card_alone(tmp_path, monkeypatch):
     monkeypatch.setattr("ulecli.report.cards.ENTRY", "isolated_entries:evil_cards")
-    names, failures = ["good", "die", "hang", "no picture", "words", "nan", "better"], {}
+    names, failures = ["good", "die", "hang", *BAD_CARDS, "better"], {}
     for name in names:
         scene().save(tmp_path / f"{name}.png")
     outcomes = [outcome(str(tmp_path / "gone"), target=tmp_path / f"{name}.png") for name in names]
@@ -183,7 +243,7 @@ def test_a_decoder_that_dies_hangs_or_lies_costs_its_card_alone(tmp_path, monkey
     made = list(cards(outcomes, 8, jobs=2, timeout=8, on_failure=fail))
     assert [card.outcome.target.stem for card in made] == ["good", "better"]
     assert "died of it" in failures["die"] and "longer than 8 s" in failures["hang"]
-    assert all("what it must not" in failures[name] for name in ("no picture", "words", "nan"))
+    assert all("what it must not" in failures[name] for name in BAD_CARDS)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +273,7 @@ def test_no_name_and_no_reason_breaks_the_page(tmp_path):
     source, reason = str(tmp_path / "gone"), "</td><script>x</script>"
     odd = [outcome(name, Status.FAILED, reason=f"{name} {reason}") for name in NAMES]
     kept = [outcome(source, target=tmp_path / "x.png", reason=reason)]
-    text = page(Run(NAMES[0], (*odd, *kept), 8, NAMES[1]), list(cards(kept, 8)), WHEN)
+    text = page(Run(NAMES[0], (*odd, *kept), 8, NAMES[1]), worst(cards(kept, 8), 9), WHEN)
     found = Reader(text)
     text.encode("utf-8")
     assert {tag for tag, _ in found.tags}.isdisjoint({"script", "link", "iframe", "a", "object"})
@@ -227,13 +287,13 @@ def test_no_name_and_no_reason_breaks_the_page(tmp_path):
 def test_the_page_of_a_run_asks_nobody_for_anything(done):
     _, out = done
     run = from_ledger(out)
-    found = Reader(text := page(run, list(cards(chosen(run.outcomes, 99), 8)), WHEN))
+    found = Reader(text := page(run, worst(cards(chosen(run.outcomes, 99), 8), 99), WHEN))
     sources = [attributes["src"] for _, attributes in found.tags if "src" in attributes]
-    assert len(sources) == 8 and all(source.startswith("data:image/jpeg;base64,") for source in sources)
+    assert len(sources) == 3 * 4 and all(source.startswith("data:image/jpeg;base64,") for source in sources)
     assert not any("href" in attributes for _, attributes in found.tags)
     assert "url(" not in text and "@import" not in text and "http" not in text.replace("http-equiv", "")
     policy = next(it["content"] for _, it in found.tags if "content" in it and "default-src" in it["content"])
-    assert "default-src 'none'" in policy
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     assert "bad.jpg" in found.words and run.of(Status.FAILED)[0].reason in found.words
     assert all(name in found.words for name in ("one.jpg", "IMG_1.png", "Zürich 東京.webp"))
     assert "4protected" in found.words and "1failed" in found.words
@@ -242,6 +302,6 @@ def test_the_page_of_a_run_asks_nobody_for_anything(done):
 
 def test_a_long_list_of_failures_is_cut_and_summed_up():
     many = tuple(outcome(f"{number:05}.jpg", Status.FAILED, reason="is empty") for number in range(2500))
-    found = Reader(page(Run("x", many), [], WHEN))
+    found = Reader(page(Run("x", many), worst([], 0), WHEN))
     assert sum(tag == "tr" for tag, _ in found.tags) == 2000
     assert "2,500 \N{MULTIPLICATION SIGN} is empty" in found.words and "and 500 more" in found.words

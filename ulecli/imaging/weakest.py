@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-
-from ulecli.imaging.figure import shrunk
-from ulecli.imaging.ssim import ssim_map
-from ulecli.imaging.visibility import SCREEN_SIDE
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels; the last two are the first beyond it."""
 
 
-def weakest_window(before: Image.Image, after: Image.Image, side: int) -> Box:
-    """Return the window in which two pictures are least alike, by mean SSIM at the size a screen shows.
+def weakest_window(similar: NDArray[np.float32], size: tuple[int, int], side: int) -> Box:
+    """Return the window of a photo that is least like the original.
 
     Args:
-        before: RGB.
-        after: RGB, of the same size.
-        side: Of the window in pixels of the pictures; the window ends where a picture is shorter.
+        similar: (H, W): how like the original the photo is around each pixel of it or of a smaller copy; in
+            any unit, more is more alike.
+        size: Width and height of the photo itself, in pixels.
+        side: Of the window in pixels of the photo; the window ends where the photo is shorter.
     """
-    similar = ssim_map(shrunk(before, SCREEN_SIDE), shrunk(after, SCREEN_SIDE))
-    scale = max(before.size) / max(similar.shape)
+    scale = max(size) / max(similar.shape)
     height, width = (max(1, min(length, round(side / scale))) for length in similar.shape)
     means = _window_means(similar, height, width)
     top, left = np.unravel_index(int(means.argmin()), means.shape)
     left, top = (
         max(0, min(round(place * scale), length - side))
-        for place, length in ((left, before.width), (top, before.height))
+        for place, length in ((left, size[0]), (top, size[1]))
     )
-    return left, top, min(left + side, before.width), min(top + side, before.height)
+    return left, top, min(left + side, size[0]), min(top + side, size[1])
 
 
 def _window_means(plane: NDArray[np.float32], height: int, width: int) -> NDArray[np.float64]:

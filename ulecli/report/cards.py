@@ -1,50 +1,77 @@
-"""The small pictures of the page."""
+"""The photos of the page: which they are, and what it shows of each."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
-
-from PIL import Image
 
 from ulecli.errors import PhotoError, PhotoSkipped
-from ulecli.formats import colour
-from ulecli.formats.picture import load
-from ulecli.imaging.difference import difference
-from ulecli.imaging.figure import perturbation, shrunk
+from ulecli.imaging.visibility import Visibility
 from ulecli.protection.outcome import PhotoOutcome, Status
-from ulecli.system.isolated import Ask, Handler, IsolatedWorker, Pool
+from ulecli.report.drawing import MAX_BYTES, Request, View, checked
+from ulecli.system.isolated import IsolatedWorker, Pool
 from ulecli.system.limits import DEFAULT_TIMEOUT
-from ulecli.system.plain_data import BadMessage, Message, plain, restored
+from ulecli.system.plain_data import plain
 
-SIDE = 240
-"""Longest side of a thumbnail in pixels: the cells of a perturbation are still several pixels wide."""
+ENTRY = "ulecli.report.drawing:handler"
 
 
-ENTRY = "ulecli.report.cards:handler"
+@dataclass(frozen=True)
+class Comparison:
+    """Two pictures of one size to be compared.
 
-_JPEG = b"\xff\xd8\xff"
-_MAX_CONTENT = 4 << 20
+    Attributes:
+        width: In pixels.
+        height: In pixels.
+        after: The protected photo as a data URI.
+        before: The original as a data URI; empty if it is not there any more.
+    """
+
+    width: int
+    height: int
+    after: str
+    before: str
 
 
 @dataclass(frozen=True)
 class Card:
-    """A photo of the page.
+    """A photo of the page. What compares it with its original is empty or None if that is not there any more.
 
     Attributes:
         outcome: What became of it.
-        protected: Thumbnail as a data URI.
-        change: Thumbnail of the perturbation as a data URI; empty if the original is not there any more.
-        psnr_db: Of the file against its original if the run recorded none; None if neither is known.
+        fitted: The whole photo as it fits a screen.
+        close: The part in which the change is seen most, in its own pixels; None if `fitted` has them.
+        change: Thumbnail of the perturbation as a data URI.
+        psnr_db: As the run recorded it, or else of the file.
+        ssim: Of the file.
+        visibility: Of the change at the size of a screen; None also if it was not measured.
     """
 
     outcome: PhotoOutcome
-    protected: str
+    fitted: Comparison
+    close: Comparison | None = None
     change: str = ""
     psnr_db: float | None = None
+    ssim: float | None = None
+    visibility: Visibility | None = None
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The photos in which the change is seen most.
+
+    Attributes:
+        cards: They, the worst first: by SSIMULACRA2 or, where it was not measured, by SSIM; behind them those
+            whose original is not there any more.
+        drawn: From how many they were taken.
+        visibilities: Of all that were measured.
+    """
+
+    cards: tuple[Card, ...]
+    drawn: int
+    visibilities: tuple[Visibility, ...]
 
 
 def chosen(outcomes: Sequence[PhotoOutcome], count: int) -> list[PhotoOutcome]:
@@ -55,10 +82,33 @@ def chosen(outcomes: Sequence[PhotoOutcome], count: int) -> list[PhotoOutcome]:
     return [there[place * len(there) // count] for place in range(count)]
 
 
+def worst(cards: Iterable[Card], count: int) -> Worst:
+    """Return at most `count` of the cards, the worst first; the pictures of the others are not kept."""
+    drawn = 0
+    visibilities = list[Visibility]()
+
+    def counted() -> Iterator[Card]:
+        nonlocal drawn
+        for card in cards:
+            drawn += 1
+            visibilities.extend([card.visibility] if card.visibility else [])
+            yield card
+
+    shown = heapq.nsmallest(count, counted(), key=_likeness)
+    return Worst(tuple(shown), drawn, tuple(visibilities))
+
+
+def _likeness(card: Card) -> tuple[bool, float]:
+    if card.visibility:
+        return False, card.visibility.ssimulacra2
+    return card.ssim is None, card.ssim or 0
+
+
 def cards(
     outcomes: Sequence[PhotoOutcome],
     epsilon: int,
     *,
+    visibility: bool = False,
     jobs: int = 1,
     timeout: float = DEFAULT_TIMEOUT,
     on_failure: Callable[[PhotoOutcome, str], None] = lambda outcome, reason: None,
@@ -68,6 +118,7 @@ def cards(
     Args:
         outcomes: Photos with a target.
         epsilon: The bound in levels, which the perturbation is scaled by.
+        visibility: Measure SSIMULACRA2 and FLIP, for which the extra `measure` must be installed.
         jobs: Photos in memory at the same time.
         timeout: Seconds that one photo may take; 0 for any.
         on_failure: Called in any thread with a photo whose file can't be shown, and why.
@@ -75,88 +126,27 @@ def cards(
 
     def card(worker: IsolatedWorker, outcome: PhotoOutcome) -> Card | None:
         assert outcome.target
-        request = Request(outcome.target, outcome.source, epsilon, measured=outcome.psnr_db is None)
+        request = Request(outcome.target, outcome.source, epsilon, visibility)
         try:
-            drawn = worker.call(plain(request), _checked, max_content=_MAX_CONTENT)
+            drawn = worker.call(plain(request), lambda found: checked(found, request), max_content=MAX_BYTES)
         except (PhotoError, PhotoSkipped) as error:
             on_failure(outcome, str(error))
             return None
-        psnr = outcome.psnr_db if outcome.psnr_db is not None else drawn.psnr_db
-        return Card(outcome, _uri(drawn.protected), _uri(drawn.change), psnr)
+        return Card(
+            outcome,
+            _comparison(drawn.fitted),
+            _comparison(drawn.close) if drawn.close else None,
+            _uri(drawn.change),
+            drawn.psnr_db if outcome.psnr_db is None else outcome.psnr_db,
+            drawn.ssim,
+            drawn.visibility,
+        )
 
     yield from filter(None, Pool(ENTRY, jobs, timeout=timeout).map(card, outcomes))
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is asked about a photo.
-
-    Attributes:
-        target: The protected file.
-        source: The original, which may not be there any more, or be the protected file itself.
-        epsilon: The bound in levels.
-        measured: The PSNR is wanted too.
-    """
-
-    target: Path
-    source: Path
-    epsilon: int
-    measured: bool
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What was drawn of it.
-
-    Attributes:
-        protected: Thumbnail, a JPEG.
-        change: Thumbnail of the perturbation, a JPEG; empty without an original.
-        psnr_db: Of the file against its original; None without one, or if it was not wanted.
-    """
-
-    protected: bytes
-    change: bytes = b""
-    psnr_db: float | None = None
-
-
-def handler() -> Handler:
-    """Return what draws a photo for each request, in the process of a worker."""
-
-    def handle(request: Message, ask: Ask) -> Message:
-        drawn: Message = plain(_drawn(restored(Request, request)))
-        return drawn
-
-    return handle
-
-
-def _drawn(request: Request) -> Drawn:
-    protected, _ = load(request.target)
-    small = shrunk(protected, SIDE)
-    try:
-        original, _ = load(request.source)
-    except (PhotoError, PhotoSkipped, OSError, MemoryError):
-        original = None
-    # In place, the source is the protected photo itself by now.
-    if original is None or original.size != protected.size or request.source.samefile(request.target):
-        return Drawn(_jpeg(small))
-    change = perturbation(shrunk(original, SIDE), small, request.epsilon)
-    psnr = difference(original, protected).psnr_db if request.measured else None
-    return Drawn(_jpeg(small), _jpeg(change), psnr)
-
-
-def _checked(content: Message) -> Drawn:
-    """Return what a worker sends, if it can be; that its pictures are some is for the browser to see."""
-    drawn = restored(Drawn, content)
-    pictures = [drawn.protected, *([drawn.change] if drawn.change else [])]
-    if not all(picture.startswith(_JPEG) for picture in pictures) or (drawn.psnr_db or 0) < 0:
-        raise BadMessage("draws no picture")
-    return drawn
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    stored = BytesIO()
-    colour.rgb_to_srgb(picture, picture.info.get("icc_profile", b"")).save(stored, "JPEG", quality=75)
-    return stored.getvalue()
+def _comparison(view: View) -> Comparison:
+    return Comparison(view.width, view.height, _uri(view.after), _uri(view.before))
 
 
 def _uri(jpeg: bytes) -> str:

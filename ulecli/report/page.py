@@ -11,14 +11,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
+from statistics import fmean
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from ulecli import __version__
-from ulecli.errors import shown
+from ulecli.errors import install_extra, shown
+from ulecli.imaging.visibility import EXTRA, SCREEN_SIDE
 from ulecli.protection.outcome import PhotoOutcome, Status
-from ulecli.report.cards import Card
+from ulecli.report.cards import Card, Comparison, Worst
 from ulecli.report.histogram import histogram
 from ulecli.report.runs import Run
 
@@ -39,6 +41,17 @@ class _Change:
 
 
 @dataclass(frozen=True)
+class _Seen:
+    """How visible the change is: SSIMULACRA2 and FLIP, mean and worst over the photos that were measured."""
+
+    score: float
+    worst_score: float
+    error: float
+    worst_error: float
+    count: int
+
+
+@dataclass(frozen=True)
 class _List:
     heading: str
     outcomes: Sequence[PhotoOutcome]
@@ -49,7 +62,8 @@ class _List:
 @dataclass(frozen=True)
 class _Figure:
     name: str
-    protected: str
+    fitted: Comparison
+    close: Comparison | None
     change: str
     facts: Sequence[str]
 
@@ -61,12 +75,12 @@ class _Fact:
     bad: bool
 
 
-def page(run: Run, cards: Sequence[Card], when: datetime) -> str:
+def page(run: Run, worst: Worst, when: datetime) -> str:
     """Return the page of a run as HTML.
 
     Args:
         run: What was done.
-        cards: Of the photos to show.
+        worst: The photos to show.
         when: The page is made.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -77,10 +91,14 @@ def page(run: Run, cards: Sequence[Card], when: datetime) -> str:
         when=when,
         version=__version__,
         facts=list(_facts(run)),
-        change=_change(run, cards),
+        change=_change(run, worst.cards),
+        seen=_seen(worst),
         failed=_listed("Failed", run.of(Status.FAILED)),
         skipped=_listed("Skipped", run.of(Status.SKIPPED)),
-        cards=list(map(_figure, cards)),
+        cards=list(map(_figure, worst.cards)),
+        drawn=worst.drawn,
+        screen=SCREEN_SIDE,
+        install=install_extra(EXTRA),
         written=len(run.of(Status.WRITTEN)),
     )
 
@@ -108,6 +126,14 @@ def _change(run: Run, cards: Sequence[Card]) -> _Change | None:
     return _Change(values[len(values) // 2], values[0], len(values), drawing)
 
 
+def _seen(worst: Worst) -> _Seen | None:
+    if not worst.visibilities:
+        return None
+    scores = [it.ssimulacra2 for it in worst.visibilities]
+    errors = [it.flip for it in worst.visibilities]
+    return _Seen(fmean(scores), min(scores), fmean(errors), max(errors), len(scores))
+
+
 def _listed(heading: str, outcomes: Sequence[PhotoOutcome]) -> _List:
     reasons = Counter(outcome.reason for outcome in outcomes)
     common = [(reason, count) for reason, count in reasons.most_common(5) if count > _COMMON]
@@ -117,7 +143,10 @@ def _listed(heading: str, outcomes: Sequence[PhotoOutcome]) -> _List:
 def _figure(card: Card) -> _Figure:
     outcome = card.outcome
     facts = [f"{outcome.width} \N{MULTIPLICATION SIGN} {outcome.height}"] if outcome.width else []
+    if card.visibility:
+        facts += [f"SSIMULACRA2 {card.visibility.ssimulacra2:.1f}", f"FLIP {card.visibility.flip:.3f}"]
+    facts += [f"SSIM {card.ssim:.4f}"] if card.ssim is not None else []
     if card.psnr_db is not None and math.isfinite(card.psnr_db):
-        facts.append(f"{card.psnr_db:.1f} dB")
+        facts.append(f"PSNR {card.psnr_db:.1f} dB")
     facts += [outcome.reason] if outcome.reason else []
-    return _Figure((outcome.target or outcome.source).name, card.protected, card.change, facts)
+    return _Figure((outcome.target or outcome.source).name, card.fitted, card.close, card.change, facts)

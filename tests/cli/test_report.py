@@ -40,6 +40,22 @@ def test_of_saved_lines_and_of_the_files(ulecli, photo_folder, tmp_path):
         assert result.code == 0 and "4 protected, 0 failed" in result.err
 
 
+def test_without_the_extra_one_line_names_it_and_nothing_fails(ulecli, photo_folder, monkeypatch):
+    ulecli("protect", photo_folder)
+    out = photo_folder.with_name("photos-protected")
+    page = photo_folder.with_name("photos-protected-report.html")
+    assert ulecli("report", out).code == 0 and "by SSIMULACRA2." in page.read_text(encoding="utf-8")
+    monkeypatch.setattr("ulecli.imaging.visibility.find_spec", lambda name: None)
+    result = ulecli("report", out)
+    named, wrote = result.err.splitlines()
+    assert result.code == 0 and "pip install '.[measure]'" in named and wrote.startswith("wrote ")
+    assert "by SSIM;" in page.read_text(encoding="utf-8")
+    asked = ulecli("report", out, "--visibility")
+    assert asked.code == 9 and "pip install '.[measure]'" in asked.err and asked.err.count("\n") == 1
+    declined = ulecli("report", out, "--no-visibility")
+    assert declined.code == 0 and "measure" not in declined.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

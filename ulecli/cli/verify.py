@@ -53,7 +53,7 @@ def verify(
         bool | None,
         typer.Option(
             "--visibility/--no-visibility",
-            help="Measure what an eye sees at 1080 pixels, SSIMULACRA2 and FLIP: some 3 s a photo. Default: "
+            help="Measure what an eye sees at 1080 pixels, SSIMULACRA2 and FLIP: some 4 s a photo. Default: "
             "where the extra measure is installed.",
         ),
     ] = None,

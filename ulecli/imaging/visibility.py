@@ -6,6 +6,7 @@ or a sky costs much, the same one in leaves little. Both come from packages of t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -46,6 +47,11 @@ class Visibility:
 
     ssimulacra2: float
     flip: float
+
+    @property
+    def possible(self) -> bool:
+        """Whether the measures can have these values."""
+        return -math.inf < self.ssimulacra2 <= 100 and 0 <= self.flip <= 1
 
 
 def installed() -> bool:

@@ -6,7 +6,6 @@ The close view holds pixels of the photo as they are.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -123,7 +122,7 @@ def checked(content: Message, request: Request) -> Drawn:
     if (seen is not None) is not (request.visibility and bool(drawn.fitted.before)):
         raise BadMessage("measures what nobody asked for, or lacks it")
     possible = (drawn.psnr_db or 0) >= 0 and -1 <= (drawn.ssim or 0) <= 1 + 1e-6
-    if not possible or (seen and not (-math.inf < seen.ssimulacra2 <= 100 and 0 <= seen.flip <= 1)):
+    if not possible or (seen and not seen.possible):
         raise BadMessage("measures what can't be")
     return drawn
 

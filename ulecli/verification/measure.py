@@ -6,7 +6,6 @@ comparing, and following its metadata. Judging what was measured is for the proc
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -176,7 +175,7 @@ def _checked(content: Message, request: Request) -> Measures:
 def _check_visibility(found: Visibility | None, wanted: bool) -> None:
     if (found is not None) is not wanted:
         raise BadMessage("measures what nobody asked for, or lacks it")
-    if found and not (-math.inf < found.ssimulacra2 <= 100 and 0 <= found.flip <= 1):
+    if found and not found.possible:
         raise BadMessage("measures a visibility that can't be")
 
 

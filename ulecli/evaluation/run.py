@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -145,7 +146,7 @@ class _Planned:
         """What the training costs: adversarial training takes a pass for each step of its attack as well."""
         attack = self.settings.get("attack")
         passes = 1 + (int(attack.get("steps", 1)) if attack else 0)
-        cost = len(self.task.train.read()) * self.task.protocol.epochs * passes
+        cost = self.task.train.shape[0] * self.task.protocol.epochs * passes
         return Work(cost, (self.arm.exploiter, self.arm.arch))
 
 
@@ -169,6 +170,8 @@ def _plan(
                     settings["attack"] = _described(measure.attack)
                     settings["robust_images"] = preset.robust_images
                 for one in sets:
+                    if one.seed not in (None, seed):
+                        continue
                     arm = Arm(data.name, one.name, measure.name, protocol.net, config.preset, seed)
                     key = run_key(arm, settings, one.digest, data.digest)
                     steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
@@ -191,7 +194,7 @@ def _trained(
     """Train what the journal lacks; return the records of the whole plan."""
     todo = [one for one in plan if journal.find(one.key) is None]
     threads = config.threads or usable_cores()
-    jobs = jobs_of(config, len(todo), max((one.task.train.read().images.numel() for one in todo), default=0))
+    jobs = jobs_of(config, len(todo), max((prod(one.task.train.shape) for one in todo), default=0))
     device = _device_name(config.device, max(1, threads // jobs))
     tasks = [one.task for one in todo]
     if listener is not None:
@@ -230,7 +233,7 @@ def _record(config: EvaluateConfig, data: Dataset, planned: _Planned, done: Done
         data_md5=data.digest,
         train_md5=task.train.digest,
         audit=task.train.audit,
-        n_train=len(task.train.read()),
+        n_train=task.train.shape[0],
         n_test=len(data.test),
         classes=data.train.classes,
         train_accuracies=result.train_accuracies,

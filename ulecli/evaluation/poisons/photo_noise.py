@@ -84,27 +84,55 @@ class NoisyPhotos:
         Raises:
             UleError: A photo can't be read or stored.
         """
+
+        def store(path: Path, part: Path) -> Path:
+            return store_with(path, random_signs(self.name(path), self.grid, amplitude), part)
+
+        return self.stored(chosen, store, progress)
+
+    def stored(
+        self, chosen: Tensor, store: Callable[[Path, Path], Path], progress: Progress | None = None
+    ) -> Tensor:
+        """Return photos as an exploiter gets them once they were changed and stored.
+
+        Args:
+            chosen: (n,) int64, the places of the photos in the order of `list_pictures`.
+            store: Writes a photo anew: from the photo, and what the new file is called without its ending,
+                to the new file. Called from several threads.
+            progress: Reports the photos that are done.
+
+        Returns:
+            (n, 3, size, size) uint8.
+
+        Raises:
+            UleError: A photo can't be read or stored.
+        """
         paths = [path for members in list_pictures(self.tree).values() for path in members]
         some = [paths[place] for place in chosen.tolist()]
         images = torch.empty(len(some), 3, self.size, self.size, dtype=torch.uint8)
+        arrive = None if self.upload == Upload() else self.upload
         with tempfile.TemporaryDirectory(prefix="ulecli-") as folder, ThreadPoolExecutor(self.jobs) as pool:
 
             def make(number: int) -> None:
-                images[number] = self._photo(some[number], amplitude, Path(folder) / f"{number}")
+                file = store(some[number], Path(folder) / f"{number}")
+                try:
+                    images[number] = read_pictures({"": [file]}, self.size, arrive=arrive, jobs=1).images[0]
+                finally:
+                    file.unlink()
 
             for done, _ in enumerate(pool.map(make, range(len(some))), 1):
                 if progress is not None:
                     progress(done, len(some))
         return images
 
-    def _photo(self, path: Path, amplitude: float, part: Path) -> Tensor:
-        signs = random_signs(path.relative_to(self.tree).as_posix(), self.grid, amplitude)
-        stored = store_with(path, signs, part)
-        arrive = None if self.upload == Upload() else self.upload
-        try:
-            return read_pictures({"": [stored]}, self.size, arrive=arrive, jobs=1).images[0]
-        finally:
-            stored.unlink()
+    def name(self, path: Path) -> str:
+        """Return what a photo is called in the tree, which decides its noise."""
+        return path.relative_to(self.tree).as_posix()
+
+
+def generator(name: str) -> np.random.Generator:
+    """Return the source of the random numbers of one photo, which its name alone decides."""
+    return np.random.default_rng(list(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()))
 
 
 def random_signs(name: str, grid: int, amplitude: float) -> NDArray[np.int8]:
@@ -115,7 +143,7 @@ def random_signs(name: str, grid: int, amplitude: float) -> NDArray[np.int8]:
         grid: Side in cells.
         amplitude: Mean absolute value, 0 to `HIGHEST`; see `NoisyPhotos.read`.
     """
-    rng = np.random.default_rng(list(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()))
+    rng = generator(name)
     signs = 2 * rng.integers(0, 2, (1, grid, grid), np.int8) - 1
     whole = math.floor(amplitude)
     return signs * (whole + (rng.random(signs.shape) < amplitude - whole)).astype(np.int8)
@@ -126,7 +154,7 @@ def store_with(path: Path, delta: NDArray[np.int8], part: Path) -> Path:
 
     Args:
         path: The photo.
-        delta: (1 or 3, S, S) levels.
+        delta: (1 or 3, S, S) levels, or of any other height and width.
         part: What the new file is called, without its ending.
 
     Returns:

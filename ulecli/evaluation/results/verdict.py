@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from ulecli.errors import shown
-from ulecli.evaluation.results.record import CLEAN, CONTROLS, NOISE, NOISE_MEAN, RunRecord
+from ulecli.evaluation.results.record import CLEAN, CONTROLS, NOISE, NOISE_MEAN, PROTECTED, RunRecord
 
 STRONG = 0.75
 """From this share on the images are called protected."""
@@ -21,9 +21,6 @@ PARTIAL = 0.25
 
 LEARNED = 0.25
 """A clean control must come this share of the way from guessing to 100 %, else nothing follows from it."""
-
-PROTECTED = "protected"
-"""First word of the poison that is photos which `ulecli protect` wrote; the rest says which of them."""
 
 _LEVELS = ("protected", "partly protected", "not protected")
 _UNJUDGED = "not judged, for want of a clean control that learns,"

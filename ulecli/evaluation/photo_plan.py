@@ -80,8 +80,8 @@ def missing_controls(config: EvaluateConfig) -> Iterator[str]:
     """Yield a line if controls are left out for want of a package."""
     if config.each and config.controls and not visibility.installed():
         yield (
-            f"no control of noise that is seen as plainly as the protection: {install_extra('measure')} brings "
-            "what it takes"
+            "no control of noise that is as plain to see as the protection: "
+            f"{install_extra('measure')} brings what it takes"
         )
 
 
@@ -171,9 +171,9 @@ class PhotoPlan:
             return Made(
                 images,
                 max(1, math.ceil(max(one.amplitude for one in found))),
-                f"noise of {band.low} to {band.high} cycles per shorter side, another draw for each photo, less "
-                "where a photo is smooth, stored as the photos are: by SSIMULACRA2 as plain to see in each as "
-                "its protection",
+                f"noise of {band.low} to {band.high} cycles per shorter side, another draw for each photo, "
+                "less where it is smooth, stored as the photos are: by SSIMULACRA2 as plain to see in each "
+                "photo as its protection",
                 band_warnings(found),
                 bounded=False,
                 figures={

@@ -35,6 +35,7 @@ from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.forecast import Forecast, Work
 from ulecli.evaluation.photo_sets import photo_data
 from ulecli.evaluation.preparation import check_device, check_plan, jobs_of
+from ulecli.evaluation.results.each import by_treatment, treatment_of
 from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.plots import curves, gallery
 from ulecli.evaluation.results.record import CONTROLS, Arm, RunRecord, run_key
@@ -115,7 +116,7 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
         records = _trained(config, data, plan, journal, listener)
         if config.out is not None:
-            curves(records, folder / "curves.png", folder / "curves.svg")
+            curves(by_treatment(records), folder / "curves.png", folder / "curves.svg")
             _draw_gallery(data, sets, config, folder / "gallery.png")
         return Evaluation(tuple(records), notes)
 
@@ -267,7 +268,11 @@ def _versions() -> dict[str, str]:
 
 def _draw_gallery(data: Dataset, sets: list[TrainingSet], config: EvaluateConfig, path: Path) -> None:
     """Draw one image of each of up to ten classes with the first perturbation that is not a control's."""
-    judged = [one for one in sets if one.audit is not None and one.name not in CONTROLS]
+    judged = [
+        one
+        for one in sets
+        if one.audit is not None and treatment_of(one.name, one.classes)[0] not in CONTROLS
+    ]
     if not judged or config.mix or config.train_images:
         return
     labels = data.train.labels

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +130,11 @@ class SetFiles:
             self._write(stem, name, make(), places)
         entry = json.loads(notes.read_text(encoding="utf-8"))
         entry["warnings"] = tuple(entry["warnings"])
-        part = self._folder / f"{stem}.places.npy"
-        base = {"places": part, "clean": self.unchanged().file} if part.exists() else {}
         file, labels = self._folder / f"{stem}.npy", self._folder / f"{stem}.labels.npy"
-        return TrainingSet(name, file, labels, self._clean.classes, **entry, **base)
+        made = TrainingSet(name, file, labels, self._clean.classes, **entry)
+        if places is None:
+            return made
+        return replace(made, places=self._folder / f"{stem}.places.npy", clean=self.unchanged().file)
 
     def _write(self, stem: str, name: str, made: Made, places: Tensor | None) -> None:
         """Write a set that was just made; its notes come last, so that an interrupted one is made again."""

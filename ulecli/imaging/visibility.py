@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
 
@@ -21,7 +22,7 @@ def installed() -> bool:
 
 
 def ssimulacra2(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
-    """Measure SSIMULACRA2: 100 for no change, 90 not seen, 70 a good JPEG, 50 medium, below 0 badly distorted.
+    """Measure SSIMULACRA2: 100 for no change, 90 not seen, 70 a good JPEG, 50 medium, below 0 distorted.
 
     Args:
         before: (H, W, 3) RGB, levels.
@@ -37,10 +38,10 @@ def ssimulacra2(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
     if before.shape != after.shape:
         raise ValueError(f"pictures of {before.shape} and {after.shape} can't be compared")
     try:
-        from ssimulacra2 import compute_ssimulacra2
+        package = import_module("ssimulacra2")
     except ImportError as error:
         raise MissingExtra(f"this needs {error.name}: {install_extra('measure')}") from error
-    return float(compute_ssimulacra2(_file(before), _file(after)))
+    return float(package.compute_ssimulacra2(_file(before), _file(after)))
 
 
 def _file(pixels: NDArray[np.uint8]) -> BytesIO:

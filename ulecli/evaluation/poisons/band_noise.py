@@ -1,8 +1,8 @@
 """Noise of one band of frequencies, as plain to the eye as a protection: the control that it has to beat.
 
-Another draw for each photo, drawn at full size, weighed by the amplitude map of the perturbation, stored as
-`ulecli protect` stores, and scaled until the eye sees it in the stored file as it sees the perturbation in the
-protected one: by SSIMULACRA2 at the size of a screen.
+Another draw for each photo, weighed by the amplitude map of the perturbation, stored as `ulecli protect`
+stores, and scaled until it is as plain to see in the stored file as the perturbation is in the protected one,
+by SSIMULACRA2 at the size of a screen.
 """
 
 from __future__ import annotations
@@ -229,9 +229,7 @@ def opened(path: Path) -> Image.Image:
     try:
         return read_picture(path).convert("RGB")
     except (OSError, PhotoError, PhotoSkipped) as error:
-        raise UleError(
-            f"{shown(path)} can't be compared with its original ({error}); leave it out"
-        ) from error
+        raise UleError(f"{shown(path)} can't be measured ({error}); leave it out") from error
 
 
 def _stretched(plane: Floats, size: tuple[int, int]) -> Floats:

@@ -26,8 +26,8 @@ measured on what the exploiter reads: the fair control, since storing and squeez
 protection unequally."""
 
 BANDS = ("band-10-30", "band-24-56")
-"""In photo mode, noise of a band of frequencies, in cycles per shorter side of the photo, that the eye sees as
-plainly in each photo as the protection: what a protection has to beat."""
+"""In photo mode, noise of a band of frequencies, in cycles per shorter side, that is as plain to see in each
+photo as its protection: what a protection has to beat."""
 
 CONTROLS = (CLEAN, NOISE, NOISE_MEAN, *BANDS)
 """Poisons that protect nothing, in the order in which they stand in tables."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -15,7 +15,7 @@ from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.photo_sets import PhotoSets, equal_noise_warnings
 from ulecli.evaluation.poisons.band_noise import BANDS, Band, Fitted
 from ulecli.evaluation.poisons.protected_photos import places_of
-from ulecli.evaluation.results.record import CLEAN, NOISE, NOISE_MEAN, PROTECTED
+from ulecli.evaluation.results.record import CLEAN, NOISE, NOISE_MEAN, PROTECTED, SHARE
 from ulecli.evaluation.set_files import Made, SetFiles, TrainingSet
 from ulecli.imaging import visibility
 
@@ -99,6 +99,17 @@ class PhotoPlan:
             for made in self._turn(turn):
                 yield replace(made, seed=turn.seed)
 
+    def _kept(
+        self, turn: Turn, treatment: str, identity: str, make: Callable[[], Made], places: Tensor
+    ) -> TrainingSet:
+        """Return the set of a turn from its file, or make it; what it holds is recorded with the share."""
+
+        def shared() -> Made:
+            made, share = make(), self._config.share
+            return replace(made, figures={**made.figures, SHARE: share}) if share < 1 else made
+
+        return self._files.kept(turn.named(treatment), identity, shared, places=places)
+
     def _turn(self, turn: Turn) -> Iterator[TrainingSet]:
         config, photos = self._config, self._photos
         places = turn.places(photos, config.share)
@@ -114,11 +125,12 @@ class PhotoPlan:
             if band.name in wanted:
                 yield self._band(turn, places, band, read.digest)
         # Protected photos may leave the bound, by JPEG, and some stay as they are on purpose.
-        yield self._files.kept(
-            turn.named(PROTECTED),
+        yield self._kept(
+            turn,
+            PROTECTED,
             f"photos {read.digest}, visibility {visibility.installed() and config.each}",
             lambda: Made(read, config.epsilon, bounded=False, figures=self._visibility(places)),
-            places=places,
+            places,
         )
 
     def _way(self, turn: Turn) -> str:
@@ -131,11 +143,12 @@ class PhotoPlan:
         epsilon = self._config.epsilon
         kind = f"random signs at ±{epsilon} levels, stored as the photos are"
         name = turn.named(NOISE)
-        return self._files.kept(
-            name,
+        return self._kept(
+            turn,
+            NOISE,
             f"noise on photos, {self._way(turn)}",
             lambda: Made(self._photos.noise(places, name), epsilon, kind, bounded=False),
-            places=places,
+            places,
         )
 
     def _equal_noise(
@@ -161,7 +174,7 @@ class PhotoPlan:
             )
 
         identity = f"noise on photos, {self._way(turn)}, as much as {digest}"
-        return self._files.kept(name, identity, make, places=places)
+        return self._kept(turn, NOISE_MEAN, identity, make, places)
 
     def _band(self, turn: Turn, places: Tensor, band: Band, digest: str) -> TrainingSet:
         name = turn.named(band.name)
@@ -184,7 +197,7 @@ class PhotoPlan:
             )
 
         identity = f"noise of {band}, {self._way(turn)}, seen as plainly as {digest}"
-        return self._files.kept(name, identity, make, places=places)
+        return self._kept(turn, band.name, identity, make, places)
 
     def _visibility(self, places: Tensor) -> dict[str, float]:
         if not (self._config.each and visibility.installed()):

@@ -116,7 +116,11 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
         records = _trained(config, data, plan, journal, listener)
         if config.out is not None:
-            curves(by_treatment(records), folder / "curves.png", folder / "curves.svg")
+            curves(
+                by_treatment(records) if config.each else records,
+                folder / "curves.png",
+                folder / "curves.svg",
+            )
             _draw_gallery(data, sets, config, folder / "gallery.png")
         return Evaluation(tuple(records), notes)
 

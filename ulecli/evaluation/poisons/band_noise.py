@@ -139,7 +139,11 @@ class BandNoise:
             return store_with(path, levels[None], part)
 
         def seen(amplitude: float) -> float:
-            return ssimulacra2(shown_before, on_screen(opened(stored(amplitude))))
+            file = stored(amplitude)
+            try:
+                return ssimulacra2(shown_before, on_screen(opened(file)))
+            finally:
+                file.unlink()
 
         amplitude, noise = search(seen, wanted)
         return stored(amplitude), Fitted(amplitude, noise, wanted)

@@ -6,23 +6,20 @@ clean images by the same exploiter, net and seed, and what became of the other c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from ulecli.errors import shown
-from ulecli.evaluation.results.record import (
-    BANDS,
-    CLEAN,
-    CONTROLS,
-    PROTECTED,
-    RunRecord,
-    Spread,
-)
+from ulecli.evaluation.results.record import BANDS, CLEAN, CONTROLS, PROTECTED, SHARE, RunRecord, Spread
 
 SCORE = "ssimulacra2"
 """Where the audit of a record holds the mean SSIMULACRA2 of the photos that were changed."""
+
+CHANCE = 2.0
+"""Standard errors by which two recalls must differ, before the difference is taken for more than chance."""
 
 TREATMENTS = (*CONTROLS, PROTECTED)
 """What is done to the photos of a class, in the order in which it stands in tables."""
@@ -50,6 +47,8 @@ class Turn:
         clean: The same after training on clean photos; None where that was not done.
         others: Mean change of the recalls of the other classes, in points; None without a clean control.
         score: Mean SSIMULACRA2 of the photos that were changed; None where it was not measured.
+        tests: Test photos of all classes.
+        share: Of the class's training photos, those that were changed; above 0, at most 1.
     """
 
     setting: Setting
@@ -60,6 +59,8 @@ class Turn:
     clean: float | None
     others: float | None
     score: float | None
+    tests: int
+    share: float
 
 
 def treatment_of(name: str, classes: Sequence[str]) -> tuple[str, str]:
@@ -107,6 +108,8 @@ def turns(records: Sequence[RunRecord]) -> list[Turn]:
                 clean=before[who] if before else None,
                 others=fmean(changes) if changes else None,
                 score=(one.audit or {}).get(SCORE),
+                tests=one.n_test,
+                share=(one.audit or {}).get(SHARE, 1.0),
             )
         )
     return found
@@ -125,6 +128,8 @@ class Row:
         clean: The same of clean photos, of the seeds for which there is one; None if for none.
         others: Mean change of the others, in points, over seeds; None likewise.
         score: Mean SSIMULACRA2; None where it was not measured.
+        tests: Test photos that the mean recall is measured on, those of other seeds counted again.
+        share: Of each class's training photos, those that were changed.
     """
 
     setting: Setting
@@ -135,6 +140,8 @@ class Row:
     clean: Spread | None
     others: Spread | None
     score: float | None
+    tests: int
+    share: float
 
     @property
     def worst(self) -> str:
@@ -171,6 +178,8 @@ def _row(own: Sequence[Turn]) -> Row:
         clean=_over_seeds((one.seed, one.clean) for one in own),
         others=_over_seeds((one.seed, one.others) for one in own),
         score=fmean(scores) if scores else None,
+        tests=own[0].tests * len({one.seed for one in own}),
+        share=own[0].share,
     )
 
 
@@ -207,7 +216,7 @@ def verdicts(found: Sequence[Row]) -> list[str]:
         if row.others is not None:
             beside.append(f"the others change by {row.others.mean:+.1f} points")
         lines.append(
-            f"Of the one class that is protected, each of {len(row.recalls)} in turn, the {who} exploiter "
+            f"Of the one class {_share(row)}, each of {len(row.recalls)} in turn, the {who} exploiter "
             f"recognises {row.recall.mean:.1f} % of the clean test photos on average ({', '.join(beside)}): "
             f"{_against(row, bands)}."
         )
@@ -219,9 +228,26 @@ def is_below(row: Row, bands: Sequence[Row]) -> bool | None:
     return all(row.recall.mean < one.recall.mean for one in bands) if bands else None
 
 
+def is_chance(row: Row, bands: Sequence[Row]) -> bool:
+    """Return whether the distance of a protected row from a band-noise row may be chance, by test photos."""
+    return any(abs(row.recall.mean - one.recall.mean) <= CHANCE * _error(row, one) for one in bands)
+
+
+def _error(row: Row, other: Row) -> float:
+    """Return the standard error of the difference of two mean recalls, in points."""
+    return math.sqrt(
+        sum(one.recall.mean * (100 - one.recall.mean) / max(1, one.tests) for one in (row, other))
+    )
+
+
+def _share(row: Row) -> str:
+    return "that is protected" if row.share == 1 else f"of whose photos {row.share:.0%} are protected"
+
+
 def _against(row: Row, bands: Sequence[Row]) -> str:
     below = is_below(row, bands)
     if below is None:
         return "not compared with band noise that is as plain to see"
-    figures = ", ".join(f"{one.treatment} {one.recall.mean:.1f} %" for one in bands)
-    return f"{'below' if below else 'NOT below'} band noise that is as plain to see ({figures})"
+    found = ", ".join(f"{one.treatment} {one.recall.mean:.1f} %" for one in bands)
+    doubt = f", by no more than {row.tests} test photos may give by chance" if is_chance(row, bands) else ""
+    return f"{'below' if below else 'NOT below'} band noise that is as plain to see ({found}){doubt}"

@@ -12,6 +12,7 @@ from ulecli.evaluation.results.each import (
     Setting,
     by_treatment,
     is_below,
+    is_chance,
     rows,
     setting_of,
     turns,
@@ -37,8 +38,8 @@ def render_each(records: Sequence[RunRecord], form: Format | str, *, encoding: s
     """Write records in one of five formats; see `ulecli.evaluation.results.tables.render`.
 
     For each exploiter there is a table whose rows are what was done to the one class, the controls first,
-    with mean and worst over the classes in turn, and one that has each class's recall. `csv` has one line a run,
-    `json` the object of `render` with these figures in `each`.
+    with mean and worst over the classes in turn, and one that has each class's recall. `csv` has one line a
+    run, `json` the object of `render` with these figures in `each`.
 
     Args:
         records: What to write, at least one.
@@ -88,7 +89,8 @@ def _entry(row: Row, found: Sequence[Row]) -> dict[str, Any]:
         "worst": {"identity": row.worst, "recall": row.recalls[row.worst].mean},
         "others_change": spread_figures(row.others) if row.others else None,
         "ssimulacra2": row.score,
-        "below_band_noise": is_below(row, bands) if row.treatment == PROTECTED else None,
+        "share": row.share,
+        **(_comparison(row, bands) if row.treatment == PROTECTED else {}),
         "identities": {
             name: {
                 "recall": spread_figures(spread),
@@ -96,6 +98,13 @@ def _entry(row: Row, found: Sequence[Row]) -> dict[str, Any]:
             }
             for name, spread in row.recalls.items()
         },
+    }
+
+
+def _comparison(row: Row, bands: Sequence[Row]) -> dict[str, bool | None]:
+    return {
+        "below_band_noise": is_below(row, bands),
+        "may_be_chance": is_chance(row, bands) if bands else None,
     }
 
 

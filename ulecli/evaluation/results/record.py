@@ -35,6 +35,9 @@ CONTROLS = (CLEAN, NOISE, NOISE_MEAN, *BANDS)
 PROTECTED = "protected"
 """First word of the poison that is photos which `ulecli protect` wrote; the rest says which of them."""
 
+SHARE = "share"
+"""Where an audit holds the share of the photos of the chosen classes that were changed, if it was not all."""
+
 
 class Cell(NamedTuple):
     """An `Arm` without its seed: runs of one cell differ by chance alone.

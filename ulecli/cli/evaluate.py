@@ -35,6 +35,13 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
         raise UsageError(f"{option} {text!r}: write whole numbers with commas between, as in 0,1,2") from None
 
 
+def _share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--share {text!r}: write a number above 0, up to 1, for instance 0.5") from None
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
@@ -110,8 +117,8 @@ def evaluate(
         ),
     ] = "",
     share: Annotated[
-        float, typer.Option(metavar="SHARE", help="With --only: the share of their photos protected, as 0.5.")
-    ] = 1.0,
+        str, typer.Option(metavar="SHARE", help="With --only: the share of their photos protected, as 0.5.")
+    ] = "1",
     size: Annotated[
         int, _count("Side photos are squeezed to. Default: the defender's, else the preset's.", "PX")
     ] = 0,
@@ -191,7 +198,7 @@ def evaluate(
         protected=protected,
         upload=Upload.parse(upload),
         only=_words(only),
-        share=share,
+        share=_share(share),
         mix=parse_mix(mix) if mix else None,
         train_images=train_images,
         epsilon=parse_epsilon(eps),

@@ -8,8 +8,8 @@ whole photo has to be in such a crop too. FACES holds one folder of pictures for
 do; every fifth picture of a person becomes a test picture, which is never protected. Each face is pasted,
 with soft edges, on one of the PHOTOS at a place drawn by --seed, and the whole is stored as JPEG. What stands
 behind -- goes to `ulecli protect` as it is, for instance `-- --eps 4`; without --key-file there, a fixed key
-is taken. OUT gets `whole` and `whole-protected`, the photos, and `clean` and `protected`, the crops, which are
-stored as JPEG of the same quality.
+is taken. OUT gets the photos, `whole` and `whole-protected`, and the crops, `clean` and `protected`, which
+are stored as JPEG of the same quality.
 """
 
 from __future__ import annotations

@@ -106,9 +106,10 @@ def test_each_is_taken_up_cell_by_cell(tmp_path, monkeypatch) -> None:
     config = plan(tmp_path, out=tmp_path / "out", exploiters=("standard", "gray"))
     with pytest.raises(KeyboardInterrupt):
         evaluate(config, Told(stop_after=5))
-    monkeypatch.setattr(
-        "ulecli.evaluation.poisons.photo_noise.store_with", lambda *_: pytest.fail("noise was made again")
-    )
+    for module in ("photo_noise", "band_noise"):
+        monkeypatch.setattr(
+            f"ulecli.evaluation.poisons.{module}.store_with", lambda *_: pytest.fail("made again")
+        )
     reported = Told()
     done = evaluate(replace(config, resume=True), reported)
     assert len(reported.plan) == 13 and len(done.records) == 18

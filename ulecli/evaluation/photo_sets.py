@@ -51,7 +51,7 @@ class PhotoSets:
         self._config, self._picked, self._progress = config, picked, progress
         self.clean = clean.subset(picked)
         self._tree = train_tree(Path(config.dataset))
-        self._noisy = NoisyPhotos(self._tree, GRID, config.upload, config.side, reading_jobs(config))
+        self._noisy = NoisyPhotos(self._tree, config.upload, config.side, reading_jobs(config), GRID)
         self._scores: dict[Path, float] = {}
 
     def protected(self, places: Tensor) -> ImageSet:

@@ -20,7 +20,7 @@ from ulecli.evaluation.poisons.band_noise import (
     on_screen,
     search,
 )
-from ulecli.evaluation.poisons.photo_noise import NoisyPhotos
+from ulecli.evaluation.poisons.stored_photos import StoredPhotos
 from ulecli.evaluation.results import record
 from ulecli.imaging.upload import Upload
 from ulecli.imaging.visibility import ssimulacra2
@@ -35,8 +35,8 @@ def tree(tmp_path_factory) -> Path:
     return root
 
 
-def noisy(tree: Path) -> NoisyPhotos:
-    return NoisyPhotos(tree, grid=16, upload=Upload(), size=64, jobs=2)
+def photos_in(tree: Path) -> StoredPhotos:
+    return StoredPhotos(tree, Upload(), size=64, jobs=2)
 
 
 def test_the_bands_are_those_of_the_tables() -> None:
@@ -69,14 +69,14 @@ def test_a_photo_too_small_for_a_band_is_one_line(tmp_path) -> None:
     (tmp_path / "sea").mkdir()
     scene(20, 20).save(tmp_path / "sea" / "0.png")
     with pytest.raises(UleError, match=r"0\.png is 20 x 20 pixels, too small for noise of 24 cycles"):
-        BandNoise(noisy(tmp_path), Band(24, 56)).fitted(tmp_path / "sea" / "0.png", 50, tmp_path / "out")
+        BandNoise(photos_in(tmp_path), Band(24, 56)).fitted(tmp_path / "sea" / "0.png", 50, tmp_path / "out")
 
 
 @pytest.mark.parametrize("wanted", [80.0, 50.0, 20.0])
 @pytest.mark.parametrize("band", BANDS)
 def test_noise_is_seen_as_plainly_as_wanted(wanted: float, band: Band, tree: Path, tmp_path) -> None:
     for path in sorted((tree / "sea").iterdir()):
-        stored, found = BandNoise(noisy(tree), band).fitted(path, wanted, tmp_path / path.stem)
+        stored, found = BandNoise(photos_in(tree), band).fitted(path, wanted, tmp_path / path.stem)
         with Image.open(path) as before, Image.open(stored) as after:
             assert (after.format, after.size) == (before.format, before.size)
             score = ssimulacra2(np.asarray(before.convert("RGB")), np.asarray(after.convert("RGB")))
@@ -92,7 +92,7 @@ def test_a_map_of_weights_shapes_the_noise(tree: Path, tmp_path) -> None:
         return weights
 
     path = tree / "sea" / "2.png"
-    stored, _ = BandNoise(noisy(tree), BANDS[0], weights=left_alone).fitted(path, 40, tmp_path / "x")
+    stored, _ = BandNoise(photos_in(tree), BANDS[0], weights=left_alone).fitted(path, 40, tmp_path / "x")
     with Image.open(path) as before, Image.open(stored) as after:
         change = np.abs(np.asarray(after.convert("RGB"), int) - np.asarray(before.convert("RGB")))
     assert not change[:, :90].any() and change[:, 110:].mean() > 1
@@ -102,7 +102,7 @@ def test_a_map_of_weights_shapes_the_noise(tree: Path, tmp_path) -> None:
 def test_every_photo_gets_its_own_score(tree: Path) -> None:
     paths = sorted((tree / "sea").iterdir())
     wanted = dict(zip(paths, (70.0, 40.0, 55.0), strict=True))
-    images, found = BandNoise(noisy(tree), BANDS[1]).read(torch.tensor([0, 2]), wanted)
+    images, found = BandNoise(photos_in(tree), BANDS[1]).read(torch.tensor([0, 2]), wanted)
     assert images.shape == (2, 3, 64, 64)
     assert [one.protected for one in found] == [70, 55]
     assert all(abs(one.noise - one.protected) <= CLOSE for one in found)

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ulecli.data.folder import read_picture
 from ulecli.errors import PhotoError, PhotoSkipped, UleError, shown
-from ulecli.evaluation.poisons.photo_noise import HIGHEST, NoisyPhotos, Progress, generator, store_with
+from ulecli.evaluation.poisons.photo_noise import HIGHEST
+from ulecli.evaluation.poisons.stored_photos import Progress, StoredPhotos, generator, store_with
 from ulecli.imaging.texture import Floats, texture_weights
 from ulecli.imaging.visibility import SCREEN_SIDE, ssimulacra2
 
@@ -80,7 +81,7 @@ class BandNoise:
         weights: The amplitude map: from a picture to weights (T, T), 0 to 1.
     """
 
-    photos: NoisyPhotos
+    photos: StoredPhotos
     band: Band
     weights: Callable[[Image.Image], Floats] = texture_weights
 

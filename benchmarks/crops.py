@@ -1,15 +1,15 @@
 """Compose photos with a person on a tenth of the width, protect them whole, and cut the person out again.
 
     python benchmarks/crops.py --faces orl_faces --photos ~/Pictures/2024 -o crops
-    ulecli evaluate --dataset crops/clean --protected crops/protected --only each --size 128
+    ulecli evaluate --dataset crops/faces --protected crops/faces-protected --only each --size 128
 
 Exploiters train on crops: a detector finds the face, and only that is kept. A protection that is made for the
 whole photo has to be in such a crop too. FACES holds one folder of pictures for each person, as the ORL faces
 do; every fifth picture of a person becomes a test picture, which is never protected. Each face is pasted,
 with soft edges, on one of the PHOTOS at a place drawn by --seed, and the whole is stored as JPEG. What stands
 behind -- goes to `ulecli protect` as it is, for instance `-- --eps 4`; without --key-file there, a fixed key
-is taken. OUT gets the photos, `whole` and `whole-protected`, and the crops, `clean` and `protected`, which
-are stored as JPEG of the same quality.
+is taken. OUT gets the photos, `whole` and `whole-protected`, and the crops, `faces` and
+`faces-protected`, which are stored as JPEG of the same quality.
 """
 
 from __future__ import annotations
@@ -129,9 +129,10 @@ def main() -> None:
     command += ["-o", str(out / "whole-protected"), "--identity-from", "folder"]
     command += more if "--key-file" in more else ["--key-file", str(fixed_key(out)), *more]
     subprocess.run(command, check=True)
-    cut(out / "whole", boxes, out / "clean", options.quality)
-    cut(out / "whole-protected", train, out / "protected", options.quality)
-    print(f"ulecli evaluate --dataset {out / 'clean'} --protected {out / 'protected'} --only each --size 128")
+    cut(out / "whole", boxes, out / "faces", options.quality)
+    cut(out / "whole-protected", train, out / "faces-protected", options.quality)
+    trees = f"--dataset {out / 'faces'} --protected {out / 'faces-protected'}"
+    print(f"ulecli evaluate {trees} --only each --size 128")
 
 
 if __name__ == "__main__":

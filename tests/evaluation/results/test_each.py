@@ -124,10 +124,17 @@ def test_the_verdict_names_the_control_to_beat() -> None:
 def test_a_share_is_named() -> None:
     audit = {"ssimulacra2": 60.0, "share": 0.5}
     (line,) = verdicts(rows(turns([turn("protected ada", (30, 80, 70), audit=audit)])))
-    assert line.startswith("Of the one class of whose photos 50% are protected, each of 1 in turn,")
+    assert line.startswith("Of the one class of whose photos 50 % are protected, each of 1 in turn,")
 
 
 def test_records_are_renamed_by_treatment() -> None:
     names = [one.arm.poison for one in by_treatment(runs())]
     assert names == ["clean", *["band-10-30", "protected"] * 3]
     assert turns([turn("clean", ()), turn("protected ada", ())]) == []
+
+
+def test_nothing_follows_where_clean_photos_were_not_learned() -> None:
+    reported = [turn("clean", (60, 40, 20)), turn("protected ada", (30, 40, 30))]
+    reported += [turn("protected bo", (60, 40, 30)), turn("protected cy lee", (60, 40, 30))]
+    (line,) = verdicts(rows(turns(reported)))
+    assert line.endswith("nothing follows from that, since little was learned from clean photos either.")

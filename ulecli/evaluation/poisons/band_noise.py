@@ -7,6 +7,7 @@ by SSIMULACRA2 at the size of a screen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,7 +177,7 @@ def band_field(name: str, size: tuple[int, int], band: Band) -> Floats | None:
 
 
 def search(seen: Callable[[float], float], wanted: float) -> tuple[float, float]:
-    """Find the amplitude at which a falling score is what is wanted, by bisection.
+    """Find the amplitude at which a falling score is what is wanted, by false position.
 
     Args:
         seen: SSIMULACRA2 at an amplitude in levels.
@@ -187,18 +188,19 @@ def search(seen: Callable[[float], float], wanted: float) -> tuple[float, float]
         of amplitude 0 is lower or that of `_LARGEST` higher.
     """
     tried: dict[float, float] = {}
-    low, high, bounded = 0.0, _START, False
+    low, high, guess = 0.0, math.inf, _START
     for _ in range(_TRIES):
-        guess = (low + high) / 2 if bounded else high
         tried[guess] = seen(guess)
-        if abs(tried[guess] - wanted) <= CLOSE:
+        if abs(tried[guess] - wanted) <= CLOSE or (tried[guess] > wanted and guess >= _LARGEST):
             break
-        if tried[guess] < wanted:
-            high, bounded = guess, True
-        elif guess >= _LARGEST:
-            break
+        low, high = (low, guess) if tried[guess] < wanted else (guess, high)
+        if high == math.inf:
+            guess = 2 * low
+        elif low in tried:  # a straight line through both ends, but never so near to one that it creeps
+            share = (tried[low] - wanted) / (tried[low] - tried[high])
+            guess = low + min(max(share, 0.1), 0.9) * (high - low)
         else:
-            low, high = guess, high if bounded else 2 * high
+            guess = high / 2
     return min(tried.items(), key=lambda one: abs(one[1] - wanted))
 
 

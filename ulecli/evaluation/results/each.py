@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ulecli.errors import shown
 from ulecli.evaluation.results.record import BANDS, CLEAN, CONTROLS, PROTECTED, SHARE, RunRecord, Spread
+from ulecli.evaluation.results.verdict import LEARNED
 
 SCORE = "ssimulacra2"
 """Where the audit of a record holds the mean SSIMULACRA2 of the photos that were changed."""
@@ -48,6 +49,7 @@ class Turn:
         others: Mean change of the recalls of the other classes, in points; None without a clean control.
         score: Mean SSIMULACRA2 of the photos that were changed; None where it was not measured.
         tests: Test photos of all classes.
+        chance: What guessing gives.
         share: Of the class's training photos, those that were changed; above 0, at most 1.
     """
 
@@ -60,6 +62,7 @@ class Turn:
     others: float | None
     score: float | None
     tests: int
+    chance: float
     share: float
 
 
@@ -109,6 +112,7 @@ def turns(records: Sequence[RunRecord]) -> list[Turn]:
                 others=fmean(changes) if changes else None,
                 score=(one.audit or {}).get(SCORE),
                 tests=one.n_test,
+                chance=one.chance,
                 share=(one.audit or {}).get(SHARE, 1.0),
             )
         )
@@ -129,6 +133,7 @@ class Row:
         others: Mean change of the others, in points, over seeds; None likewise.
         score: Mean SSIMULACRA2; None where it was not measured.
         tests: Test photos that the mean recall is measured on, those of other seeds counted again.
+        chance: What guessing gives.
         share: Of each class's training photos, those that were changed.
     """
 
@@ -141,6 +146,7 @@ class Row:
     others: Spread | None
     score: float | None
     tests: int
+    chance: float
     share: float
 
     @property
@@ -179,6 +185,7 @@ def _row(own: Sequence[Turn]) -> Row:
         others=_over_seeds((one.seed, one.others) for one in own),
         score=fmean(scores) if scores else None,
         tests=own[0].tests * len({one.seed for one in own}),
+        chance=own[0].chance,
         share=own[0].share,
     )
 
@@ -241,10 +248,12 @@ def _error(row: Row, other: Row) -> float:
 
 
 def _share(row: Row) -> str:
-    return "that is protected" if row.share == 1 else f"of whose photos {row.share:.0%} are protected"
+    return "that is protected" if row.share == 1 else f"of whose photos {row.share * 100:g} % are protected"
 
 
 def _against(row: Row, bands: Sequence[Row]) -> str:
+    if row.clean and row.clean.mean - row.chance < LEARNED * (100 - row.chance):
+        return "nothing follows from that, since little was learned from clean photos either"
     below = is_below(row, bands)
     if below is None:
         return "not compared with band noise that is as plain to see"

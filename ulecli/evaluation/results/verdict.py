@@ -100,7 +100,7 @@ def _sentence(records: Sequence[RunRecord], recalls_for: Sequence[str]) -> str:
         whose += f" of {_listed([shown(name) for name in recalls_for])}"
         only = "this class is" if len(recalls_for) == 1 else "these classes are"
         shares = {(one.audit or {}).get(SHARE) for one in records if one.arm.poison == best}
-        part = "".join(f"{share:.0%} of " for share in shares if share)
+        part = "".join(f"{share * 100:g} % of " for share in shares if share)
         what = f"images of which only {part}{only} protected"
     words = f"{who} recognises {worst.protected:.1f} % of {whose} after training on {what}"
     return f"{words[0].upper()}{words[1:]} ({_controls(worst)}): {_verdict(scores)}{_caveats(worst)}."

@@ -250,6 +250,30 @@ def test_a_poison_of_a_file(evaluate, tmp_path) -> None:
     assert reported["arms"][2]["runs"][0]["audit"]["max_change"] == 8
 
 
+def test_each_class_is_protected_in_turn(evaluate, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    for tree, shift in (("people", 0), ("protected", 9)):
+        for part, count in (("train", 12), ("test", 3)):
+            for name in ("ada", "bo"):
+                (tmp_path / tree / part / name).mkdir(parents=True)
+                for number in range(count):
+                    pixels = rng.integers(40, 200, (8, 8, 3)).repeat(8, 0).repeat(8, 1) + shift
+                    Image.fromarray(pixels.astype(np.uint8)).save(
+                        tmp_path / tree / part / name / f"{number}.png"
+                    )
+    trees = ("--dataset", tmp_path / "people", "--protected", tmp_path / "protected")
+    usual = (*FAST[2:], "--exploiter", "standard", "--size", 32, "--only", "each", "--out", tmp_path / "out")
+    code, out, err = evaluate(*trees, *usual, "--no-controls", "--format", "json")
+    assert code == 0 and "2 trainings, on images called protected ada, protected bo" in err
+    (row,) = json.loads(out)["each"]
+    assert row["treatment"] == "protected" and set(row["identities"]) == {"ada", "bo"}
+    assert row["clean_recall"] is None and row["below_band_noise"] is None
+    code, out, _ = evaluate(*trees, *usual, "--no-controls", "--resume", "--quiet")
+    assert code == 0 and "Recall of each class in its turn, exploiter standard" in out
+    code, _, err = evaluate(*trees, *usual, "--no-controls", "--resume", "--share", "0.5")
+    assert code == ExitCode.TARGET and "another configuration (share: null there, 0.5 here)" in err
+
+
 @pytest.fixture
 def mistakes(tmp_path, monkeypatch) -> Path:
     """A folder of things that can't be used, and the current one."""

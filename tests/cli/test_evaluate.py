@@ -58,6 +58,13 @@ MISTAKES = [
     (["--only", "sea"], ExitCode.USAGE, "belong to --protected"),
     (["--protected", "x"], ExitCode.USAGE, "--dataset FOLDER"),
     (["--upload", "q101"], ExitCode.USAGE, "q101"),
+    (["--only", "each"], ExitCode.USAGE, "belong to --protected"),
+    (["--only", "each,sea"], ExitCode.USAGE, "name no other beside it"),
+    (["--share", "0.5"], ExitCode.USAGE, "--share belongs to --only"),
+    (["--share", "0"], ExitCode.USAGE, "--share 0: write a number above 0, up to 1"),
+    (["--share", "1.5"], ExitCode.USAGE, "--share 1.5: write a number above 0, up to 1"),
+    (["--share", "nan"], ExitCode.USAGE, "--share nan: write a number above 0, up to 1"),
+    (["--share", "half"], ExitCode.USAGE, "--share 'half': write a number above 0"),
     (["--format", "word"], ExitCode.USAGE, "no --format 'word', only table, json"),
     (["--jobs", "99999"], ExitCode.FAILED, "take fewer"),
     (["--device", "cuda"], ExitCode.DEVICE, "--device cpu"),
@@ -241,6 +248,30 @@ def test_a_poison_of_a_file(evaluate, tmp_path) -> None:
     poisons = [arm["poison"] for arm in reported["arms"]]
     assert poisons == ["clean", "noise", f"poison {tmp_path / 'noise.npy'}"]
     assert reported["arms"][2]["runs"][0]["audit"]["max_change"] == 8
+
+
+def test_each_class_is_protected_in_turn(evaluate, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    for tree, shift in (("people", 0), ("protected", 9)):
+        for part, count in (("train", 12), ("test", 3)):
+            for name in ("ada", "bo"):
+                (tmp_path / tree / part / name).mkdir(parents=True)
+                for number in range(count):
+                    pixels = rng.integers(40, 200, (8, 8, 3)).repeat(8, 0).repeat(8, 1) + shift
+                    Image.fromarray(pixels.astype(np.uint8)).save(
+                        tmp_path / tree / part / name / f"{number}.png"
+                    )
+    trees = ("--dataset", tmp_path / "people", "--protected", tmp_path / "protected")
+    usual = (*FAST[2:], "--exploiter", "standard", "--size", 32, "--only", "each", "--out", tmp_path / "out")
+    code, out, err = evaluate(*trees, *usual, "--no-controls", "--format", "json")
+    assert code == 0 and "2 trainings, on images called protected ada, protected bo" in err
+    (row,) = json.loads(out)["each"]
+    assert row["treatment"] == "protected" and set(row["identities"]) == {"ada", "bo"}
+    assert row["clean_recall"] is None and row["below_band_noise"] is None
+    code, out, _ = evaluate(*trees, *usual, "--no-controls", "--resume", "--quiet")
+    assert code == 0 and "Recall of each class in its turn, exploiter standard" in out
+    code, _, err = evaluate(*trees, *usual, "--no-controls", "--resume", "--share", "0.5")
+    assert code == ExitCode.TARGET and "another configuration (share: null there, 0.5 here)" in err
 
 
 @pytest.fixture

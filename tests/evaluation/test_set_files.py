@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -77,3 +79,22 @@ def test_what_is_trained_on_may_be_mixed_after_the_audit(tmp_path) -> None:
     assert torch.equal(kept.read().images, half(CHANGED).images)
     assert kept.audit is not None
     assert (kept.audit["changed_share"], kept.audit["kind"]) == (1, "by hand")
+
+
+@pytest.mark.parametrize("finish", [lambda made: made, half])
+def test_a_set_that_changes_some_images_holds_these_alone(
+    finish: Callable[[ImageSet], ImageSet], tmp_path
+) -> None:
+    places = torch.tensor([3, 8, 15])
+    images = CLEAN.images.clone()
+    images[places] = CHANGED.images[places]
+    some = replace(CLEAN, images=images)
+    made = Made(some, 8, figures={"amplitude": 2.5})
+    sets = SetFiles(tmp_path, "shapes", CLEAN, finish)
+    kept = sets.kept("a", "one", lambda: made, places=places)
+    assert torch.equal(kept.read().images, finish(some).images) and kept.read().digest == kept.digest
+    assert np.load(kept.file).shape == (3, *CLEAN.images.shape[1:])
+    assert kept.shape == tuple(CLEAN.images.shape) == sets.unchanged().shape
+    assert kept.audit is not None and (kept.audit["amplitude"], kept.audit["changed_share"]) == (2.5, 0.15)
+    assert sets.kept("a", "one", never, places=places) == kept
+    assert torch.equal(sets.unchanged().read().images, CLEAN.images)  # reading writes into no file

@@ -35,6 +35,13 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
         raise UsageError(f"{option} {text!r}: write whole numbers with commas between, as in 0,1,2") from None
 
 
+def _share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--share {text!r}: write a number above 0, up to 1, for instance 0.5") from None
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
@@ -103,8 +110,15 @@ def evaluate(
         ),
     ] = "none",
     only: Annotated[
-        str, typer.Option(metavar="CLASS,...", help="Photo mode: these classes alone are protected.")
+        str,
+        typer.Option(
+            metavar="CLASS,...|each",
+            help="Photo mode: these classes alone are protected; or each of all, alone, in its turn.",
+        ),
     ] = "",
+    share: Annotated[
+        str, typer.Option(metavar="SHARE", help="With --only: the share of their photos protected, as 0.5.")
+    ] = "1",
     size: Annotated[
         int, _count("Side photos are squeezed to. Default: the defender's, else the preset's.", "PX")
     ] = 0,
@@ -144,6 +158,7 @@ def evaluate(
       ulecli evaluate --dataset shapes --exploiter standard,gray,jpeg-10
       ulecli evaluate --poison noise.npy --exploiter all --seeds 0,1,2 --out runs/noise
       ulecli evaluate --dataset scenes --protected scenes-protected --upload 1080:q85
+      ulecli evaluate --dataset people --protected people-protected --only each
     """  # noqa: D301 - the help needs the character itself
     need_torch("psutil", "tabulate", *(["matplotlib"] if out else []))  # which are used at the end
     from ulecli.evaluation.plugins import load_plugin, registries
@@ -183,6 +198,7 @@ def evaluate(
         protected=protected,
         upload=Upload.parse(upload),
         only=_words(only),
+        share=_share(share),
         mix=parse_mix(mix) if mix else None,
         train_images=train_images,
         epsilon=parse_epsilon(eps),
@@ -211,12 +227,16 @@ def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
 
 
 def _print(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
+    from ulecli.evaluation.results.each_tables import render_each
     from ulecli.evaluation.results.tables import render
 
     for note in done.notes:
         say(f"note: {note}")
     encoding = sys.stdout.encoding or "ascii"
-    print(render(done.records, form, recalls_for=config.only, encoding=encoding))
+    if config.each:
+        print(render_each(done.records, form, encoding=encoding))
+    else:
+        print(render(done.records, form, recalls_for=config.named, encoding=encoding))
     if config.out and not quiet:
         names = ("results.jsonl", "curves.png", "curves.svg", "gallery.png")
         made = [name for name in names if (config.out / name).exists()]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SILENCE = 60.0
 """Seconds without a line, off a terminal, after which one says what is left."""
 
+_NAMED = 12
+"""Sets of images that are named at the start; of more, how many."""
+
 
 @contextmanager
 def listening(*, quiet: bool) -> Iterator[Listener | None]:
@@ -57,7 +60,8 @@ def _figures(record: RunRecord) -> str:
 
 
 def _announcement(sets: Sequence[str], trainings: int) -> str:
-    return f"{trainings} training{'s' if trainings > 1 else ''}, on images called {', '.join(sets)}"
+    names = [*sets[:_NAMED], *([f"{len(sets) - _NAMED} more"] if len(sets) > _NAMED else [])]
+    return f"{trainings} training{'s' if trainings > 1 else ''}, on images called {', '.join(names)}"
 
 
 class Lines:

@@ -24,6 +24,9 @@ from ulecli.units import DEFAULT_EPSILON, check_epsilon
 SMALL = 48
 """Pictures up to this side are trained on by the protocol for 32 x 32, larger ones by that for photos."""
 
+EACH = "each"
+"""In place of the names of classes: each of them alone in turn."""
+
 
 @dataclass(frozen=True)
 class EvaluateConfig:
@@ -48,7 +51,10 @@ class EvaluateConfig:
             do only one, else the preset's.
         protected: Photo mode: the copy of `dataset` that `ulecli protect` wrote.
         upload: Photo mode: what a platform did to the files.
-        only: Photo mode: the classes that are protected among clean ones; empty for all.
+        only: Photo mode: the classes that are protected among clean ones, or (`EACH`,) for each of them alone
+            in turn; empty for all.
+        share: Photo mode with `only`: the share of the photos of these classes that is protected, above 0 and
+            at most 1. Which photos, each seed of an exploiter decides anew.
         mix: Percent of the training set that stays clean, and percent that is added protected (the paper's
             Table 4); None for all of it protected.
         train_images: Use this many training images, the same share of each class; 0 for all.
@@ -80,6 +86,7 @@ class EvaluateConfig:
     protected: Path | None = None
     upload: Upload = field(default_factory=Upload)
     only: tuple[str, ...] = ()
+    share: float = 1.0
     mix: tuple[int, int] | None = None
     train_images: int = 0
     epsilon: int = DEFAULT_EPSILON
@@ -152,6 +159,12 @@ class EvaluateConfig:
             object.__setattr__(self, "upload", Upload.parse(self.upload))
 
     def _check_photo_mode(self) -> None:
+        if not 0 < self.share <= 1:
+            raise UsageError(f"--share {self.share:g}: write a number above 0, up to 1, for instance 0.5")
+        if self.share < 1 and not self.only:
+            raise UsageError("--share belongs to --only, the classes of which a share is protected")
+        if EACH in self.only and len(self.only) > 1:
+            raise UsageError(f"--only {EACH} protects every class in turn: name no other beside it")
         if self.protected is None:
             if self.only or self.upload != Upload():
                 raise UsageError("--only and --upload belong to --protected, the tree that protect wrote")
@@ -159,6 +172,16 @@ class EvaluateConfig:
             raise UsageError("--protected needs --dataset FOLDER, the photos that were protected")
         elif self.defenders or self.poisons:
             raise UsageError("--protected stands alone: name no --poison and no --defender beside it")
+
+    @property
+    def each(self) -> bool:
+        """Whether every class is protected alone in turn."""
+        return self.only == (EACH,)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The classes that are protected together among clean ones; empty for all, or for each in turn."""
+        return () if self.each else self.only
 
     @cached_property
     def known(self) -> Registries:
@@ -207,6 +230,7 @@ class EvaluateConfig:
             "dataset": self.dataset if self.dataset in DATASETS else Path(self.dataset).resolve().name,
             "upload": str(self.upload),
             "data_md5": data_md5,
+            **({"share": self.share} if self.share < 1 else {}),
             **({"plugins": self.plugin_digests} if self.plugins else {}),
         }
 

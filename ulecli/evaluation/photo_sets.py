@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ulecli.data.datasets import Dataset
 from ulecli.data.images import ImageSet
 from ulecli.errors import NoSuchPath, UleError, shown, unknown
-from ulecli.evaluation.config import EvaluateConfig
+from ulecli.evaluation.config import EACH, EvaluateConfig
 from ulecli.evaluation.defenders import Progress
+from ulecli.evaluation.poisons.band_noise import Band, BandNoise, Fitted, difference
 from ulecli.evaluation.poisons.photo_noise import TOLERANCE, NoisyPhotos, fitted_noise, mean_change
-from ulecli.evaluation.poisons.protected_photos import only_classes, read_photos, read_protected
+from ulecli.evaluation.poisons.protected_photos import aligned, read_photos, read_protected, with_photos
+from ulecli.evaluation.results.record import NOISE, NOISE_MEAN
 from ulecli.surrogates.recipe import RECIPES
 from ulecli.system.cores import usable_cores
 
 GRID = RECIPES["photo"].grid
 """Side in cells of the grid that noise is drawn on: that of the surrogate for photos."""
 
+FEWEST = 5
+"""Photos, to train and test on together, of a class that is protected alone."""
+
 
 class PhotoSets:
-    """Training sets of photo mode: the picked photos, of which the chosen ones are changed.
+    """Makes the training sets of photo mode: the picked photos, of which those at some places are changed.
 
     Attributes:
         clean: The picked photos without any change, as an exploiter gets them.
-        chosen: (n,) int64, the places among them of the photos that are changed.
     """
 
     def __init__(
@@ -41,61 +47,101 @@ class PhotoSets:
             clean: Every training photo after its upload.
             picked: (n,) int64, the places of those that are trained on.
             progress: Receives reports of photos that noise is put on.
-
-        Raises:
-            UsageError: The photos have no such class as `config.only` names.
         """
         self._config, self._picked, self._progress = config, picked, progress
         self.clean = clean.subset(picked)
-        for name in config.only:
-            if name not in clean.classes:
-                raise unknown("class", name, clean.classes)
-        changed = torch.tensor([not config.only or name in config.only for name in clean.classes])
-        self.chosen = changed[self.clean.labels].nonzero().flatten()
-        self._noisy = NoisyPhotos(
-            train_tree(Path(config.dataset)), GRID, config.upload, config.side, reading_jobs(config)
-        )
+        self._tree = train_tree(Path(config.dataset))
+        self._noisy = NoisyPhotos(self._tree, config.upload, config.side, reading_jobs(config), GRID)
+        self._scores: dict[Path, float] = {}
 
-    def protected(self) -> ImageSet:
-        """Return the photos as `ulecli protect` wrote them, after their upload."""
-        config = self._config
+    def protected(self, places: Tensor) -> ImageSet:
+        """Return the set with photos as `ulecli protect` wrote them, after their upload."""
+        return with_photos(self.clean, self._protected, places)
+
+    @cached_property
+    def _protected(self) -> ImageSet:
+        config, jobs = self._config, reading_jobs(self._config)
         assert config.protected is not None
-        tree, jobs = train_tree(Path(config.dataset)), reading_jobs(config)
-        whole = read_protected(config.protected, tree, config.upload, config.side, jobs=jobs)
-        protected = whole.subset(self._picked)
-        return only_classes(protected, self.clean, config.only) if config.only else protected
+        whole = read_protected(config.protected, self._tree, config.upload, config.side, jobs=jobs)
+        return whole.subset(self._picked)
 
-    def noise(self) -> ImageSet:
-        """Return the photos with random signs at the bound, stored and uploaded as the protected ones."""
-        return self._with(self._noisy.read(self._picked[self.chosen], self._config.epsilon, self._report))
+    def noise(self, places: Tensor, what: str = NOISE) -> ImageSet:
+        """Return the set with random signs at the bound, stored and uploaded as the protected photos."""
+        epsilon, progress = self._config.epsilon, self._reporter(what)
+        return self._with(places, self._noisy.read(self._picked[places], epsilon, progress))
 
-    def equal_noise(self, target: float, at_bound: float) -> tuple[ImageSet, float, float]:
-        """Return the photos with noise whose mean change is that of the protected ones.
+    def equal_noise(
+        self, places: Tensor, target: float, at_bound: float, what: str = NOISE_MEAN
+    ) -> tuple[ImageSet, float, float]:
+        """Return the set with noise whose mean change is that of the protected photos.
 
         Args:
-            target: Mean absolute change of what `protected` returned, in levels, above 0.
-            at_bound: That of what `noise` returned.
+            places: (n,) int64, of the photos that are changed.
+            target: Mean absolute change of these photos by their protection, in levels, above 0.
+            at_bound: That by what `noise` returned.
+            what: For reports.
 
         Returns:
             The photos; the amplitude of the noise in levels, which may be above the bound; and by how much
             its mean change misses that of the protected photos, as a share of that.
         """
-        clean = self.clean.images[self.chosen]
-        share = len(self.chosen) / len(self.clean)  # the others, which nothing changes, are in both means
-        target, known = target / share, (float(self._config.epsilon), at_bound / share)
-        places = self._picked[self.chosen]
-        images, amplitude = fitted_noise(self._noisy, places, clean, target, known, self._report)
-        return self._with(images), amplitude, mean_change(images, clean) / target - 1
+        clean, known = self.clean.images[places], (float(self._config.epsilon), at_bound)
+        images, amplitude = fitted_noise(
+            self._noisy, self._picked[places], clean, target, known, self._reporter(what)
+        )
+        return self._with(places, images), amplitude, mean_change(images, clean) / target - 1
 
-    def _with(self, changed: Tensor) -> ImageSet:
-        """Return the clean photos with the chosen ones replaced."""
+    def band_noise(self, places: Tensor, band: Band, what: str) -> tuple[ImageSet, tuple[Fitted, ...]]:
+        """Return the set with noise of a band that the eye sees as plainly as the protection.
+
+        Args:
+            places: (n,) int64, of the photos that are changed.
+            band: Frequencies of the noise.
+            what: For reports.
+
+        Returns:
+            The photos, and what amplitudes and scores were found.
+        """
+        noise = BandNoise(self._noisy, band)
+        images, found = noise.read(self._picked[places], self.scores(places), self._reporter(what))
+        return self._with(places, images), found
+
+    def scores(self, places: Tensor) -> dict[Path, float]:
+        """Return the SSIMULACRA2 of protected photos against their originals, by the path of the original.
+
+        Raises:
+            UleError: A pair can't be compared.
+            MissingExtra: SSIMULACRA2 can't be measured.
+        """
+        paths = [self._pairs[place] for place in self._picked[places].tolist()]
+        todo = [pair for pair in paths if pair[1] not in self._scores]
+        with ThreadPoolExecutor(reading_jobs(self._config)) as pool:
+            for (_, source), score in zip(todo, pool.map(lambda pair: difference(*pair), todo), strict=True):
+                self._scores[source] = score
+        return {source: self._scores[source] for _, source in paths}
+
+    @cached_property
+    def _pairs(self) -> tuple[tuple[Path, Path], ...]:
+        """Protected and clean path of every training photo, in order."""
+        assert self._config.protected is not None
+        return aligned(self._config.protected, self._tree)
+
+    def mean_change(self, images: ImageSet, places: Tensor) -> float:
+        """Return the mean absolute change of the photos at some places, in levels."""
+        return mean_change(images.images[places], self.clean.images[places])
+
+    def _with(self, places: Tensor, changed: Tensor) -> ImageSet:
+        """Return the clean photos with those at some places replaced."""
         images = self.clean.images.clone()
-        images[self.chosen] = changed
+        images[places] = changed
         return replace(self.clean, images=images)
 
-    def _report(self, done: int, total: int) -> None:
-        if self._progress is not None:
-            self._progress("noise on photos", done, total)
+    def _reporter(self, what: str) -> Callable[[int, int], None]:
+        def report(done: int, total: int) -> None:
+            if self._progress is not None:
+                self._progress(f"{what} on photos", done, total)
+
+        return report
 
 
 def equal_noise_warnings(amplitude: float, miss: float, epsilon: int) -> tuple[str, ...]:
@@ -148,4 +194,26 @@ def photo_data(config: EvaluateConfig) -> Dataset:
     jobs = reading_jobs(config)
     train = read_photos(folder / "train", config.upload, config.side, jobs=jobs)
     clean = read_photos(test, type(config.upload)(), config.side, jobs=jobs)
-    return Dataset(folder.resolve().name, train, clean)
+    data = Dataset(folder.resolve().name, train, clean)
+    check_identities(config, data)
+    return data
+
+
+def check_identities(config: EvaluateConfig, data: Dataset) -> None:
+    """Refuse what is too little to protect some classes alone and judge by their recall.
+
+    Raises:
+        UleError: A class that is to be protected has too few photos, or bears the word for each of them.
+    """
+    if config.each and EACH in data.train.classes:
+        raise UleError(f"--only {EACH} protects every class in turn, and one is called so: rename its folder")
+    for name in data.train.classes if config.each else config.named:
+        if name not in data.train.classes:
+            raise unknown("class", name, data.train.classes)
+        label = data.train.classes.index(name)
+        count = sum(int((part.labels == label).sum()) for part in (data.train, data.test))
+        if count < FEWEST:
+            raise UleError(
+                f"{shown(name)} has {count} photo{'s' if count > 1 else ''} to train and test on; what is "
+                f"learned of one class alone needs {FEWEST} at least: add some, or remove its folders"
+            )

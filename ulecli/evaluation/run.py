@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +35,7 @@ from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.forecast import Forecast, Work
 from ulecli.evaluation.photo_sets import photo_data
 from ulecli.evaluation.preparation import check_device, check_plan, jobs_of
+from ulecli.evaluation.results.each import by_treatment, treatment_of
 from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.plots import curves, gallery
 from ulecli.evaluation.results.record import CONTROLS, Arm, RunRecord, run_key
@@ -114,7 +116,11 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
         records = _trained(config, data, plan, journal, listener)
         if config.out is not None:
-            curves(records, folder / "curves.png", folder / "curves.svg")
+            curves(
+                by_treatment(records) if config.each else records,
+                folder / "curves.png",
+                folder / "curves.svg",
+            )
             _draw_gallery(data, sets, config, folder / "gallery.png")
         return Evaluation(tuple(records), notes)
 
@@ -145,7 +151,7 @@ class _Planned:
         """What the training costs: adversarial training takes a pass for each step of its attack as well."""
         attack = self.settings.get("attack")
         passes = 1 + (int(attack.get("steps", 1)) if attack else 0)
-        cost = len(self.task.train.read()) * self.task.protocol.epochs * passes
+        cost = self.task.train.shape[0] * self.task.protocol.epochs * passes
         return Work(cost, (self.arm.exploiter, self.arm.arch))
 
 
@@ -169,6 +175,8 @@ def _plan(
                     settings["attack"] = _described(measure.attack)
                     settings["robust_images"] = preset.robust_images
                 for one in sets:
+                    if one.seed not in (None, seed):
+                        continue
                     arm = Arm(data.name, one.name, measure.name, protocol.net, config.preset, seed)
                     key = run_key(arm, settings, one.digest, data.digest)
                     steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
@@ -191,7 +199,7 @@ def _trained(
     """Train what the journal lacks; return the records of the whole plan."""
     todo = [one for one in plan if journal.find(one.key) is None]
     threads = config.threads or usable_cores()
-    jobs = jobs_of(config, len(todo), max((one.task.train.read().images.numel() for one in todo), default=0))
+    jobs = jobs_of(config, len(todo), max((prod(one.task.train.shape) for one in todo), default=0))
     device = _device_name(config.device, max(1, threads // jobs))
     tasks = [one.task for one in todo]
     if listener is not None:
@@ -230,7 +238,7 @@ def _record(config: EvaluateConfig, data: Dataset, planned: _Planned, done: Done
         data_md5=data.digest,
         train_md5=task.train.digest,
         audit=task.train.audit,
-        n_train=len(task.train.read()),
+        n_train=task.train.shape[0],
         n_test=len(data.test),
         classes=data.train.classes,
         train_accuracies=result.train_accuracies,
@@ -264,7 +272,11 @@ def _versions() -> dict[str, str]:
 
 def _draw_gallery(data: Dataset, sets: list[TrainingSet], config: EvaluateConfig, path: Path) -> None:
     """Draw one image of each of up to ten classes with the first perturbation that is not a control's."""
-    judged = [one for one in sets if one.audit is not None and one.name not in CONTROLS]
+    judged = [
+        one
+        for one in sets
+        if one.audit is not None and treatment_of(one.name, one.classes)[0] not in CONTROLS
+    ]
     if not judged or config.mix or config.train_images:
         return
     labels = data.train.labels

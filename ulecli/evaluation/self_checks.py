@@ -9,6 +9,7 @@ from ulecli.data.datasets import DATASETS, Dataset
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.defenders import grid_of
 from ulecli.evaluation.exploiters.training import ExploitResult
+from ulecli.evaluation.photo_plan import missing_controls
 from ulecli.evaluation.poisons.clean_checks import check_clean, check_test_set
 from ulecli.evaluation.results.record import CLEAN
 
@@ -34,6 +35,7 @@ def data_notes(config: EvaluateConfig, data: Dataset) -> Iterator[str]:
     if config.dataset in DATASETS:
         return
     yield from check_clean(Path(config.dataset))
+    yield from missing_controls(config)
     names = [name for name in config.defenders if grid_of(name, config.known.defenders)]
     if names and not config.size:
         yield (

@@ -8,17 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ulecli import __version__
 from ulecli.data.images import ImageSet
 from ulecli.evaluation.poisons.poison_audit import audit, warnings
+from ulecli.evaluation.results.record import CLEAN
 from ulecli.system.atomic import replacing
 
 
@@ -28,13 +30,16 @@ class TrainingSet:
 
     Attributes:
         name: In tables.
-        file: Where the images lie, (N, 3, H, W) uint8.
+        file: Where the images lie, (N, 3, H, W) uint8; where `places` are, these alone.
         labels: Where the labels lie, (N,) int64.
         classes: The name of each label.
         digest: md5 over all of it.
         audit: How the images differ from the clean ones; None for the clean ones.
         epsilon: Their bound in levels; 0 for clean images.
         warnings: What the audit found to warn of.
+        places: Where the places among all images lie of those in `file`, (n,) int64; None for all of them.
+        clean: Where the images lie that `file` lacks: all of them, without change.
+        seed: The seed that it is trained on with; None for any.
     """
 
     name: str
@@ -45,11 +50,21 @@ class TrainingSet:
     audit: dict[str, Any] | None = None
     epsilon: int = 0
     warnings: tuple[str, ...] = ()
+    places: Path | None = None
+    clean: Path | None = None
+    seed: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all images: N, channels, height, width."""
+        return tuple(np.load(self.clean or self.file, mmap_mode="r").shape)
 
     def read(self) -> ImageSet:
         """Map the images; what isn't touched takes no memory."""
         # Mode "c" is copy on write: torch can't hold what is read-only.
-        images = torch.from_numpy(np.load(self.file, mmap_mode="c"))
+        images = torch.from_numpy(np.load(self.clean or self.file, mmap_mode="c"))
+        if self.places is not None:
+            images[torch.from_numpy(np.load(self.places))] = torch.from_numpy(np.load(self.file))
         return ImageSet(images, torch.from_numpy(np.load(self.labels)), self.classes)
 
 
@@ -63,6 +78,7 @@ class Made:
         kind: How they were made, in words, for the record; empty where the name says it.
         remarks: What to warn of beside what the audit finds.
         bounded: Warn where they leave the bound, or where some are unchanged.
+        figures: What else is known of them, for the record, by name.
     """
 
     images: ImageSet
@@ -70,6 +86,7 @@ class Made:
     kind: str = ""
     remarks: tuple[str, ...] = ()
     bounded: bool = True
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 class SetFiles:
@@ -90,39 +107,53 @@ class SetFiles:
         self._folder, self._data_set, self._clean, self._finish = folder, data_set, clean, finish
         folder.mkdir(parents=True, exist_ok=True)
 
-    def kept(self, name: str, identity: str, make: Callable[[], Made]) -> TrainingSet:
+    def unchanged(self) -> TrainingSet:
+        """Return the set of the clean images."""
+        return self.kept(CLEAN, "clean", lambda: Made(self._clean, epsilon=0))
+
+    def kept(
+        self, name: str, identity: str, make: Callable[[], Made], *, places: Tensor | None = None
+    ) -> TrainingSet:
         """Return a set from its file, or make it and write the file.
 
         Args:
             name: Of the set.
             identity: Whatever decides its images, beside the data set and what is picked of it.
             make: Makes it.
+            places: (n,) int64, of the images that alone are changed, so that no others are written; None for
+                all of them.
         """
         mark = hashlib.sha256(f"{name} {identity} {self._data_set} {__version__}".encode()).hexdigest()[:12]
         stem = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[-64:]}-{mark}"
-        file, labels, notes = (self._folder / f"{stem}{end}" for end in (".npy", ".labels.npy", ".json"))
-        if notes.exists():
-            return self._read(name, file, labels, notes)
-        made = make()
+        notes = self._folder / f"{stem}.json"
+        if not notes.exists():
+            self._write(stem, name, make(), places)
+        entry = json.loads(notes.read_text(encoding="utf-8"))
+        entry["warnings"] = tuple(entry["warnings"])
+        file, labels = self._folder / f"{stem}.npy", self._folder / f"{stem}.labels.npy"
+        made = TrainingSet(name, file, labels, self._clean.classes, **entry)
+        if places is None:
+            return made
+        return replace(made, places=self._folder / f"{stem}.places.npy", clean=self.unchanged().file)
+
+    def _write(self, stem: str, name: str, made: Made, places: Tensor | None) -> None:
+        """Write a set that was just made; its notes come last, so that an interrupted one is made again."""
         seen = audit(made.images, self._clean, source=name, kind=made.kind) if made.epsilon else None
         # All of the images may not be as they were, bounded or not.
         judged = seen is not None and (made.bounded or not seen.changed_share)
         found = warnings(seen, made.epsilon) if seen and judged else ()
         final = self._finish(made.images)
-        for path, values in ((file, final.images), (labels, final.labels)):
-            with replacing(path) as part, part.open("wb") as stream:
+        arrays = {"": final.images, ".labels": final.labels}
+        if places is not None:
+            arrays |= {"": final.images[places], ".places": places}
+        for end, values in arrays.items():
+            with replacing(self._folder / f"{stem}{end}.npy") as part, part.open("wb") as stream:
                 np.save(stream, values.numpy())
         entry = {
             "digest": final.digest,
-            "audit": asdict(seen) if seen else None,
+            "audit": {**asdict(seen), **made.figures} if seen else None,
             "epsilon": made.epsilon,
             "warnings": (*made.remarks, *found),
         }
-        with replacing(notes) as part:
+        with replacing(self._folder / f"{stem}.json") as part:
             part.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
-        return self._read(name, file, labels, notes)
-
-    def _read(self, name: str, file: Path, labels: Path, notes: Path) -> TrainingSet:
-        entry = json.loads(notes.read_text(encoding="utf-8"))
-        entry["warnings"] = tuple(entry["warnings"])
-        return TrainingSet(name, file, labels, self._clean.classes, **entry)

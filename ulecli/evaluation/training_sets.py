@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -17,10 +15,11 @@ from ulecli.data.images import ImageSet
 from ulecli.errors import UsageError
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, Progress, defend
-from ulecli.evaluation.photo_sets import PhotoSets, equal_noise_warnings
+from ulecli.evaluation.photo_plan import PhotoPlan, photo_set_names
+from ulecli.evaluation.photo_sets import PhotoSets
 from ulecli.evaluation.plugins import Plugin
 from ulecli.evaluation.poisons.reading import read_poison
-from ulecli.evaluation.results.record import CLEAN, NOISE, NOISE_MEAN
+from ulecli.evaluation.results.record import CLEAN, CONTROLS, NOISE
 from ulecli.evaluation.set_files import Made, SetFiles, TrainingSet
 from ulecli.surrogates import store
 from ulecli.surrogates.recipe import RECIPES
@@ -63,12 +62,10 @@ class TrainingSets:
     def names(self) -> tuple[str, ...]:
         """Return the names of all sets, the controls first, without making any."""
         config = self._config
-        photos = config.protected is not None
-        controls = (CLEAN, NOISE, *([NOISE_MEAN] if photos else ())) if config.controls else ()
-        protected = [f"protected {'+'.join(config.only)}".strip()] if photos else ()
-        return tuple(
-            dict.fromkeys((*controls, *config.defenders, *self._poison_names().values(), *protected))
-        )
+        if config.protected is not None:
+            return photo_set_names(config, self._whole.classes)
+        controls = (CLEAN, NOISE) if config.controls else ()
+        return tuple(dict.fromkeys((*controls, *config.defenders, *self._poison_names().values())))
 
     def read_poisons(self) -> list[TrainingSet]:
         """Read other people's files; `sets` does it first where this was not called.
@@ -88,18 +85,16 @@ class TrainingSets:
         config = self._config
         poisons = self.read_poisons()
         if config.protected is not None:
-            yield from self._photo_sets()
+            photos = PhotoSets(config, self._whole, self._picked, self._progress)
+            yield from PhotoPlan(config, photos, self._files).sets()
             return
         if config.controls:
-            yield self._clean_set()
+            yield self._files.unchanged()
             yield self._defended(NOISE)
         for name in config.defenders:
             if name != NOISE or not config.controls:
                 yield self._defended(name)
         yield from poisons
-
-    def _clean_set(self) -> TrainingSet:
-        return self._files.kept(CLEAN, "clean", lambda: Made(self._clean, epsilon=0))
 
     def _poison(self, path: Path, name: str) -> TrainingSet:
         poison = read_poison(path, self._whole, kind=self._config.poison_kind)
@@ -126,45 +121,6 @@ class TrainingSets:
 
         identity = f"{identity_of(name, config.loaded)} eps {config.epsilon} on {config.device}"
         return self._files.kept(name, identity, make)
-
-    def _photo_sets(self) -> Iterator[TrainingSet]:
-        """Yield the controls of photo mode, which take the way of the protected photos, then these."""
-        config = self._config
-        photos = PhotoSets(config, self._whole, self._picked, self._progress)
-        read = photos.protected()
-        *_, name = self.names()
-        # Protected photos may leave the bound, by JPEG, and some stay as they are on purpose.
-        protected = self._files.kept(
-            name, f"photos {read.digest}", lambda: Made(read, config.epsilon, bounded=False)
-        )
-        if config.controls:
-            yield self._clean_set()
-            way = f"eps {config.epsilon}, upload {config.upload}, size {config.side}, only {config.only}"
-            kind = f"random signs at ±{config.epsilon} levels, stored as the photos are"
-            noise = self._files.kept(
-                NOISE,
-                f"noise on photos, {way}",
-                lambda: Made(photos.noise(), config.epsilon, kind, bounded=False),
-            )
-            yield noise
-            target = _mean_change(protected)
-            if target:
-                identity = f"noise on photos, {way}, as much as {read.digest}"
-                yield self._files.kept(
-                    NOISE_MEAN, identity, lambda: self._equal_noise(photos, target, _mean_change(noise))
-                )
-        yield protected
-
-    def _equal_noise(self, photos: PhotoSets, target: float, at_bound: float) -> Made:
-        images, amplitude, miss = photos.equal_noise(target, at_bound)
-        return Made(
-            images,
-            max(1, math.ceil(amplitude)),
-            f"random signs at ±{amplitude:.2f} levels, stored as the photos are: as much change on average "
-            "as the protection makes",
-            equal_noise_warnings(amplitude, miss, self._config.epsilon),
-            bounded=False,
-        )
 
     def _part(self, images: ImageSet) -> ImageSet:
         """Return the picked images of a whole training set."""
@@ -203,13 +159,8 @@ def picked(images: ImageSet, count: int) -> Tensor:
 def poison_names(paths: Sequence[Path], defenders: Iterable[str] = DEFENDERS) -> dict[Path, str]:
     """Name poisons in tables: by file, or by path where that is a control's, defender's or other's name."""
     shared = Counter(path.stem for path in dict.fromkeys(paths))
-    taken = {"", CLEAN, NOISE_MEAN, *defenders, *(name for name, count in shared.items() if count > 1)}
+    taken = {"", *CONTROLS, *defenders, *(name for name, count in shared.items() if count > 1)}
     return {path: f"poison {path}" if path.stem in taken else path.stem for path in paths}
-
-
-def _mean_change(made: TrainingSet) -> float:
-    """Return the mean absolute change of the images of a set, in levels, as its audit found it."""
-    return fmean(made.audit["mean_amplitude"]) if made.audit else 0.0
 
 
 def identity_of(defender: str, plugins: Sequence[Plugin] = ()) -> str:

@@ -31,19 +31,20 @@ _SAMPLES = 4
 Floats = NDArray[np.float32]
 
 
-def texture_weights(image: Image.Image) -> Floats:
+def texture_weights(image: Image.Image, floor: float = FLOOR) -> Floats:
     """Return how much of a delta each part of a picture hides.
 
-    The weight rises linearly with `contrast`, from `FLOOR` at `SMOOTH` to 1 at `FULL`.
+    The weight rises linearly with `contrast`, from the floor at `SMOOTH` to 1 at `FULL`.
 
     Args:
         image: RGB, RGBX or RGBA (whose opacity is not looked at), any size.
+        floor: The weight where there is no texture at all, 0 to 1.
 
     Returns:
-        (CELLS, CELLS), FLOOR to 1.
+        (CELLS, CELLS), floor to 1.
     """
     rise = np.clip((contrast(image) - SMOOTH) / (FULL - SMOOTH), 0, 1)
-    weights: Floats = (FLOOR + (1 - FLOOR) * rise).astype(np.float32)
+    weights: Floats = (floor + (1 - floor) * rise).astype(np.float32)
     return weights
 
 

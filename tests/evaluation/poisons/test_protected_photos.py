@@ -14,7 +14,13 @@ from PIL import Image, ImageOps
 from ulecli.data.folder import image_folder
 from ulecli.data.images import ImageSet
 from ulecli.errors import ExitCode, NoSuchPath, UleError, UsageError
-from ulecli.evaluation.poisons.protected_photos import aligned, only_classes, read_photos, read_protected
+from ulecli.evaluation.poisons.protected_photos import (
+    aligned,
+    places_of,
+    read_photos,
+    read_protected,
+    with_photos,
+)
 from ulecli.imaging.upload import Upload
 
 
@@ -171,15 +177,30 @@ def test_bad_trees_are_told_apart(tree: Path, tmp_path: Path) -> None:
 
 def test_only_some_classes_are_protected(clean: ImageSet) -> None:
     protected = replace(clean, images=255 - clean.images)
-    mixed = only_classes(protected, clean, ["dog", "ant"])
+    mixed = with_photos(clean, protected, places_of(clean, ["dog", "ant"]))
     for label, image, before in zip(clean.labels, mixed.images, clean.images, strict=True):
         assert torch.equal(image, 255 - before if int(label) in (0, 3) else before)
     with pytest.raises(
         UsageError, match="there is no class 'bees', only ant, bee, cat, dog; did you mean bee"
     ):
-        only_classes(protected, clean, ["bees"])
+        places_of(clean, ["bees"])
     with pytest.raises(UsageError, match="names no class") as caught:
-        only_classes(protected, clean, [])
+        places_of(clean, [])
     assert caught.value.exit_code is ExitCode.USAGE
     with pytest.raises(ValueError, match="photos of the clean one"):
-        only_classes(replace(protected, labels=protected.labels.flip(0)), clean, ["ant"])
+        with_photos(clean, replace(protected, labels=protected.labels.flip(0)), places_of(clean, ["ant"]))
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.01, 1), (0.3, 9), (0.5, 15), (0.99, 30), (1, 30)])
+def test_a_share_of_each_class_is_drawn_by_seed(share: float, count: int) -> None:
+    labels = torch.arange(90) % 3
+    images = ImageSet(torch.zeros(90, 3, 1, 1, dtype=torch.uint8), labels, ("a", "b", "c"))
+    drawn = places_of(images, ["c", "a"], share=share, seed=1)
+    assert torch.equal(drawn, drawn.unique())
+    assert torch.bincount(labels[drawn], minlength=3).tolist() == [count, 0, count]
+    assert torch.equal(drawn, places_of(images, ["a", "c"], share=share, seed=1))
+    alone = places_of(images, ["c"], share=share, seed=1)
+    assert torch.equal(alone, drawn[labels[drawn] == 2])  # a class does not depend on the others
+    if 0.1 < share < 0.9:
+        assert not torch.equal(drawn, places_of(images, ["a", "c"], share=share, seed=2))
+        assert not torch.equal(drawn[labels[drawn] == 0], alone - 2)  # nor is it drawn like them

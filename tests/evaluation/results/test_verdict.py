@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from helpers.results_of import run
 
@@ -149,6 +151,8 @@ def test_one_class_protected_is_judged_by_its_recall():
         "images of which only this class is protected (clean 80.0 %, random noise 78.0 %, guessing 25.0 "
         "%): protected against standard."
     )  # fmt: skip
+    half = replace(reported[2], audit={"share": 0.5})
+    assert "images of which only 50 % of this class is protected" in sentence([*reported[:2], half], ["ring"])
     both = sentence(reported, ["disc", "ring"])
     assert "recognises 47.0 % of the clean test images of disc and ring" in both
     assert "images of which only these classes are protected" in both

@@ -7,11 +7,8 @@ takes every one of the steps, by the same code.
 
 from __future__ import annotations
 
-import hashlib
 import math
-import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,13 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ulecli.data.folder import list_pictures, read_pictures
-from ulecli.errors import PhotoError, PhotoSkipped, UleError, shown
 from ulecli.evaluation.poisons.content import chunks
-from ulecli.formats.picture import decode, encode
-from ulecli.formats.registry import HEAD, SUFFIXES, sniff
-from ulecli.imaging.delta import add_delta
-from ulecli.imaging.upload import Upload
+from ulecli.evaluation.poisons.stored_photos import Progress, StoredPhotos, generator, store_with
 
 HIGHEST = 127.0
 """Levels: the largest amplitude that a delta of 8 bits can hold."""
@@ -44,27 +36,16 @@ _CLOSE = 0.003
 _TRIES = 8
 """Amplitudes that are tried on the sample at most; the secant method needs three or four."""
 
-Progress = Callable[[int, int], None]
-"""Called with the number of photos done and of all."""
-
 
 @dataclass(frozen=True)
-class NoisyPhotos:
+class NoisyPhotos(StoredPhotos):
     """How noise is put on the photos of a tree, and how an exploiter then gets them.
 
     Attributes:
-        tree: The clean photos, one folder for each class.
         grid: Side S of the grid that noise is drawn on, in cells: that of the surrogate.
-        upload: What a platform does to each file.
-        size: Side in pixels of the square that an exploiter squeezes photos to.
-        jobs: Photos in work at the same time.
     """
 
-    tree: Path
     grid: int
-    upload: Upload
-    size: int
-    jobs: int
 
     def read(self, chosen: Tensor, amplitude: float, progress: Progress | None = None) -> Tensor:
         """Return photos with random signs at plus and minus an amplitude, tied across RGB.
@@ -84,27 +65,11 @@ class NoisyPhotos:
         Raises:
             UleError: A photo can't be read or stored.
         """
-        paths = [path for members in list_pictures(self.tree).values() for path in members]
-        some = [paths[place] for place in chosen.tolist()]
-        images = torch.empty(len(some), 3, self.size, self.size, dtype=torch.uint8)
-        with tempfile.TemporaryDirectory(prefix="ulecli-") as folder, ThreadPoolExecutor(self.jobs) as pool:
 
-            def make(number: int) -> None:
-                images[number] = self._photo(some[number], amplitude, Path(folder) / f"{number}")
+        def store(path: Path, part: Path) -> Path:
+            return store_with(path, random_signs(self.name(path), self.grid, amplitude), part)
 
-            for done, _ in enumerate(pool.map(make, range(len(some))), 1):
-                if progress is not None:
-                    progress(done, len(some))
-        return images
-
-    def _photo(self, path: Path, amplitude: float, part: Path) -> Tensor:
-        signs = random_signs(path.relative_to(self.tree).as_posix(), self.grid, amplitude)
-        stored = store_with(path, signs, part)
-        arrive = None if self.upload == Upload() else self.upload
-        try:
-            return read_pictures({"": [stored]}, self.size, arrive=arrive, jobs=1).images[0]
-        finally:
-            stored.unlink()
+        return self.stored(chosen, store, progress)
 
 
 def random_signs(name: str, grid: int, amplitude: float) -> NDArray[np.int8]:
@@ -115,43 +80,10 @@ def random_signs(name: str, grid: int, amplitude: float) -> NDArray[np.int8]:
         grid: Side in cells.
         amplitude: Mean absolute value, 0 to `HIGHEST`; see `NoisyPhotos.read`.
     """
-    rng = np.random.default_rng(list(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()))
+    rng = generator(name)
     signs = 2 * rng.integers(0, 2, (1, grid, grid), np.int8) - 1
     whole = math.floor(amplitude)
     return signs * (whole + (rng.random(signs.shape) < amplitude - whole)).astype(np.int8)
-
-
-def store_with(path: Path, delta: NDArray[np.int8], part: Path) -> Path:
-    """Store a photo with a delta added, in its own format and as finely as `ulecli protect` would.
-
-    Args:
-        path: The photo.
-        delta: (1 or 3, S, S) levels.
-        part: What the new file is called, without its ending.
-
-    Returns:
-        The new file.
-
-    Raises:
-        UleError: The photo can't be read, or not be stored in its format.
-    """
-    try:
-        with path.open("rb") as file:
-            format = sniff(file.read(HEAD))
-        if format not in SUFFIXES:
-            raise PhotoSkipped("is of no format that `ulecli protect` writes")
-        picture = decode(path, format, first_frame=True)
-        add_delta(picture.image, delta, picture.pixels)
-        stored = part.with_suffix(SUFFIXES[format][0])
-        encode(picture, picture.image, stored)
-    except (PhotoError, PhotoSkipped) as error:
-        raise UleError(f"noise can't be put on {shown(path)}, which {error}; leave it out") from error
-    except OSError as error:
-        raise UleError(
-            f"noise can't be put on {shown(path)}: {error.strerror or error}; see to the file, or to the "
-            f"room in {shown(part.parent)}"
-        ) from error
-    return stored
 
 
 def mean_change(images: Tensor, clean: Tensor) -> float:

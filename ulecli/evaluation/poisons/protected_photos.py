@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ulecli.data.folder import list_pictures, read_pictures
 from ulecli.data.images import ImageSet
@@ -98,28 +101,54 @@ def aligned(protected: Path, clean: Path) -> tuple[tuple[Path, Path], ...]:
     return tuple((found[key], path) for key, path in sources.items())
 
 
-def only_classes(protected: ImageSet, clean: ImageSet, classes: Sequence[str]) -> ImageSet:
-    """Return the clean set with the photos of some classes taken from the protected one.
+def places_of(
+    images: ImageSet, classes: Sequence[str], *, share: float = 1.0, seed: int | None = None
+) -> Tensor:
+    """Return the places of the photos of some classes, or of a share of them drawn at random.
 
     Args:
-        protected: In the order of `clean`.
-        clean: The set without protection.
-        classes: Names of the classes that shall be protected.
+        images: The set.
+        classes: Names of the classes.
+        share: Above 0, at most 1: of each class, rounded, and one photo at least.
+        seed: Decides with the name of each class which photos; None where the share is 1.
+
+    Returns:
+        (n,) int64, ascending.
 
     Raises:
         UsageError: The set has no such class, or none was named.
+    """
+    if not classes:
+        raise UsageError(f"--only names no class; choose from {', '.join(images.classes)}")
+    found = []
+    for name in dict.fromkeys(classes):
+        if name not in images.classes:
+            raise unknown("class", name, images.classes)
+        own = (images.labels == images.classes.index(name)).nonzero().flatten()
+        if share < 1 and len(own):
+            digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+            order = np.random.default_rng([seed or 0, *digest]).permutation(len(own))
+            own = own[torch.from_numpy(order[: max(1, round(share * len(own)))])]
+        found.append(own)
+    return torch.cat(found).sort().values
+
+
+def with_photos(clean: ImageSet, protected: ImageSet, places: Tensor) -> ImageSet:
+    """Return the clean set with the photos at some places taken from the protected one.
+
+    Args:
+        clean: The set without protection.
+        protected: In the order of `clean`.
+        places: (n,) int64.
+
+    Raises:
         ValueError: The two sets differ in shape or labels.
     """
     if protected.images.shape != clean.images.shape or not torch.equal(protected.labels, clean.labels):
         raise ValueError("the protected set does not hold the photos of the clean one")
-    if not classes:
-        raise UsageError(f"--only names no class; choose from {', '.join(clean.classes)}")
-    for name in classes:
-        if name not in clean.classes:
-            raise unknown("class", name, clean.classes)
-    wanted = torch.tensor([name in classes for name in clean.classes])
-    chosen = wanted[clean.labels][:, None, None, None]
-    return replace(clean, images=torch.where(chosen, protected.images, clean.images))
+    images = clean.images.clone()
+    images[places] = protected.images[places]
+    return replace(clean, images=images)
 
 
 def _key(path: Path, tree: Path) -> str:

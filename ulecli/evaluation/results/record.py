@@ -25,8 +25,18 @@ NOISE_MEAN = "noise-mean"
 measured on what the exploiter reads: the fair control, since storing and squeezing weaken noise and
 protection unequally."""
 
-CONTROLS = (CLEAN, NOISE, NOISE_MEAN)
+BANDS = ("band-10-30", "band-24-56")
+"""In photo mode, noise of a band of frequencies, in cycles per shorter side, that is as plain to see in each
+photo as its protection: what a protection has to beat."""
+
+CONTROLS = (CLEAN, NOISE, NOISE_MEAN, *BANDS)
 """Poisons that protect nothing, in the order in which they stand in tables."""
+
+PROTECTED = "protected"
+"""First word of the poison that is photos which `ulecli protect` wrote; the rest says which of them."""
+
+SHARE = "share"
+"""Where an audit holds the share of the photos of the chosen classes that were changed, if it was not all."""
 
 
 class Cell(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Any
 from ulecli.errors import shown
 from ulecli.evaluation.results.markup import Table, as_latex, as_markdown, as_text
 from ulecli.evaluation.results.record import (
+    BANDS,
     CLEAN,
     CONTROLS,
     NOISE_MEAN,
@@ -74,12 +75,12 @@ def render(
     known = {name for record in records for name in record.classes}
     if unknown := [name for name in recalls_for if name not in known]:
         raise ValueError(f"no recall of {unknown[0]!r}: the classes are {', '.join(sorted(known))}")
-    closing = [sentence(records, recalls_for), *_controls(records), *remarks(records)]
+    closing = [sentence(records, recalls_for), *made_how(records), *remarks(records)]
     match Format(form):
         case Format.JSON:
             return json.dumps(document(records, recalls_for), indent=2, allow_nan=False)
         case Format.CSV:
-            return _csv(records)
+            return as_csv(csv_lines(records))
         case Format.MARKDOWN:
             return as_markdown(blocks(records, recalls_for), closing)
         case Format.LATEX:
@@ -91,11 +92,11 @@ def render(
 def document(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> dict[str, Any]:
     """Return records as one object for JSON: a cell an arm, with its figures and its runs as they are."""
     arms = []
-    for cell, runs in by_cell(records).items():
+    for one, runs in by_cell(records).items():
         summary = Summary.of(runs)
-        figures = {"last": _figure(summary.last), "peak": _figure(summary.peak)}
+        figures = {"last": spread_figures(summary.last), "peak": spread_figures(summary.peak)}
         known = {"n": summary.n, "chance": runs[0].chance, **figures}
-        arms.append({**cell._asdict(), **known, "runs": [run.to_json() for run in runs]})
+        arms.append({**one._asdict(), **known, "runs": [run.to_json() for run in runs]})
     return {
         "type": "evaluation",
         "schema": SCHEMA,
@@ -104,7 +105,8 @@ def document(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> d
     }
 
 
-def _figure(spread: Spread) -> dict[str, float | None]:
+def spread_figures(spread: Spread) -> dict[str, float | None]:
+    """Return a spread as an object for JSON."""
     return {"mean": spread.mean, "std": spread.std}
 
 
@@ -119,7 +121,7 @@ def blocks(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> lis
 def conditions(runs: Sequence[RunRecord]) -> str:
     """Say what the figures of runs of one data set, preset and net were measured on and with."""
     first = runs[0]
-    bounds = sorted({one.epsilon for one in runs if one.arm.poison not in (CLEAN, NOISE_MEAN)})
+    bounds = sorted({one.epsilon for one in runs if one.arm.poison not in (CLEAN, NOISE_MEAN, *BANDS)})
     strength = f"epsilon {_series(bounds)}" if bounds else "no poison"
     versions = dict.fromkeys(f"{name} {number}" for one in runs for name, number in one.versions.items())
     seeds = sorted({one.arm.seed for one in runs})
@@ -136,7 +138,7 @@ def conditions(runs: Sequence[RunRecord]) -> str:
     )
 
 
-def _controls(records: Sequence[RunRecord]) -> list[str]:
+def made_how(records: Sequence[RunRecord]) -> list[str]:
     """Say how controls were made whose name does not say it, one line each."""
     found = dict.fromkeys(
         (one.arm.poison, str(one.audit["kind"]))
@@ -214,22 +216,32 @@ def _grid(
         known = [Spread.of(row[column]) if column in row else None for column in columns]
         if worst and len(columns) > 1:  # of a row that is not whole yet, nobody knows the worst
             known.append(max(filter(None, known), key=lambda one: one.mean) if all(known) else None)
-        rows.append((shown(poison), *(_cell(one, usual) for one in known)))
+        rows.append((shown(poison), *(cell(one, usual) for one in known)))
     more = ["worst"] if worst and len(columns) > 1 else []
     return Table(title, ("training images", *map(shown, columns), *more), tuple(rows))
 
 
-def _cell(spread: Spread | None, usual: int) -> str:
+def cell(spread: Spread | None, usual: int) -> str:
+    """Return mean ± standard deviation as a cell of a table; `usual` is how many measurements others have."""
     if spread is None:
         return NOTHING
     few = f" (n={spread.n})" if spread.n < usual else ""
     return f"{spread.mean:.1f}{few}" if spread.std is None else f"{spread.mean:.1f} ± {spread.std:.1f}{few}"
 
 
-def _csv(records: Sequence[RunRecord]) -> str:
-    """Return a line a run under a line of names; an empty field is a figure that was not measured."""
+def as_csv(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Write lines of figures by name, under a line of names, as CSV without a newline at its end."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, lines[0] if lines else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue().removesuffix("\n")
+
+
+def csv_lines(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
+    """Return a line a run; an empty field is a figure that was not measured."""
     attacks = dict.fromkeys(name for one in records for name in one.robust)
-    rows = [
+    return [
         {
             **asdict(one.arm),
             **{name: getattr(one, name) for name in _PLAIN},
@@ -241,11 +253,6 @@ def _csv(records: Sequence[RunRecord]) -> str:
         }
         for one in records
     ]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0] if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().removesuffix("\n")
 
 
 def _series(numbers: Sequence[int]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from ulecli.errors import shown
-from ulecli.evaluation.results.record import CLEAN, CONTROLS, NOISE, NOISE_MEAN, RunRecord
+from ulecli.evaluation.results.record import CLEAN, CONTROLS, NOISE, NOISE_MEAN, PROTECTED, SHARE, RunRecord
 
 STRONG = 0.75
 """From this share on the images are called protected."""
@@ -21,9 +21,6 @@ PARTIAL = 0.25
 
 LEARNED = 0.25
 """A clean control must come this share of the way from guessing to 100 %, else nothing follows from it."""
-
-PROTECTED = "protected"
-"""First word of the poison that is photos which `ulecli protect` wrote; the rest says which of them."""
 
 _LEVELS = ("protected", "partly protected", "not protected")
 _UNJUDGED = "not judged, for want of a clean control that learns,"
@@ -102,7 +99,9 @@ def _sentence(records: Sequence[RunRecord], recalls_for: Sequence[str]) -> str:
     if recalls_for:
         whose += f" of {_listed([shown(name) for name in recalls_for])}"
         only = "this class is" if len(recalls_for) == 1 else "these classes are"
-        what = f"images of which only {only} protected"
+        shares = {(one.audit or {}).get(SHARE) for one in records if one.arm.poison == best}
+        part = "".join(f"{share * 100:g} % of " for share in shares if share)
+        what = f"images of which only {part}{only} protected"
     words = f"{who} recognises {worst.protected:.1f} % of {whose} after training on {what}"
     return f"{words[0].upper()}{words[1:]} ({_controls(worst)}): {_verdict(scores)}{_caveats(worst)}."
 

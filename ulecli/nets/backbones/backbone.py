@@ -41,6 +41,10 @@ LARGEST_SIZE = 4096
 """Side in pixels that nobody shows a net more than."""
 
 
+_PART = 16
+"""Pictures that a net sees at a time."""
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """What a picture goes through before a backbone sees it.
@@ -111,17 +115,20 @@ class Backbone:
     packages: tuple[str, ...] = ()
 
     def module(self, *, copy: bool = False) -> Features:
-        """Return the net with its preprocessing and pooling, sharing its weights or with a copy of them.
+        """Return the net with its preprocessing and pooling, sharing its weights or with a copy of them."""
+        return Features(deepcopy(self.net) if copy else self.net, self.preprocessing, self.channels_last)
+
+    def check_trainable(self) -> None:
+        """Refuse to be trained where there is nothing to train.
 
         Raises:
-            UsageError: A copy is asked for, which is to be trained, and the net can't be.
+            UsageError: There is not.
         """
-        if copy and not self.trainable:
+        if not self.trainable:
             raise UsageError(
                 f"{self.name} has no weights that can be fine-tuned here: take the exploiter probe or "
                 "centroid, or give the net as TorchScript or as weights of a torchvision net"
             )
-        return Features(deepcopy(self.net) if copy else self.net, self.preprocessing, self.channels_last)
 
     def described(self) -> dict[str, Any]:
         """Return what decides its features, for records."""
@@ -167,8 +174,11 @@ class Features(nn.Module):
         self.register_buffer("std", torch.tensor(preprocessing.std)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the features of pictures."""
-        seen = resized(images, self._size)
+        """Return the features of pictures; without gradients, of a few at a time, which bounds the memory."""
+        parts = (images,) if torch.is_grad_enabled() else torch.split(images, _PART)
+        return torch.cat([self._features(resized(part, self._size)) for part in parts])
+
+    def _features(self, seen: Tensor) -> Tensor:
         return pooled(self.net((seen - self.mean) / self.std), self._channels_last)
 
 

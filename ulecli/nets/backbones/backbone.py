@@ -241,9 +241,9 @@ def _channels(value: Any) -> Channels:
     return red, green, blue
 
 
-def sha256_of(path: Path, layer: str) -> str:
-    """Return the digest of a backbone of a file whose features are taken at a layer, "" for the usual one."""
-    digest = hashlib.sha256(layer.encode())
+def sha256_of(path: Path, *more: str) -> str:
+    """Return the digest of a file and of what else decides its features, such as their layer."""
+    digest = hashlib.sha256("\n".join(more).encode())
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)

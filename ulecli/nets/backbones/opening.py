@@ -123,6 +123,10 @@ def _of_file(path: Path, request: BackboneRequest) -> Backbone:
         from ulecli.nets.backbones.state_dict import open_state_dict
 
         return open_state_dict(path, request.label, request.arch, request.options)
+    if head[:1] in (b"[", b"{"):
+        from ulecli.nets.backbones.face_descriptor import open_face_descriptor
+
+        return open_face_descriptor(path, request.label, request.options)
     from ulecli.nets.backbones.onnx_file import open_onnx
 
     return open_onnx(path, request.label, request.options)

@@ -59,10 +59,10 @@ def open_state_dict(path: Path, name: str, arch: str, options: BackboneOptions) 
     arch, weights = _recognised(models, weights, arch.removeprefix("torchvision-"), name)
     net = _built(models, arch, weights)
     own = stated(metadata, name, _usual(models, arch))
-    head = _last_linear(net)
+    head = _classifier(net)
     if options.layer not in ("", OUTPUT):
         net = _UpTo(net, options.layer, name)
-    elif head is not None and not options.layer:
+    elif not options.layer:
         net.set_submodule(head, nn.Identity())
     digest = sha256_of(path, options.layer)
     return Backbone(name, net.eval(), options.applied(own), digest, packages=("torchvision",))
@@ -105,7 +105,8 @@ def _recognised(models: ModuleType, weights: Weights, arch: str, name: str) -> t
         raise unknown(
             "architecture in torchvision", arch, names, f"those of torchvision.models{nearest(arch, names)}"
         )
-    usual = sorted(names, key=lambda one: (not one.startswith(_USUAL), len(one)))
+    # Building each takes time, so those come first that the file may be called after.
+    usual = sorted(names, key=lambda one: (not name.startswith(one), not one.startswith(_USUAL), -len(one)))
     problem = ""
     for candidate in [arch] if arch else usual:
         needed, head = _needed(models, candidate)
@@ -126,7 +127,7 @@ def _renamings(weights: Weights) -> Iterator[Weights]:
         yield weights
 
 
-def _needed(models: ModuleType, arch: str) -> tuple[dict[str, torch.Size], str | None]:
+def _needed(models: ModuleType, arch: str) -> tuple[dict[str, torch.Size], str]:
     """Return the shapes of an architecture's weights by name, and the name of its classifier."""
     try:
         with torch.device("meta"):  # where nothing is drawn
@@ -134,18 +135,18 @@ def _needed(models: ModuleType, arch: str) -> tuple[dict[str, torch.Size], str |
     except (NotImplementedError, RuntimeError):  # some compute numbers while they are built
         with seeded(0):
             net = models.get_model(arch, weights=None, **_settings(arch))
-    return {key: one.shape for key, one in net.state_dict().items() if _counts(key)}, _last_linear(net)
+    return {key: one.shape for key, one in net.state_dict().items() if _counts(key)}, _classifier(net)
 
 
 def _counts(key: str) -> bool:
     return not key.startswith(_LEFT_OUT) and not key.endswith(_NO_WEIGHTS)
 
 
-def _misfit(weights: Weights, needed: Mapping[str, torch.Size], head: str | None) -> str:
+def _misfit(weights: Weights, needed: Mapping[str, torch.Size], head: str) -> str:
     """Say where weights differ from what an architecture needs, apart from its classifier; "" if nowhere."""
     own = {key: one.shape for key, one in weights.items() if _counts(key)}
     for key in sorted(own.keys() | needed.keys()):
-        if head is not None and key.startswith(f"{head}."):
+        if key.startswith(f"{head}."):
             continue
         if own.get(key) != needed.get(key):
             there, wanted = (tuple(one[key]) if key in one else "absent" for one in (own, needed))
@@ -161,21 +162,24 @@ def _settings(arch: str) -> dict[str, Any]:
 def _built(models: ModuleType, arch: str, weights: Weights) -> nn.Module:
     with seeded(0):
         net: nn.Module = models.get_model(arch, weights=None, **_settings(arch))
-    head = _last_linear(net)
-    if head is not None:
-        layer = net.get_submodule(head)
-        given = weights.get(f"{head}.weight")
-        if given is not None and given.ndim == 2 and given.shape != layer.weight.shape:
-            net.set_submodule(head, nn.Linear(given.shape[1], given.shape[0]))
-    net.load_state_dict(dict(weights), strict=False)
+    head = _classifier(net)
+    given = weights.get(f"{head}.weight")
+    if given is not None and given.shape != net.get_submodule(head).weight.shape:  # of other classes
+        classes, width = given.shape[:2]
+        linear = given.ndim == 2
+        net.set_submodule(head, nn.Linear(width, classes) if linear else nn.Conv2d(width, classes, 1))
+    own = {key: one for key, one in weights.items() if not key.startswith(_LEFT_OUT)}
+    net.load_state_dict(own, strict=False)
     if hasattr(net, "aux_logits"):
         net.aux_logits = False  # type: ignore[assignment]
     return net.float()
 
 
-def _last_linear(net: nn.Module) -> str | None:
-    names = [name for name, layer in net.named_modules() if isinstance(layer, nn.Linear)]
-    return names[-1] if names else None
+def _classifier(net: nn.Module) -> str:
+    """Return the name of the last layer that multiplies, which is linear or, in a few nets, a convolution."""
+    kinds = (nn.Linear, nn.Conv2d)
+    names: list[str] = [name for name, layer in net.named_modules() if isinstance(layer, kinds)]
+    return names[-1]
 
 
 def _usual(models: ModuleType, arch: str) -> Preprocessing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -40,7 +41,29 @@ def open_torchscript(path: Path, name: str, options: BackboneOptions) -> Backbon
     if not options.layer:
         _skip_classifier(net, preprocessing.size)
     trainable = any(True for _ in net.parameters())
-    return Backbone(name, net, preprocessing, sha256_of(path, options.layer), trainable)
+    return Backbone(name, ScriptedNet(net), preprocessing, sha256_of(path, options.layer), trainable)
+
+
+class ScriptedNet(nn.Module):
+    """A net of TorchScript whose copies have weights of their own."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return what the net gives for normalised pictures (N, 3, H, W)."""
+        found: Tensor = self.net(images)
+        return found
+
+    def __deepcopy__(self, _: dict[int, object]) -> ScriptedNet:
+        # torch's own copy of such a net shares the weights.
+        file = BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.jit.save(self.net, file)
+            file.seek(0)
+            return ScriptedNet(torch.jit.load(file, map_location="cpu"))  # type: ignore[no-untyped-call]
 
 
 def _read(path: Path, name: str) -> tuple[nn.Module, Preprocessing]:

@@ -116,11 +116,11 @@ class EvaluateConfig:
             check_defender(defender, self.known.defenders)
         for arch in self.archs:
             self.known.nets.find(arch)
-        self._check_backbones()
         if self.preset not in PRESETS:
             raise unknown("preset", self.preset, PRESETS)
         if not self.exploiters or not self.seeds:
             raise UsageError("an evaluation needs at least one exploiter and one seed")
+        self._check_backbones()
         counts = (self.train_images, self.attack_steps, self.size, self.jobs, self.threads)
         if min(*self.seeds, *counts) < 0 or max(self.seeds) >= 2**63:
             raise UsageError("seeds and counts are 0 or more, and seeds below 2^63")

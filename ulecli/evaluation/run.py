@@ -168,10 +168,11 @@ def _plan(part: Part, data: Dataset, sets: list[TrainingSet], test: TrainingSet)
     """Yield every training, in an order in which the first results say the most."""
     config, preset = part.config, PRESETS[part.config.preset]
     steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
+    side = data.train.images.shape[-1]
     for seed in config.seeds:
         for exploiter in config.exploiters:
             measure = config.measure(exploiter)
-            for way in ways(part, measure, data) if seed in part.seeds(measure) else ():
+            for way in ways(part, measure, side, tried) if seed in part.seeds(measure) else ():
                 for one in sets:
                     arm = Arm(data.name, one.name, measure.name, way.net, config.preset, seed)
                     key = run_key(arm, way.settings, one.digest, data.digest)

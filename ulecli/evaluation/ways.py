@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
-from ulecli.data.datasets import Dataset
 from ulecli.evaluation.exploiters.countermeasure import WHITENING, Countermeasure
-from ulecli.evaluation.exploiters.protocol import PRESETS, Protocol
+from ulecli.evaluation.exploiters.protocol import Protocol
 from ulecli.evaluation.parts import Part
 from ulecli.nets.backbones.opening import BackboneRequest, open_backbone
 
@@ -32,8 +31,15 @@ class Way:
     backbone: BackboneRequest | None = None
 
 
-def ways(part: Part, measure: Countermeasure, data: Dataset) -> Iterator[Way]:
-    """Yield the ways of an exploiter of a part."""
+def ways(part: Part, measure: Countermeasure, side: int, robust_images: int) -> Iterator[Way]:
+    """Yield the ways of an exploiter of a part.
+
+    Args:
+        part: What was asked.
+        measure: What the exploiter does.
+        side: Of the pictures, in pixels.
+        robust_images: Of how many test images robust accuracy is measured where training is adversarial.
+    """
     config = part.config
     common: dict[str, Any] = {"exploiter": measure.name}
     if config.plugins:
@@ -48,9 +54,9 @@ def ways(part: Part, measure: Countermeasure, data: Dataset) -> Iterator[Way]:
         common["whitening"] = measure.whitening
     if measure.attack is not None:
         common["attack"] = _described(measure.attack)
-        common["robust_images"] = PRESETS[config.preset].robust_images
+        common["robust_images"] = robust_images
     for arch in config.archs or ("",):
-        protocol = config.protocol(measure, arch, data.train.images.shape[-1])
+        protocol = config.protocol(measure, arch, side)
         yield Way(protocol.net, {**asdict(protocol), **common}, protocol.epochs, protocol)
 
 

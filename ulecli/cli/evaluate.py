@@ -100,7 +100,7 @@ def evaluate(
     backbone_norm: Annotated[
         str,
         typer.Option(
-            metavar="imagenet|signed|unit|levels", help="Numbers it takes for pixels. Default: its own."
+            metavar="imagenet|signed|unit|levels", help="How its pixels are scaled. Default: its own."
         ),
     ] = "",
     backbone_layer: Annotated[

@@ -72,7 +72,9 @@ def _read(path: Path, name: str) -> tuple[Weights, dict[str, str]]:
     """Return the tensors of a file by name, and its metadata."""
     metadata: dict[str, str] = {}
     try:
-        if path.read_bytes()[:2] in (b"PK", b"\x80\x02"):
+        with path.open("rb") as stream:
+            written_by_torch = stream.read(2) in (b"PK", b"\x80\x02")
+        if written_by_torch:
             found = torch.load(path, map_location="cpu", weights_only=True)
         else:
             with safetensors.safe_open(path, "pt") as file:

@@ -38,6 +38,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def feature_cache(tmp_path_factory) -> Iterator[None]:
+    """A folder for caches that belongs to the tests, in processes that they start too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 class FullSwing:
     """A perturber that goes to the bound everywhere: signs drawn anew for each code."""
 

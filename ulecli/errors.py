@@ -6,7 +6,7 @@
     ├── NothingToDo             exit 5   no photo among what was named
     ├── TargetError             exit 6   the output can't be written there
     ├── DeviceUnavailable       exit 7   the device that was asked for can't be had
-    ├── ModelError              exit 8   a surrogate is missing, damaged or tampered with
+    ├── ModelError              exit 8   a surrogate or backbone is missing, damaged or tampered with
     ├── MissingExtra            exit 9   the command needs a package that is not installed
     ├── KeyFileError            exit 10  the user's key can't be read, made or trusted
     ├── LedgerError             exit 11  the ledger is damaged, of a newer ulecli, or in use by another run
@@ -120,7 +120,7 @@ class DeviceUnavailable(UleError):
 
 
 class ModelError(UleError):
-    """A surrogate's weights, graph or card are missing, damaged or not what the card says."""
+    """A surrogate's files are missing, damaged or not what the card says, or a backbone's file is no net."""
 
     exit_code = ExitCode.MODEL
 

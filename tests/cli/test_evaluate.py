@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.tiny_nets import write_onnx
 from PIL import Image
 
 import ulecli.evaluation.config
@@ -24,8 +25,10 @@ from ulecli.data.shapes import shapes
 from ulecli.errors import ExitCode
 from ulecli.evaluation.defenders import defender_names
 from ulecli.evaluation.exploiters.protocol import PRESETS
-from ulecli.evaluation.exploiters.registry import FAMILIES, exploiter_names
+from ulecli.evaluation.exploiters.registry import FAMILIES, exploiter_names, from_scratch
 from ulecli.evaluation.results.tables import Format
+from ulecli.nets.backbones.judges import JUDGES
+from ulecli.nets.backbones.makers import MAKERS
 from ulecli.nets.registry import NETS
 from ulecli.surrogates import store
 
@@ -40,6 +43,29 @@ MISTAKES = [
     (["--exploiter", ""], ExitCode.USAGE, "at least one exploiter"),
     (["--defender", "cifra"], ExitCode.USAGE, "did you mean cifar"),
     (["--arch", "resnet-18"], ExitCode.USAGE, "did you mean resnet18?"),
+    (
+        ["--exploiter", "probe", "--backbone", "efficientnet-lite3"],
+        ExitCode.USAGE,
+        "did you mean efficientnet",
+    ),
+    (["--exploiter", "probe", "--backbone", "no.onnx"], ExitCode.NO_SUCH_PATH, "no backbone no.onnx"),
+    (["--exploiter", "probe", "--backbone", "text.pt"], ExitCode.MODEL, "text.pt"),
+    (["--exploiter", "probe", "--backbone", "empty"], ExitCode.USAGE, "is a folder"),
+    (["--exploiter", "finetune", "--backbone", "net.onnx"], ExitCode.USAGE, "take the exploiter probe or"),
+    (
+        ["--exploiter", "probe", "--backbone", "net.onnx", "--backbone-size", "24"],
+        ExitCode.USAGE,
+        "16 x 16 alone",
+    ),
+    (
+        ["--exploiter", "probe", "--backbone", "net.onnx", "--backbone-layer", "fc"],
+        ExitCode.MODEL,
+        "no layer 'fc'",
+    ),
+    (["--exploiter", "probe", "--backbone-norm", "sign"], ExitCode.USAGE, "did you mean signed?"),
+    (["--backbone", "net.onnx"], ExitCode.USAGE, "name one of them"),
+    (["--exploiter", "probe", "--arch", "resnet18"], ExitCode.USAGE, "take --backbone"),
+    (["--exploiter", "probe+mixup", "--backbone", "net.onnx"], ExitCode.USAGE, "no training batches"),
     (["--preset", "quik"], ExitCode.USAGE, "only quick, fast, paper; did you mean quick?"),
     (["--seeds", "a"], ExitCode.USAGE, "--seeds 'a'"),
     (["--seeds", "-1"], ExitCode.USAGE, "0 or more"),
@@ -132,7 +158,7 @@ def test_list_names_everything(evaluate) -> None:
         strengths = "|".join(map(str, family.strengths))
         assert f"  {name}-{strengths} " in out if strengths else f"  {name} " in out
         assert family.source in out
-    assert {*NETS, *DATASETS, *PRESETS, *defender_names(classwise=False)} <= words
+    assert {*NETS, *DATASETS, *PRESETS, *defender_names(classwise=False), *JUDGES, *MAKERS} <= words
     assert all(len(line.split()) > 1 for line in out.splitlines() if line.startswith("  "))
 
 
@@ -210,7 +236,8 @@ def test_all_exploiters(evaluate) -> None:
     )
     assert code == 0
     rows = list(csv.DictReader(io.StringIO(out)))
-    assert [row["exploiter"] for row in rows] == list(exploiter_names())
+    # Those of pretrained nets join where such a net is named.
+    assert [row["exploiter"] for row in rows] == list(from_scratch(exploiter_names()))
 
 
 def test_gray_on_training_images_alone(evaluate) -> None:
@@ -279,6 +306,7 @@ def mistakes(tmp_path, monkeypatch) -> Path:
     """A folder of things that can't be used, and the current one."""
     monkeypatch.chdir(tmp_path)
     np.save("nan.npy", np.full(SHAPES.train.images.shape, np.nan, np.float32))
+    write_onnx(Path("net.onnx"))
     np.save("few.npy", np.zeros((7, 3, 32, 32), np.int8))
     np.save("size.npy", np.zeros((60, 3, 28, 28), np.int8))
     Path("broken.npy").write_bytes(Path("few.npy").read_bytes()[:-100])

@@ -9,7 +9,7 @@ from ulecli.errors import UsageError
 from ulecli.evaluation.config import EvaluateConfig, parse_mix
 from ulecli.evaluation.exploiters.attacks import Pgd
 from ulecli.evaluation.exploiters.protocol import PRESETS, for_net
-from ulecli.evaluation.exploiters.training import ExploitResult
+from ulecli.evaluation.exploiters.result import ExploitResult
 from ulecli.evaluation.poisons.content import PoisonKind
 from ulecli.evaluation.self_checks import result_warnings
 from ulecli.imaging.upload import Upload

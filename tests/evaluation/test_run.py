@@ -15,6 +15,7 @@ from ulecli.errors import DeviceUnavailable, NoSuchPath, NothingToDo, TargetErro
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.training import train_exploiter
+from ulecli.evaluation.parts import Part
 from ulecli.evaluation.photo_sets import photo_data
 from ulecli.evaluation.results.record import RunRecord
 from ulecli.evaluation.run import _plan, _test_set, evaluate
@@ -164,7 +165,7 @@ def test_too_many_jobs_are_refused_before_any_work(monkeypatch) -> None:
 def test_costs_are_weighed_by_what_a_step_takes(tmp_path) -> None:
     config = replace(NOISE_ALONE, exploiters=("standard", "at-8", "nfgsm-8"), attack_steps=7)
     sets = list(TrainingSets(config, SHAPES, tmp_path).sets())
-    works = [one.work for one in _plan(config, SHAPES, sets, _test_set(SHAPES, tmp_path))]
+    works = [one.work for one in _plan(Part(config), SHAPES, sets, _test_set(SHAPES, tmp_path))]
     assert [work.cost for work in works] == [2 * 60, 2 * 60 * 8, 2 * 60 * 2]
     assert len({work.kind for work in works}) == 3
 

@@ -16,6 +16,8 @@ def catalogue(plugins: Sequence[Plugin] = ()) -> str:
     from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, defender_names
     from ulecli.evaluation.exploiters.protocol import PRESETS
     from ulecli.evaluation.plugins import registries
+    from ulecli.nets.backbones.judges import JUDGES
+    from ulecli.nets.backbones.makers import MAKERS
 
     known = registries(plugins)
     own = [(name, one.words) for name, one in known.defenders.items() if name not in DEFENDERS]
@@ -30,6 +32,13 @@ def catalogue(plugins: Sequence[Plugin] = ()) -> str:
         ),
         *([_part("defenders of plugins", own)] if own else []),
         _part("nets", [(name, net.words) for name, net in known.nets.items()]),
+        _part(
+            "backbones of the exploiters probe, finetune and centroid, or a file",
+            [
+                *((name, f"judge: {one.words}") for name, one in JUDGES.items()),
+                *((name, f"perturbations are made with it: {one.words}") for name, one in MAKERS.items()),
+            ],
+        ),
         _part("data sets, or a FOLDER of one folder for each class", DATASETS.items()),
         _part("presets", [(name, preset.purpose) for name, preset in PRESETS.items()]),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,15 +51,21 @@ def _check(option: str, word: str, known: Iterable[str]) -> None:
         raise unknown(option, word, known)
 
 
-def _exploiters(text: str, gray: str, known: Registries) -> tuple[str, ...]:
-    """Return the exploiters that were named, as --gray will have them."""
-    from ulecli.evaluation.exploiters.registry import exploiter_names
+def _exploiters(text: str, gray: str, backbones: Sequence[str], known: Registries) -> tuple[str, ...]:
+    """Return the exploiters that were named, as --gray will have them.
+
+    Those of pretrained nets are among "all" if such a net is named: their features take long on large sets.
+    """
+    from ulecli.evaluation.exploiters.registry import exploiter_names, from_scratch
 
     def changed(name: str) -> str:
         parts = [part.strip() for part in name.split("+")]
         return "+".join("gray-train-only" if part.lower() == "gray" else part for part in parts)
 
-    names = exploiter_names(known.exploiters) if text == "all" else _words(text)
+    names = _words(text)
+    if text == "all":
+        names = exploiter_names(known.exploiters)
+        names = names if backbones else from_scratch(names, known.exploiters)
     return tuple(dict.fromkeys(map(changed, names))) if gray == "train-only" else names
 
 
@@ -87,6 +93,26 @@ def evaluate(
     ] = "auto",
     arch: Annotated[
         str, typer.Option(metavar="NAME,...", help="Nets. Default: the preset's; --list names them.")
+    ] = "",
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|FILE|ARCH=FILE",
+            help="Pretrained net of probe, finetune and centroid; repeatable, see README.",
+        ),
+    ] = None,
+    backbone_size: Annotated[
+        int, _count("Side photos are shown to it at. Default: --size, else its own.", "PX")
+    ] = 0,
+    backbone_norm: Annotated[
+        str,
+        typer.Option(
+            metavar="imagenet|signed|unit|levels", help="How its pixels are scaled. Default: its own."
+        ),
+    ] = "",
+    backbone_layer: Annotated[
+        str,
+        typer.Option(metavar="NAME|output", help="Layer of a file. Default: the one before its classifier."),
     ] = "",
     preset: Annotated[
         str, typer.Option(metavar="quick|fast|paper", help="Effort. Default: quick on a CPU, fast on a GPU.")
@@ -159,6 +185,7 @@ def evaluate(
       ulecli evaluate --poison noise.npy --exploiter all --seeds 0,1,2 --out runs/noise
       ulecli evaluate --dataset scenes --protected scenes-protected --upload 1080:q85
       ulecli evaluate --dataset people --protected people-protected --only each
+      ulecli evaluate --dataset scenes --protected scenes-protected --exploiter probe
     """  # noqa: D301 - the help needs the character itself
     need_torch("psutil", "tabulate", *(["matplotlib"] if out else []))  # which are used at the end
     from ulecli.evaluation.plugins import load_plugin, registries
@@ -183,12 +210,16 @@ def evaluate(
     if not (defenders or poison or protected):
         defenders = (DEFAULT_DEFENDER,)
     config = EvaluateConfig(
-        exploiters=_exploiters(exploiter, gray, registries(plugins)),
+        exploiters=_exploiters(exploiter, gray, backbone or (), registries(plugins)),
         defenders=defenders,
         plugins=tuple(plugins),
         poisons=tuple(poison or ()),
         poison_kind=PoisonKind(poison_kind),
         archs=_words(arch),
+        backbones=tuple(backbone or ()),
+        backbone_size=backbone_size,
+        backbone_normalisation=backbone_norm,
+        backbone_layer=backbone_layer,
         preset=preset or default_preset(where),
         seeds=_numbers(seeds, "--seeds"),
         dataset=dataset,

@@ -21,6 +21,9 @@ MEANINGS = {
     ExitCode.TERMINATED: "asked to end (SIGTERM); what is written is whole",
 }
 
+_OWN = {("evaluate", ExitCode.MODEL): "a surrogate or a backbone is missing, damaged or was changed"}
+"""What a code means for one command where that differs."""
+
 _ALWAYS = (ExitCode.OK, ExitCode.FAILED, ExitCode.USAGE, ExitCode.INTERRUPTED)
 
 _MORE = {
@@ -53,7 +56,8 @@ def exit_codes(command: str) -> dict[ExitCode, str]:
     Args:
         command: "protect", "surrogate list".
     """
-    return {code: MEANINGS[code] for code in sorted({*_ALWAYS, *_MORE[command]})}
+    codes = sorted({*_ALWAYS, *_MORE[command]})
+    return {code: _OWN.get((command, code), MEANINGS[code]) for code in codes}
 
 
 def epilog(command: str) -> str:

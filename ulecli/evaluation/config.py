@@ -18,8 +18,13 @@ from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.plugins import Plugin, Registries, load_plugin, registries
 from ulecli.evaluation.poisons.content import PoisonKind
 from ulecli.imaging.upload import Upload
+from ulecli.nets.backbones.backbone import BackboneOptions
+from ulecli.nets.backbones.opening import BackboneRequest, requests
 from ulecli.transforms.views import ViewPolicy
 from ulecli.units import DEFAULT_EPSILON, check_epsilon
+
+USUAL_BACKBONE = "efficientnet-lite2"
+"""Where none is named: a judge, see `ulecli.nets.backbones.judges`."""
 
 SMALL = 48
 """Pictures up to this side are trained on by the protocol for 32 x 32, larger ones by that for photos."""
@@ -41,7 +46,13 @@ class EvaluateConfig:
             load, or plugins; after construction plugins alone.
         poisons: Files and folders of other people's poisons.
         poison_kind: What the numbers in `poisons` are.
-        archs: Names of nets; empty for the preset's.
+        archs: Names of nets that are trained from scratch; empty for the preset's.
+        backbones: Pretrained nets for the exploiters that start from one: names, files, or ARCH=FILE, see
+            `ulecli.nets.backbones.opening`; empty for `USUAL_BACKBONE`.
+        backbone_size: Side in pixels at which photos are shown to them; 0 for `size` on folders, else for
+            their own.
+        backbone_normalisation: A key of `ulecli.nets.backbones.backbone.NORMALISATIONS`; "" for their own.
+        backbone_layer: Where the features of files are taken; "" for the layer before the classifier.
         preset: A key of `ulecli.evaluation.exploiters.protocol.PRESETS`.
         seeds: Of the exploiters; each is a training of its own.
         dataset: "cifar10", "cifar100", "shapes" or a folder of one folder of photos for each class.
@@ -77,6 +88,10 @@ class EvaluateConfig:
     poisons: tuple[Path, ...] = ()
     poison_kind: PoisonKind = PoisonKind.AUTO
     archs: tuple[str, ...] = ()
+    backbones: tuple[str, ...] = ()
+    backbone_size: int = 0
+    backbone_normalisation: str = ""
+    backbone_layer: str = ""
     preset: str = "quick"
     seeds: tuple[int, ...] = (0,)
     dataset: str = "cifar10"
@@ -112,6 +127,7 @@ class EvaluateConfig:
             raise unknown("preset", self.preset, PRESETS)
         if not self.exploiters or not self.seeds:
             raise UsageError("an evaluation needs at least one exploiter and one seed")
+        self._check_backbones()
         counts = (self.train_images, self.attack_steps, self.size, self.jobs, self.threads)
         if min(*self.seeds, *counts) < 0 or max(self.seeds) >= 2**63:
             raise UsageError("seeds and counts are 0 or more, and seeds below 2^63")
@@ -128,7 +144,7 @@ class EvaluateConfig:
 
     def _take_names(self) -> None:
         """Load the plugins, and refuse what is no tuple of names."""
-        for what in ("exploiters", "defenders", "archs", "only"):
+        for what in ("exploiters", "defenders", "archs", "backbones", "only"):
             names = getattr(self, what)
             if isinstance(names, str) or not all(isinstance(name, str) for name in names):
                 raise UsageError(
@@ -144,7 +160,7 @@ class EvaluateConfig:
 
     def _take_types(self) -> None:
         """Turn strings into paths and lists into tuples; refuse one thing where several are meant."""
-        for name in ("exploiters", "defenders", "archs", "only", "poisons", "seeds"):
+        for name in ("exploiters", "defenders", "archs", "backbones", "only", "poisons", "seeds"):
             value = getattr(self, name)
             if isinstance(value, str | bytes | Path) or not isinstance(value, Iterable):
                 raise UsageError(f"{name} is {value!r}: write a tuple, ({value!r},) for one alone")
@@ -157,6 +173,19 @@ class EvaluateConfig:
         object.__setattr__(self, "poison_kind", _poison_kind(self.poison_kind))
         if isinstance(self.upload, str):
             object.__setattr__(self, "upload", Upload.parse(self.upload))
+
+    def _check_backbones(self) -> None:
+        """Refuse options that no exploiter among those that were named has a use for."""
+        asked = (self.backbones, self.backbone_size, self.backbone_normalisation, self.backbone_layer)
+        starts = [self.measure(name).learner is not None for name in self.exploiters]
+        if any(asked) and not any(starts):
+            raise UsageError(
+                "--backbone is for the exploiters probe, finetune and centroid: name one of them"
+            )
+        if self.archs and starts and all(starts):
+            raise UsageError("--arch is for exploiters that train from scratch: take --backbone, or name one")
+        if any(starts):
+            self.requests  # noqa: B018 - which raises where one can't be
 
     def _check_photo_mode(self) -> None:
         if not 0 < self.share <= 1:
@@ -182,6 +211,13 @@ class EvaluateConfig:
     def named(self) -> tuple[str, ...]:
         """The classes that are protected together among clean ones; empty for all, or for each in turn."""
         return () if self.each else self.only
+
+    @cached_property
+    def requests(self) -> tuple[BackboneRequest, ...]:
+        """The pretrained nets that exploiters start from."""
+        size = self.backbone_size or (0 if self.dataset in DATASETS else self.size)
+        options = BackboneOptions(size, self.backbone_normalisation, self.backbone_layer)
+        return requests(self.backbones or (USUAL_BACKBONE,), options)
 
     @cached_property
     def known(self) -> Registries:

@@ -7,6 +7,7 @@ import torch
 from ulecli.data.datasets import Dataset
 from ulecli.errors import DeviceUnavailable, NothingToDo, UsageError
 from ulecli.evaluation.config import EvaluateConfig
+from ulecli.evaluation.parts import Part
 from ulecli.evaluation.scheduling import fitting_jobs
 from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.system.cores import usable_cores
@@ -25,11 +26,11 @@ def check_device(device: str) -> None:
         raise DeviceUnavailable(f"torch can't use the device {device!r} here ({reason}): take cpu") from error
 
 
-def check_plan(config: EvaluateConfig, data: Dataset, builder: TrainingSets) -> int:
+def check_plan(part: Part, data: Dataset, builder: TrainingSets) -> int:
     """Find what is wrong with a plan, and return how many trainings it has.
 
     Args:
-        config: What was asked.
+        part: What was asked.
         data: The clean data set.
         builder: Of the training sets; other people's poisons are read, nothing else is made.
 
@@ -41,11 +42,17 @@ def check_plan(config: EvaluateConfig, data: Dataset, builder: TrainingSets) -> 
     builder.read_poisons()
     if not (names := builder.names()):
         raise NothingToDo("nothing to train on: name a --defender or a --poison, or leave the controls")
+    config = part.config
     side = data.train.images.shape[-1]
-    protocols = {}
-    for measure in map(config.measure, config.exploiters):
+    protocols, trainings = {}, 0
+    for measure in {one.name: one for one in part.measures()}.values():
+        runs = len(names) * len(set(part.seeds(measure)))
+        if measure.learner is not None:
+            trainings += runs * len(part.requests)
+            continue
         for arch in config.archs or ("",):
             protocol = config.protocol(measure, arch, side)
+            trainings += runs * ((measure.name, protocol.net) not in protocols)
             protocols[measure.name, protocol.net] = protocol
     for protocol in protocols.values():
         if builder.count < (size := protocol.fitted(builder.count).batch_size):
@@ -53,7 +60,6 @@ def check_plan(config: EvaluateConfig, data: Dataset, builder: TrainingSets) -> 
                 f"{builder.count} training images don't fill a batch of {size}: take more, or another "
                 "--preset"
             )
-    trainings = len(names) * len(protocols) * len(set(config.seeds))
     jobs_of(config, trainings, builder.count * data.train.images[0].numel())
     return trainings
 

@@ -18,8 +18,9 @@ import contextlib
 import platform
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from math import prod
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,9 +31,9 @@ import torch
 from ulecli import __version__
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
 from ulecli.evaluation.config import EvaluateConfig, parse_mix
-from ulecli.evaluation.exploiters.countermeasure import WHITENING
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.forecast import Forecast, Work
+from ulecli.evaluation.parts import Part, parts_of
 from ulecli.evaluation.photo_sets import photo_data
 from ulecli.evaluation.preparation import check_device, check_plan, jobs_of
 from ulecli.evaluation.results.each import by_treatment, treatment_of
@@ -40,9 +41,11 @@ from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.plots import curves, gallery
 from ulecli.evaluation.results.record import CONTROLS, Arm, RunRecord, run_key
 from ulecli.evaluation.scheduling import Done, Task, run
-from ulecli.evaluation.self_checks import data_notes, result_warnings
+from ulecli.evaluation.self_checks import backbone_warnings, data_notes, result_warnings
 from ulecli.evaluation.set_files import TrainingSet
 from ulecli.evaluation.training_sets import TrainingSets
+from ulecli.evaluation.ways import ways
+from ulecli.nets.backbones.opening import open_backbone
 from ulecli.nets.precision import has_bfloat16
 from ulecli.system.atomic import replacing
 from ulecli.system.cores import usable_cores
@@ -99,40 +102,50 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         UleError: data, a poison, the device or the output folder can't be used, or a training process died.
     """
     check_device(config.device)
-    data = photo_data(config) if config.protected else _open(config)
+    parts = parts_of(config)
+    data = _open(config)
     with contextlib.ExitStack() as stack:
         folder = config.out
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ulecli-")))
         journal = Journal.open(folder, config.fingerprint(data.digest), resume=config.resume)
         stack.enter_context(journal)
-        builder = TrainingSets(config, data, folder / "sets", listener.preparing if listener else None)
-        trainings = check_plan(config, data, builder)
+        read = [data if one.config.side == config.side else _open(one.config) for one in parts]
+        report = listener.preparing if listener else None
+        builders = [
+            TrainingSets(part.config, own, folder / "sets", report)
+            for part, own in zip(parts, read, strict=True)
+        ]
+        trainings = sum(map(check_plan, parts, read, builders))
         if listener is not None:
-            listener.starting(builder.names(), trainings)
-        sets = list(builder.sets())
+            listener.starting(builders[0].names(), trainings)
+        sets = [list(builder.sets()) for builder in builders]
         notes = (*journal.notes, *data_notes(config, data))
-        planned = _plan(config, data, sets, _test_set(data, folder / "sets"))
+        tests = [_test_set(own, folder / "sets") for own in read]
+        planned = chain.from_iterable(map(_plan, parts, read, sets, tests))
         plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
-        records = _trained(config, data, plan, journal, listener)
+        records = _trained(config, plan, journal, listener)
         if config.out is not None:
             curves(
                 by_treatment(records) if config.each else records,
                 folder / "curves.png",
                 folder / "curves.svg",
             )
-            _draw_gallery(data, sets, config, folder / "gallery.png")
+            _draw_gallery(read[0], sets[0], config, folder / "gallery.png")
         return Evaluation(tuple(records), notes)
 
 
 def _open(config: EvaluateConfig) -> Dataset:
+    if config.protected:
+        return photo_data(config)
     size = config.size if config.dataset in DATASETS else config.side
     return open_dataset(config.dataset, config.data_root, size=size, download=config.download)
 
 
 def _test_set(data: Dataset, folder: Path) -> TrainingSet:
     """Write the test set where every process can read it."""
-    file, labels = folder / "test.npy", folder / "test.labels.npy"
+    side = data.test.images.shape[-1]  # each part of an evaluation may have its own
+    file, labels = folder / f"test-{side}.npy", folder / f"test-{side}.labels.npy"
     for path, values in ((file, data.test.images), (labels, data.test.labels)):
         with replacing(path) as part, part.open("wb") as stream:
             np.save(stream, values.numpy())
@@ -145,56 +158,49 @@ class _Planned:
     task: Task
     settings: dict[str, Any]
     key: str
+    data_md5: str
+    epochs: int
 
     @property
     def work(self) -> Work:
         """What the training costs: adversarial training takes a pass for each step of its attack as well."""
         attack = self.settings.get("attack")
         passes = 1 + (int(attack.get("steps", 1)) if attack else 0)
-        cost = self.task.train.shape[0] * self.task.protocol.epochs * passes
+        cost = self.task.train.shape[0] * self.epochs * passes
         return Work(cost, (self.arm.exploiter, self.arm.arch))
 
 
-def _plan(
-    config: EvaluateConfig, data: Dataset, sets: list[TrainingSet], test: TrainingSet
-) -> Iterator[_Planned]:
+def _plan(part: Part, data: Dataset, sets: list[TrainingSet], test: TrainingSet) -> Iterator[_Planned]:
     """Yield every training, in an order in which the first results say the most."""
+    config, preset = part.config, PRESETS[part.config.preset]
+    steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
     side = data.train.images.shape[-1]
-    preset = PRESETS[config.preset]
     for seed in config.seeds:
         for exploiter in config.exploiters:
             measure = config.measure(exploiter)
-            for arch in config.archs or ("",):
-                protocol = config.protocol(measure, arch, side)
-                settings: dict[str, Any] = {**asdict(protocol), "exploiter": measure.name}
-                if config.plugins:
-                    settings["plugins"] = config.plugin_digests
-                if measure.whitening != WHITENING:
-                    settings["whitening"] = measure.whitening
-                if measure.attack is not None:
-                    settings["attack"] = _described(measure.attack)
-                    settings["robust_images"] = preset.robust_images
+            for way in ways(part, measure, side, tried) if seed in part.seeds(measure) else ():
                 for one in sets:
                     if one.seed not in (None, seed):
                         continue
-                    arm = Arm(data.name, one.name, measure.name, protocol.net, config.preset, seed)
-                    key = run_key(arm, settings, one.digest, data.digest)
-                    steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
+                    arm = Arm(data.name, one.name, measure.name, way.net, config.preset, seed)
+                    key = run_key(arm, way.settings, one.digest, data.digest)
                     task = Task(
-                        one, test, protocol, exploiter, steps, tried, seed, config.device, config.loaded
+                        one,
+                        test,
+                        way.protocol,
+                        exploiter,
+                        steps,
+                        tried,
+                        seed,
+                        config.device,
+                        config.loaded,
+                        way.backbone,
                     )
-                    yield _Planned(arm, task, settings, key)
-
-
-def _described(attack: object) -> dict[str, Any]:
-    """Return what a record can hold of an attack: its name and its settings."""
-    settings = getattr(attack, "__dict__", {})
-    plain = {name: value for name, value in settings.items() if isinstance(value, bool | int | float | str)}
-    return {"name": type(attack).__name__, **plain}
+                    yield _Planned(arm, task, way.settings, key, data.digest, way.epochs)
 
 
 def _trained(
-    config: EvaluateConfig, data: Dataset, plan: list[_Planned], journal: Journal, listener: Listener | None
+    config: EvaluateConfig, plan: list[_Planned], journal: Journal, listener: Listener | None
 ) -> list[RunRecord]:
     """Train what the journal lacks; return the records of the whole plan."""
     todo = [one for one in plan if journal.find(one.key) is None]
@@ -203,7 +209,7 @@ def _trained(
     device = _device_name(config.device, max(1, threads // jobs))
     tasks = [one.task for one in todo]
     if listener is not None:
-        listener.planned([one.arm for one in todo], [one.task.protocol.epochs for one in todo])
+        listener.planned([one.arm for one in todo], [one.epochs for one in todo])
     forecast = Forecast([one.work for one in todo], jobs)
 
     def stepped(number: int, share: float) -> None:
@@ -213,7 +219,7 @@ def _trained(
 
     on_epoch = listener.epoch if listener else None
     for done in run(tasks, jobs=jobs, threads=threads, on_epoch=on_epoch, on_step=stepped):
-        record = _record(config, data, todo[done.number], done, device)
+        record = _record(config, todo[done.number], done, device)
         journal.add(record)
         stepped(done.number, 1.0)
         if listener is not None:
@@ -222,8 +228,9 @@ def _trained(
     return [record for record in found if record is not None]
 
 
-def _record(config: EvaluateConfig, data: Dataset, planned: _Planned, done: Done, device: str) -> RunRecord:
+def _record(config: EvaluateConfig, planned: _Planned, done: Done, device: str) -> RunRecord:
     arm, task, result = planned.arm, planned.task, done.result
+    backbone = task.backbone
     found = result_warnings(
         result,
         dataset=arm.dataset,
@@ -235,12 +242,12 @@ def _record(config: EvaluateConfig, data: Dataset, planned: _Planned, done: Done
     return RunRecord(
         arm=arm,
         config=planned.settings,
-        data_md5=data.digest,
+        data_md5=planned.data_md5,
         train_md5=task.train.digest,
         audit=task.train.audit,
         n_train=task.train.shape[0],
-        n_test=len(data.test),
-        classes=data.train.classes,
+        n_test=task.test.shape[0],
+        classes=task.train.classes,
         train_accuracies=result.train_accuracies,
         test_accuracies=result.test_accuracies,
         recalls=result.recalls,
@@ -248,8 +255,12 @@ def _record(config: EvaluateConfig, data: Dataset, planned: _Planned, done: Done
         seconds=done.seconds,
         device=device,
         deterministic=config.device == "cpu",
-        versions=_versions(),
-        warnings=(*task.train.warnings, *found),
+        versions=_versions(open_backbone(backbone).packages if backbone else ()),
+        warnings=(
+            *task.train.warnings,
+            *found,
+            *(backbone_warnings(backbone, arm.poison) if backbone else ()),
+        ),
         epsilon=task.train.epsilon,
     )
 
@@ -262,9 +273,9 @@ def _device_name(device: str, threads: int) -> str:
     return name
 
 
-def _versions() -> dict[str, str]:
+def _versions(more: Sequence[str]) -> dict[str, str]:
     found = {"ulecli": __version__, "python": platform.python_version(), "torch": torch.__version__}
-    for package in ("torchvision", "numpy", "pillow"):
+    for package in ("torchvision", "numpy", "pillow", *more):
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found

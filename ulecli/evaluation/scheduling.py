@@ -21,9 +21,13 @@ import torch
 from ulecli.errors import UleError
 from ulecli.evaluation.exploiters.protocol import Protocol
 from ulecli.evaluation.exploiters.registry import find_exploiter
-from ulecli.evaluation.exploiters.training import ExploitResult, train_exploiter
+from ulecli.evaluation.exploiters.result import ExploitResult, Progress
+from ulecli.evaluation.exploiters.result import OnStep as OnStepOfOne
+from ulecli.evaluation.exploiters.training import train_exploiter
+from ulecli.evaluation.exploiters.transfer import train_transfer
 from ulecli.evaluation.plugins import Plugin, registries
 from ulecli.evaluation.set_files import TrainingSet
+from ulecli.nets.backbones.opening import BackboneRequest, open_backbone
 
 NEED = 1.5
 """GiB of memory that a process needs beside its pictures: torch, activations, a few copies in work."""
@@ -45,24 +49,26 @@ class Task:
     Attributes:
         train: What is trained on.
         test: Clean test images.
-        protocol: How.
+        protocol: How; None where the exploiter starts from a pretrained net and has its own way.
         exploiter: Name of the countermeasure.
         attack_steps: Steps of PGD, where training is adversarial.
         robust_images: Test images that robust accuracy is measured on.
         seed: Of everything random.
         device: A torch device.
         plugins: Where the exploiter and the net may come from, beside those that ship.
+        backbone: The pretrained net that the exploiter starts from; None where it trains from scratch.
     """
 
     train: TrainingSet
     test: TrainingSet
-    protocol: Protocol
+    protocol: Protocol | None
     exploiter: str
     attack_steps: int
     robust_images: int
     seed: int
     device: str
     plugins: tuple[Plugin, ...] = ()
+    backbone: BackboneRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -198,20 +204,23 @@ def _train(number: int, task: Task, on_epoch: OnEpoch | None, on_step: OnStep | 
             last = now
             on_step(number, share)
 
-    known = registries(task.plugins)
-    result = train_exploiter(
-        task.train.read(),
-        task.test.read(),
-        task.protocol,
-        find_exploiter(task.exploiter, attack_steps=task.attack_steps, families=known.exploiters),
-        task.seed,
-        device=task.device,
-        robust_images=task.robust_images,
-        progress=(lambda epoch, accuracy: on_epoch(number, epoch, accuracy)) if on_epoch else None,
-        on_step=stepped,
-        nets=known.nets,
-    )
+    progress = (lambda epoch, accuracy: on_epoch(number, epoch, accuracy)) if on_epoch else None
+    result = _learned(task, progress, stepped)
     return Done(number, result, round(time.perf_counter() - start, 2))
+
+
+def _learned(task: Task, progress: Progress | None, on_step: OnStepOfOne) -> ExploitResult:
+    known = registries(task.plugins)
+    measure = find_exploiter(task.exploiter, attack_steps=task.attack_steps, families=known.exploiters)
+    train, test = task.train.read(), task.test.read()
+    common: dict[str, Any] = {"device": task.device, "progress": progress, "on_step": on_step}
+    if task.backbone is not None:
+        return train_transfer(train, test, measure, open_backbone(task.backbone), task.seed, **common)
+    assert task.protocol is not None
+    robust, nets = task.robust_images, known.nets
+    return train_exploiter(
+        train, test, task.protocol, measure, task.seed, robust_images=robust, nets=nets, **common
+    )
 
 
 def _report(news: Any, on_epoch: OnEpoch | None, on_step: OnStep | None) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from ulecli.data.datasets import DATASETS, Dataset
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.defenders import grid_of
-from ulecli.evaluation.exploiters.training import ExploitResult
+from ulecli.evaluation.exploiters.result import ExploitResult
 from ulecli.evaluation.photo_plan import missing_controls
 from ulecli.evaluation.poisons.clean_checks import check_clean, check_test_set
-from ulecli.evaluation.results.record import CLEAN
+from ulecli.evaluation.results.record import CLEAN, CONTROLS
+from ulecli.nets.backbones.opening import BackboneRequest
 
 EXPECTED: Mapping[tuple[str, str], float] = {
     ("cifar10", "quick"): 85.0,
@@ -42,6 +43,21 @@ def data_notes(config: EvaluateConfig, data: Dataset) -> Iterator[str]:
             f"photos are squeezed to {config.side} x {config.side}, the size that {names[0]} protects; "
             "--protected judges larger ones that `ulecli protect` wrote"
         )
+
+
+def backbone_warnings(backbone: BackboneRequest, poison: str) -> tuple[str, ...]:
+    """Return what to warn of where an exploiter starts from a pretrained net, one line each.
+
+    Args:
+        backbone: The net.
+        poison: Name of the training set.
+    """
+    if not backbone.is_maker or poison in CONTROLS:
+        return ()
+    return (
+        f"{backbone.label} is one of the nets that perturbations are made with: where it took part in the "
+        "making, it is no independent judge",
+    )
 
 
 def result_warnings(

@@ -1,0 +1,1 @@
+"""Pretrained nets without their classifiers: from pictures to features."""

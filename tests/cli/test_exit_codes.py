@@ -31,7 +31,8 @@ def hide(*packages: str) -> Callable[[pytest.MonkeyPatch], None]:
     def prepare(patch: pytest.MonkeyPatch) -> None:
         for package in packages:
             patch.setitem(sys.modules, package, None)
-        patch.setattr("ulecli.protection.watch.find_spec", lambda name: None)
+        for user in ("protection.watch", "imaging.visibility"):
+            patch.setattr(f"ulecli.{user}.find_spec", lambda name: None)
 
     return prepare
 
@@ -59,6 +60,7 @@ WAYS = [
     ("verify empty empty --no-cue", 5, None),
     ("verify p empty --no-cue --figure f.png", 6, None),
     ("verify p p", 8, damage),
+    ("verify p p --no-cue --visibility", 9, hide()),
     ("verify p p --key-file gone", 10, None),
     ("report p --eps x", 2, None),
     ("report gone", 4, None),
@@ -160,6 +162,7 @@ CAUGHT = {
     },
     "report": {
         *("PhotoError", "ModelError", "DeviceUnavailable"),  # a thumbnail that can't be drawn is left out
+        "MissingExtra",  # it does without, and says so
     },
     "evaluate": {
         "NothingToDo",  # by default there is a defender

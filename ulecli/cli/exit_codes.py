@@ -34,7 +34,7 @@ _MORE = {
     ),
     "verify": (
         *(ExitCode.SOME_FAILED, ExitCode.NO_SUCH_PATH, ExitCode.NOTHING_TO_DO, ExitCode.TARGET),
-        *(ExitCode.MODEL, ExitCode.KEY_FILE),
+        *(ExitCode.MODEL, ExitCode.MISSING_EXTRA, ExitCode.KEY_FILE),
     ),
     "report": (ExitCode.NO_SUCH_PATH, ExitCode.NOTHING_TO_DO, ExitCode.TARGET, ExitCode.LEDGER),
     "evaluate": (

@@ -28,8 +28,9 @@ class Part:
     requests: tuple[BackboneRequest, ...] = ()
 
     def seeds(self, measure: Countermeasure) -> Sequence[int]:
-        """Return the seeds of an exploiter: one where nothing is drawn."""
-        return self.config.seeds if measure.draws else self.config.seeds[:1]
+        """Return the seeds of an exploiter: one where nothing is drawn, neither by it nor for its sets."""
+        drawn = measure.draws or self.config.share < 1
+        return self.config.seeds if drawn else self.config.seeds[:1]
 
     def measures(self) -> Iterator[Countermeasure]:
         """Yield what the exploiters do."""

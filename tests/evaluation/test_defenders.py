@@ -152,6 +152,7 @@ def test_an_interrupted_training_is_taken_up(hasty, monkeypatch, tmp_path: Path)
     monkeypatch.setattr("ulecli.surrogates.min_min_training.CHECKPOINT_EVERY", 1)
     images = two_classes(MIDDLE)
     whole = defend("uleo-linear", images)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where the trained net is not kept
 
     def stop(what: str, done: int, total: int) -> None:
         if done == 2:
@@ -168,6 +169,7 @@ def test_an_interrupted_training_is_taken_up(hasty, monkeypatch, tmp_path: Path)
     )
     assert reported[0] > 1 and reported[-1] == 3
     assert torch.equal(resumed.images, whole.images)
+    assert not list(tmp_path.glob("*.checkpoint"))  # the net itself is kept now
 
 
 @pytest.mark.parametrize("name", ["noise", "noise-classwise", "cifar-linear", "cifar-linear-classwise"])

@@ -241,7 +241,17 @@ def evaluate(
         jobs=jobs,
         threads=threads,
     )
-    _print(_watched(config, quiet), config, output_format, quiet)
+    from ulecli.evaluation.run import Interrupted
+
+    try:
+        done = _watched(config, quiet)
+    except Interrupted as error:
+        if error.done.records:
+            say(f"interrupted: what follows is the {len(error.done.records)} trainings that are done")
+            _print(error.done, config, output_format, quiet=True)
+        say(_kept(config.out))
+        raise
+    _print(done, config, output_format, quiet)
 
 
 def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
@@ -249,12 +259,14 @@ def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
     from ulecli.evaluation.run import evaluate as run
 
     with listening(quiet=quiet) as listener:
-        try:
-            return run(config, listener)
-        except KeyboardInterrupt:
-            if config.out:
-                say(f"interrupted; what is done is kept: go on with --out {config.out} --resume")
-            raise
+        return run(config, listener)
+
+
+def _kept(out: Path | None) -> str:
+    """Return what is left of an evaluation that was interrupted."""
+    if out is None:
+        return "interrupted; without --out nothing is kept"
+    return f"interrupted; what is done is kept: go on with --out {shown(out)} --resume"
 
 
 def _print(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:

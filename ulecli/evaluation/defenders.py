@@ -13,19 +13,34 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ulecli.data.images import ImageSet
 from ulecli.errors import UleError, UsageError
+from ulecli.evaluation.own_surrogates import Surrogate, find_surrogate
 from ulecli.evaluation.results.record import NOISE
 from ulecli.perturb.sets import class_delta, set_delta
-from ulecli.perturb.settings import PgdSettings
 from ulecli.registry import Registry
-from ulecli.surrogates import store
-from ulecli.surrogates.min_min_training import Training
-from ulecli.surrogates.recipe import RECIPES, Recipe
-from ulecli.surrogates.weights import load_net
+from ulecli.surrogates.recipe import RECIPES
 from ulecli.units import DEFAULT_EPSILON, LEVELS, check_epsilon
+
+__all__ = [
+    "CLASSWISE",
+    "DEFENDERS",
+    "Defender",
+    "Order",
+    "Progress",
+    "Protect",
+    "Surrogate",
+    "added",
+    "check_defender",
+    "check_size",
+    "defend",
+    "defender_names",
+    "find_defender",
+    "find_surrogate",
+    "grid_of",
+]
 
 CLASSWISE = "-classwise"
 """Ending of a name: one perturbation for all images of a class."""
@@ -77,21 +92,6 @@ class Defender:
     protect: Protect
     words: str = ""
     side: int = 0
-
-
-@dataclass(frozen=True)
-class Surrogate:
-    """A frozen net and how it protects.
-
-    Attributes:
-        net: In evaluation mode.
-        settings: Of its PGD.
-        label: What distinguishes it: the first digits of its weights' sha256, or what it was trained on.
-    """
-
-    net: nn.Sequential
-    settings: PgdSettings
-    label: str
 
 
 def defend(
@@ -258,44 +258,6 @@ def added(images: ImageSet, delta: Tensor) -> ImageSet:
     """Return images + delta, (N, 1 or 3, H, W) int16 in levels, as uint8 stores them."""
     levels = (images.images.to(torch.int16) + delta).clamp_(0, LEVELS).to(torch.uint8)
     return replace(images, images=levels)
-
-
-def find_surrogate(
-    name: str,
-    images: ImageSet,
-    seed: int = 0,
-    device: str = "cpu",
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
-) -> Surrogate:
-    """Take a surrogate from those that ship, or train it on `images`; see `defend`."""
-    recipe = RECIPES[name]
-    check_size(name, *images.images.shape[2:])
-    if name in store.names():
-        card = store.load_card(name)
-        if card.net["classes"] == len(images.classes):
-            known = card.files[f"{name}.safetensors"]
-            settings = PgdSettings.from_card(card.protocol["pgd"])
-            return Surrogate(load_net(name), settings, known.sha256[:8])
-    return _trained(name, recipe, images, seed, device, checkpoints, progress)
-
-
-def _trained(
-    name: str,
-    recipe: Recipe,
-    images: ImageSet,
-    seed: int,
-    device: str,
-    checkpoints: Path | None,
-    progress: Progress | None,
-) -> Surrogate:
-    training = Training(recipe, images, seed=seed, device=torch.device(device))
-    checkpoint = None if checkpoints is None else checkpoints / f"{name}.checkpoint"
-    net = training.run(
-        checkpoint,
-        lambda done, loss, right: progress("training", done, recipe.batches) if progress else None,
-    )
-    return Surrogate(net.cpu(), recipe.protection, f"trained on {images.digest[:8]}, seed {seed}")
 
 
 def _signs(count: int, images: ImageSet, epsilon: int, seed: int) -> Tensor:

@@ -23,7 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from math import prod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,9 +31,12 @@ import torch
 from ulecli import __version__
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
 from ulecli.evaluation.config import EvaluateConfig, parse_mix
+from ulecli.evaluation.expectations import cost_of, expect, expected_trainings
 from ulecli.evaluation.exploiters.checkpoints import Checkpoint
 from ulecli.evaluation.exploiters.protocol import PRESETS
-from ulecli.evaluation.forecast import Forecast, Work
+from ulecli.evaluation.forecast import Work
+from ulecli.evaluation.listener import Listener
+from ulecli.evaluation.outlook import Outlook
 from ulecli.evaluation.parts import Part, parts_of
 from ulecli.evaluation.photo_sets import photo_data
 from ulecli.evaluation.preparation import check_device, check_plan, jobs_of
@@ -51,29 +54,7 @@ from ulecli.nets.precision import has_bfloat16
 from ulecli.system.atomic import replacing
 from ulecli.system.cores import usable_cores
 
-__all__ = ["EvaluateConfig", "Evaluation", "Listener", "evaluate", "parse_mix"]
-
-
-class Listener(Protocol):
-    """Receives reports of how an evaluation goes on."""
-
-    def starting(self, sets: Sequence[str], trainings: int) -> None:
-        """There are to be so many trainings on sets of these names, those of earlier runs included."""
-
-    def preparing(self, what: str, done: int, total: int) -> None:
-        """A defender has done so much of a part of its work."""
-
-    def planned(self, arms: list[Arm], epochs: list[int]) -> None:
-        """These trainings are still to be done, of so many epochs each."""
-
-    def remaining(self, seconds: float) -> None:
-        """By what was measured so far, the trainings that are left take so long."""
-
-    def epoch(self, number: int, epoch: int, accuracy: float) -> None:
-        """A training, by its place in the plan, has finished an epoch."""
-
-    def finished(self, number: int, record: RunRecord) -> None:
-        """A training is done."""
+__all__ = ["EvaluateConfig", "Evaluation", "Interrupted", "Listener", "evaluate", "parse_mix"]
 
 
 @dataclass(frozen=True)
@@ -89,11 +70,23 @@ class Evaluation:
     notes: tuple[str, ...] = ()
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during an evaluation.
+
+    Attributes:
+        done: What was finished before it, by earlier runs in the same folder too.
+    """
+
+    def __init__(self, done: Evaluation) -> None:
+        super().__init__()
+        self.done = done
+
+
 def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evaluation:
     """Train every exploiter on every training set, and judge each net on clean test images.
 
-    With `config.out`, every finished training is kept there at once, and the learning curves and a gallery
-    are drawn at the end.
+    With `config.out`, every finished training is kept there at once, and of what is not finished the images
+    that are protected and the epochs that are trained; learning curves and a gallery are drawn at the end.
 
     Args:
         config: What to do.
@@ -101,6 +94,7 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
 
     Raises:
         UleError: data, a poison, the device or the output folder can't be used, or a training process died.
+        Interrupted: Ctrl-C; it holds what is done.
     """
     check_device(config.device)
     parts = parts_of(config)
@@ -113,29 +107,47 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         journal = Journal.open(folder, config.fingerprint(data.digest), resume=config.resume)
         stack.enter_context(journal)
         read = [data if one.config.side == config.side else _open(one.config) for one in parts]
-        report = listener.preparing if listener else None
+        outlook = Outlook(listener)
         builders = [
-            TrainingSets(part.config, own, folder / "sets", report)
+            TrainingSets(part.config, own, folder / "sets", outlook.prepared)
             for part, own in zip(parts, read, strict=True)
         ]
-        trainings = sum(map(check_plan, parts, read, builders))
-        if listener is not None:
-            listener.starting(builders[0].names(), trainings)
-        sets = [list(builder.sets()) for builder in builders]
         notes = (*journal.notes, *data_notes(config, data))
-        tests = [_test_set(own, folder / "sets") for own in read]
-        kept = folder / "checkpoints" if config.out else None
-        planned = chain.from_iterable(map(_plan, parts, read, sets, tests, [kept] * len(parts)))
-        plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
-        records = _trained(config, plan, journal, listener)
-        if config.out is not None:
-            curves(
-                by_treatment(records) if config.each else records,
-                folder / "curves.png",
-                folder / "curves.svg",
-            )
-            _draw_gallery(read[0], sets[0], config, folder / "gallery.png")
+        try:
+            records = _carried_out(config, parts, read, builders, journal, outlook, listener)
+        except KeyboardInterrupt as error:
+            wanted = {one.arm for one in expected_trainings(parts, read, builders)}
+            done = (record for record in journal.records if record.arm in wanted)
+            raise Interrupted(Evaluation(tuple(done), notes)) from error
         return Evaluation(tuple(records), notes)
+
+
+def _carried_out(
+    config: EvaluateConfig,
+    parts: list[Part],
+    read: list[Dataset],
+    builders: list[TrainingSets],
+    journal: Journal,
+    outlook: Outlook,
+    listener: Listener | None,
+) -> list[RunRecord]:
+    """Make all training sets and train on them; return the records of the whole plan."""
+    folder = journal.path.parent
+    trainings = sum(map(check_plan, parts, read, builders))
+    if listener is not None:
+        listener.starting(builders[0].names(), trainings)
+        listener.expecting(expect(config, parts, read, builders, journal.records, outlook))
+    sets = [list(builder.sets()) for builder in builders]
+    tests = [_test_set(own, folder / "sets") for own in read]
+    kept = folder / "checkpoints" if config.out else None
+    planned = chain.from_iterable(map(_plan, parts, read, sets, tests, [kept] * len(parts)))
+    plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
+    records = _trained(config, plan, journal, outlook, listener)
+    if config.out is not None:
+        shown = by_treatment(records) if config.each else records
+        curves(shown, folder / "curves.png", folder / "curves.svg")
+        _draw_gallery(read[0], sets[0], config, folder / "gallery.png")
+    return records
 
 
 def _open(config: EvaluateConfig) -> Dataset:
@@ -163,14 +175,7 @@ class _Planned:
     key: str
     data_md5: str
     epochs: int
-
-    @property
-    def work(self) -> Work:
-        """What the training costs: adversarial training takes a pass for each step of its attack as well."""
-        attack = self.settings.get("attack")
-        passes = 1 + (int(attack.get("steps", 1)) if attack else 0)
-        cost = self.task.train.shape[0] * self.epochs * passes
-        return Work(cost, (self.arm.exploiter, self.arm.arch))
+    work: Work
 
 
 def _plan(
@@ -200,13 +205,20 @@ def _plan(
                         config.device,
                         config.loaded,
                         way.backbone,
-                        checkpoints and Checkpoint(checkpoints / f"{key}.pt", f"{key} on {config.device}"),
+                        Checkpoint(checkpoints / f"{key}.pt", f"{key} on {config.device}")
+                        if checkpoints
+                        else None,
                     )
-                    yield _Planned(arm, task, way.settings, key, data.digest, way.epochs)
+                    work = cost_of(arm, way, one.shape[0], len(data.test))
+                    yield _Planned(arm, task, way.settings, key, data.digest, way.epochs, work)
 
 
 def _trained(
-    config: EvaluateConfig, plan: list[_Planned], journal: Journal, listener: Listener | None
+    config: EvaluateConfig,
+    plan: list[_Planned],
+    journal: Journal,
+    outlook: Outlook,
+    listener: Listener | None,
 ) -> list[RunRecord]:
     """Train what the journal lacks; return the records of the whole plan."""
     todo = [one for one in plan if journal.find(one.key) is None]
@@ -215,20 +227,14 @@ def _trained(
     tasks = [one.task for one in todo]
     if listener is not None:
         listener.planned([one.arm for one in todo], [one.epochs for one in todo])
-    forecast = Forecast([one.work for one in todo], jobs)
-
-    def stepped(number: int, share: float) -> None:
-        forecast.step(number, share)
-        if listener is not None and (seconds := forecast.remaining()) is not None:
-            listener.remaining(seconds)
-
+    outlook.plan([one.work for one in todo], jobs)
     on_epoch = listener.epoch if listener else None
-    for done in run(tasks, jobs=jobs, threads=threads, on_epoch=on_epoch, on_step=stepped):
+    for done in run(tasks, jobs=jobs, threads=threads, on_epoch=on_epoch, on_step=outlook.trained):
         record = _record(config, todo[done.number], done)
         journal.add(record)
         if checkpoint := todo[done.number].task.checkpoint:
             checkpoint.remove()
-        stepped(done.number, 1.0)
+        outlook.trained(done.number, 1.0)
         if listener is not None:
             listener.finished(done.number, record)
     found = [journal.find(one.key) for one in plan]

@@ -67,6 +67,17 @@ class TrainingSets:
         controls = (CLEAN, NOISE) if config.controls else ()
         return tuple(dict.fromkeys((*controls, *config.defenders, *self._poison_names().values())))
 
+    def to_make(self) -> tuple[str, ...]:
+        """Return the defenders whose sets are not kept from an earlier run."""
+        config = self._config
+        if config.protected is not None:
+            return ()
+        return tuple(
+            name
+            for name in dict.fromkeys(config.defenders)
+            if not self._files.is_kept(name, self._identity(name))
+        )
+
     def read_poisons(self) -> list[TrainingSet]:
         """Read other people's files; `sets` does it first where this was not called.
 
@@ -105,7 +116,7 @@ class TrainingSets:
 
     def _defended(self, name: str) -> TrainingSet:
         config = self._config
-        identity = f"{identity_of(name, config.loaded)} eps {config.epsilon} on {config.device}"
+        identity = self._identity(name)
 
         def report(what: str, done: int, total: int) -> None:
             if self._progress is not None:
@@ -125,6 +136,10 @@ class TrainingSets:
             return Made(made, config.epsilon)
 
         return self._files.kept(name, identity, make)
+
+    def _identity(self, name: str) -> str:
+        config = self._config
+        return f"{identity_of(name, config.loaded)} eps {config.epsilon} on {config.device}"
 
     def _part(self, images: ImageSet) -> ImageSet:
         """Return the picked images of a whole training set."""

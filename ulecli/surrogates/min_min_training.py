@@ -103,7 +103,7 @@ class Training:
                 progress(self.done, loss, self.accuracy)
             if checkpoint is not None and self.done % CHECKPOINT_EVERY == 0:
                 self._save(checkpoint)
-        return self._freeze(True)
+        return self.frozen()
 
     def step(self) -> float:
         """Make a batch's delta, take one step of the surrogate on it, and return the loss."""
@@ -151,6 +151,15 @@ class Training:
         self.net.train(not frozen).requires_grad_(not frozen)
         return self.net
 
+    def frozen(self) -> nn.Sequential:
+        """Return the surrogate as it is, in evaluation mode and without gradients of its weights."""
+        return self._freeze(True)
+
+    @property
+    def identity(self) -> str:
+        """All that decides the training but device, threads and versions, in words."""
+        return repr(self._identity())
+
     def _identity(self) -> dict[str, Any]:
         # Words on the card, and what comes after the training, don't change what is trained.
         core = replace(self.recipe, purpose="", limits=(), protection=self.recipe.training, families=1)
@@ -158,7 +167,7 @@ class Training:
 
     def _save(self, checkpoint: Path) -> None:
         state = {
-            "identity": repr(self._identity()),
+            "identity": self.identity,
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "rng": repr(self.rng.bit_generator.state),
@@ -174,7 +183,7 @@ class Training:
             identity = state["identity"]
         except (OSError, RuntimeError, KeyError, TypeError, EOFError, UnpicklingError) as error:
             raise UleError(f"{shown(checkpoint)} is damaged; delete it to start anew") from error
-        if identity != repr(self._identity()):
+        if identity != self.identity:
             raise UsageError(
                 f"{shown(checkpoint)} is of a training with another recipe or seed or other pictures; "
                 "delete it to start anew"

@@ -23,6 +23,7 @@ from ulecli.cli import main
 from ulecli.data.datasets import DATASETS, Dataset
 from ulecli.data.shapes import shapes
 from ulecli.errors import ExitCode
+from ulecli.evaluation import scheduling
 from ulecli.evaluation.defenders import defender_names
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.exploiters.registry import FAMILIES, exploiter_names, from_scratch
@@ -353,3 +354,24 @@ def test_an_interruption_says_how_to_go_on(evaluate, monkeypatch, tmp_path) -> N
     code, out, err = evaluate(*FAST, "--out", tmp_path / "out")
     assert code == ExitCode.INTERRUPTED and out == ""
     assert f"go on with --out {tmp_path / 'out'} --resume" in err
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_interruption_prints_the_table_of_what_is_done(
+    kept: bool, evaluate, monkeypatch, tmp_path
+) -> None:
+    train, begun = scheduling.train_exploiter, []
+
+    def interrupted(*given: object, **more: object) -> object:
+        begun.append(1)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return train(*given, **more)
+
+    monkeypatch.setattr(scheduling, "train_exploiter", interrupted)
+    code, out, err = evaluate(*FAST, *(["--out", tmp_path / "out"] if kept else []))
+    assert code == ExitCode.INTERRUPTED
+    table = out.partition("last epoch")[2].partition("best epoch")[0]
+    (row,) = [line for line in table.splitlines() if line.startswith("clean")]
+    assert row.split()[1].replace(".", "").isdigit() and "\nnoise" not in table
+    assert ("what is done is kept" in err) == kept and ("without --out nothing is kept" in err) != kept

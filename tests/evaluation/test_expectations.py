@@ -22,8 +22,8 @@ CONFIG = EvaluateConfig(
 )
 
 
-def three(images: ImageSet) -> ImageSet:
-    return replace(images.subset(images.labels < 3), classes=images.classes[:3])
+def four(images: ImageSet) -> ImageSet:
+    return replace(images.subset(images.labels < 4), classes=images.classes[:4])
 
 
 @pytest.fixture
@@ -33,12 +33,6 @@ def quickly(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(ulecli.evaluation.expectations, "PRESETS", presets)
     monkeypatch.setitem(RECIPES, "cifar-linear", replace(RECIPES["cifar-linear"], batches=3, batch_size=20))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def three_classes(monkeypatch) -> None:
-    found = Dataset("shapes", three(SHAPES.train), three(SHAPES.test))
-    monkeypatch.setattr(ulecli.evaluation.run, "open_dataset", lambda *given, **more: found)
 
 
 class Stopping(Told):
@@ -64,14 +58,15 @@ def test_all_work_is_announced_with_its_time() -> None:
     assert expected(again) == ["12 trainings"]
 
 
-@pytest.mark.usefixtures("three_classes")
-def test_a_surrogate_for_other_classes_is_announced_until_it_is_kept() -> None:
-    training = "training a surrogate cifar-linear for 3 classes, which is then kept"
+def test_a_surrogate_for_other_classes_is_announced_until_it_is_kept(monkeypatch) -> None:
+    found = Dataset("shapes", four(SHAPES.train), four(SHAPES.test))
+    monkeypatch.setattr(ulecli.evaluation.run, "open_dataset", lambda *given, **more: found)
+    training = "training a surrogate cifar-linear for 4 classes, which is then kept"
     both = replace(CONFIG, exploiters=("standard",), defenders=("cifar-linear", "cifar-linear-classwise"))
-    assert expected(both) == [training, "protecting 18 images by cifar-linear", "4 trainings"]
+    assert expected(both) == [training, "protecting 24 images by cifar-linear", "4 trainings"]
     assert expected(both)[0] == training  # the first steps that were measured are not kept
     first = evaluate(both)
-    assert expected(both) == ["protecting 18 images by cifar-linear", "4 trainings"]
+    assert expected(both) == ["protecting 24 images by cifar-linear", "4 trainings"]
     again = evaluate(both)
     assert [one.train_md5 for one in again.records] == [one.train_md5 for one in first.records]
 

@@ -163,7 +163,7 @@ def evaluate(
         bool, typer.Option("--controls/--no-controls", help="Also train on clean and on noisy images.")
     ] = True,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep results and figures there.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds, done or half done.")] = False,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.AUTO,
     jobs: Annotated[int, _count("Trainings at a time. Default: by cores and memory.")] = 0,
     threads: Annotated[int, _count("CPU threads of all together. Default: all cores.")] = 0,

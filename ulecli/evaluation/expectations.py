@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, product
 from math import prod
 from typing import Any
@@ -153,10 +153,8 @@ def paces(
             place = one.part, one.protocol.net
             if place not in nets:
                 config, data = parts[one.part].config, read[one.part]
-                images = data.train
-                protocol = replace(one.protocol, epochs=1)
                 nets[place] = seconds_of_an_image(
-                    images, data.test, protocol, config.device, config.known.nets
+                    data.train, data.test, one.protocol, config.device, config.known.nets
                 )
             if (pace := nets[place]) is not None:
                 found[one.work.kind] = pace

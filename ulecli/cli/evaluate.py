@@ -196,8 +196,9 @@ def evaluate(
 
         print(catalogue(plugins))
         return
-    from ulecli.evaluation.config import EvaluateConfig, parse_mix
+    from ulecli.evaluation.config import EvaluateConfig
     from ulecli.evaluation.exploiters.protocol import default_preset
+    from ulecli.evaluation.field_values import parse_mix
     from ulecli.evaluation.poisons.content import PoisonKind
     from ulecli.evaluation.results.tables import Format
     from ulecli.imaging.upload import Upload

@@ -30,12 +30,12 @@ import torch
 
 from ulecli import __version__
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
-from ulecli.evaluation.config import EvaluateConfig, parse_mix
+from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.forecast import Forecast, Work
 from ulecli.evaluation.parts import Part, parts_of
 from ulecli.evaluation.photo_sets import photo_data
-from ulecli.evaluation.preparation import check_device, check_plan, jobs_of
+from ulecli.evaluation.preparation import check_plan, jobs_of
 from ulecli.evaluation.results.each import by_treatment, treatment_of
 from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.plots import curves, gallery
@@ -46,11 +46,12 @@ from ulecli.evaluation.set_files import TrainingSet
 from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.evaluation.ways import ways
 from ulecli.nets.backbones.opening import open_backbone
+from ulecli.nets.devices import usable_device
 from ulecli.nets.precision import has_bfloat16
 from ulecli.system.atomic import replacing
 from ulecli.system.cores import usable_cores
 
-__all__ = ["EvaluateConfig", "Evaluation", "Listener", "evaluate", "parse_mix"]
+__all__ = ["EvaluateConfig", "Evaluation", "Listener", "evaluate"]
 
 
 class Listener(Protocol):
@@ -101,7 +102,7 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
     Raises:
         UleError: data, a poison, the device or the output folder can't be used, or a training process died.
     """
-    check_device(config.device)
+    usable_device(config.device)
     parts = parts_of(config)
     data = _open(config)
     with contextlib.ExitStack() as stack:
@@ -176,7 +177,7 @@ def _plan(part: Part, data: Dataset, sets: list[TrainingSet], test: TrainingSet)
     steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
     side = data.train.images.shape[-1]
     for seed in config.seeds:
-        for exploiter in config.exploiters:
+        for exploiter in config.exploiter_names:
             measure = config.measure(exploiter)
             for way in ways(part, measure, side, tried) if seed in part.seeds(measure) else ():
                 for one in sets:

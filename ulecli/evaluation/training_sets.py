@@ -65,7 +65,7 @@ class TrainingSets:
         if config.protected is not None:
             return photo_set_names(config, self._whole.classes)
         controls = (CLEAN, NOISE) if config.controls else ()
-        return tuple(dict.fromkeys((*controls, *config.defenders, *self._poison_names().values())))
+        return tuple(dict.fromkeys((*controls, *config.defender_names, *self._poison_names().values())))
 
     def read_poisons(self) -> list[TrainingSet]:
         """Read other people's files; `sets` does it first where this was not called.
@@ -91,7 +91,7 @@ class TrainingSets:
         if config.controls:
             yield self._files.unchanged()
             yield self._defended(NOISE)
-        for name in config.defenders:
+        for name in config.defender_names:
             if name != NOISE or not config.controls:
                 yield self._defended(name)
         yield from poisons

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ulecli.nets.devices import usable_device
 from ulecli.perturb.pgd import draw, minimise, views_of
 from ulecli.perturb.settings import PgdSettings
 from ulecli.perturb.torch_gradients import gradients_of
@@ -46,9 +47,10 @@ def set_delta(
 
     Raises:
         UsageError: epsilon is out of range.
+        DeviceUnavailable: torch can't use the device.
     """
     check_epsilon(epsilon)
-    where = torch.device(device)
+    where = usable_device(device)
     surrogate = gradients_of(net, where)
     rng = np.random.default_rng(seed)
     found = []
@@ -101,9 +103,10 @@ def class_delta(
 
     Raises:
         UsageError: epsilon is out of range.
+        DeviceUnavailable: torch can't use the device.
     """
     bound = to_unit(check_epsilon(epsilon))
-    where = torch.device(device)
+    where = usable_device(device)
     surrogate, rng = gradients_of(net, where), np.random.default_rng(seed)
     shape = (classes, settings.channels, *images.shape[2:])
     start = rng.uniform(-bound, bound, shape) if settings.random_start else np.zeros(shape)

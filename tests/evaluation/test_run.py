@@ -125,6 +125,33 @@ def test_an_interruption_keeps_what_is_done(jobs: int, tmp_path) -> None:
     assert figures(done.records) == figures(evaluate(replace(config, out=None, jobs=1, threads=1)).records)
 
 
+def test_interrupted_protecting_goes_on_where_it_was(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("ulecli.perturb.sets.BATCH", 10)
+    config = replace(NOISE_ALONE, defenders=("cifar-linear",), exploiters=("standard",), out=tmp_path / "out")
+
+    class Protecting(Told):
+        def __init__(self, stop_at: int) -> None:
+            super().__init__()
+            self.stop_at, self.reported = stop_at, list[int]()
+
+        def preparing(self, what: str, done: int, total: int) -> None:
+            assert (what, total) == ("cifar-linear: protecting", 60)
+            self.reported.append(done)
+            if done == self.stop_at:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(config, Protecting(stop_at=40))
+    assert len(list((tmp_path / "out/sets").glob("*.unfinished/protecting/*.npz"))) == 4
+    listener = Protecting(stop_at=0)
+    resumed = evaluate(replace(config, resume=True), listener)
+    assert listener.reported == [40, 50, 60]
+    whole = evaluate(replace(config, out=tmp_path / "whole"))
+    assert [one.train_md5 for one in resumed.records] == [one.train_md5 for one in whole.records]
+    assert figures(resumed.records) == figures(whole.records)
+    assert not list((tmp_path / "out/sets").glob("*.unfinished"))
+
+
 @pytest.mark.parametrize(
     "changes", [{"epsilon": 4}, {"train_images": 20}, {"mix": (50, 50)}, {"preset": "fast"}]
 )

@@ -46,7 +46,8 @@ class Order:
         epsilon: L-infinity bound in levels.
         seed: Of everything random.
         device: A torch device.
-        checkpoints: Folder where interrupted work may be taken up; None for nowhere.
+        checkpoints: Folder of this order's own where interrupted work may be taken up, deleted once the set is
+            kept; None for nowhere.
         progress: Called after every step; None for nobody.
     """
 
@@ -115,7 +116,7 @@ def defend(
         epsilon: L-infinity bound in levels.
         seed: Of everything random.
         device: A torch device.
-        checkpoints: Folder where an interrupted training of a surrogate is taken up; None for nowhere.
+        checkpoints: Folder where interrupted work is taken up, left for the caller to delete; None for nowhere.
         progress: Called after every step.
         defenders: Those that there are; None for `DEFENDERS`.
 
@@ -188,6 +189,7 @@ def _by_surrogate(images: ImageSet, order: Order, *, name: str, classwise: bool)
         epsilon=order.epsilon,
         seed=order.seed,
         device=order.device,
+        parts=None if order.checkpoints is None else order.checkpoints / "protecting",
         progress=lambda done: progress("protecting", done, len(own)) if progress else None,
     )
     return added(own, delta).images

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -123,11 +124,11 @@ class SetFiles:
             places: (n,) int64, of the images that alone are changed, so that no others are written; None for
                 all of them.
         """
-        mark = hashlib.sha256(f"{name} {identity} {self._data_set} {__version__}".encode()).hexdigest()[:12]
-        stem = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[-64:]}-{mark}"
+        stem = self._stem(name, identity)
         notes = self._folder / f"{stem}.json"
         if not notes.exists():
             self._write(stem, name, make(), places)
+        shutil.rmtree(self.unfinished(name, identity), ignore_errors=True)
         entry = json.loads(notes.read_text(encoding="utf-8"))
         entry["warnings"] = tuple(entry["warnings"])
         file, labels = self._folder / f"{stem}.npy", self._folder / f"{stem}.labels.npy"
@@ -135,6 +136,18 @@ class SetFiles:
         if places is None:
             return made
         return replace(made, places=self._folder / f"{stem}.places.npy", clean=self.unchanged().file)
+
+    def is_kept(self, name: str, identity: str) -> bool:
+        """Return whether a set is there, so that `kept` won't make it."""
+        return (self._folder / f"{self._stem(name, identity)}.json").exists()
+
+    def unfinished(self, name: str, identity: str) -> Path:
+        """Return the folder for what is done of a set that is being made; it goes when the set is kept."""
+        return self._folder / f"{self._stem(name, identity)}.unfinished"
+
+    def _stem(self, name: str, identity: str) -> str:
+        mark = hashlib.sha256(f"{name} {identity} {self._data_set} {__version__}".encode()).hexdigest()[:12]
+        return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[-64:]}-{mark}"
 
     def _write(self, stem: str, name: str, made: Made, places: Tensor | None) -> None:
         """Write a set that was just made; its notes come last, so that an interrupted one is made again."""

@@ -44,7 +44,7 @@ class TrainingSets:
     def __init__(
         self, config: EvaluateConfig, data: Dataset, folder: Path, progress: Progress | None = None
     ) -> None:
-        self._config, self._folder, self._progress = config, folder, progress
+        self._config, self._progress = config, progress
         self._whole = data.train
         if 0 < config.train_images < len(data.train.classes):
             raise UsageError(
@@ -105,6 +105,11 @@ class TrainingSets:
 
     def _defended(self, name: str) -> TrainingSet:
         config = self._config
+        identity = f"{identity_of(name, config.loaded)} eps {config.epsilon} on {config.device}"
+
+        def report(what: str, done: int, total: int) -> None:
+            if self._progress is not None:
+                self._progress(f"{name}: {what}", done, total)
 
         def make() -> Made:
             made = defend(
@@ -113,13 +118,12 @@ class TrainingSets:
                 chosen=self._picked,
                 epsilon=config.epsilon,
                 device=config.device,
-                checkpoints=self._folder if config.out else None,
-                progress=self._progress,
+                checkpoints=self._files.unfinished(name, identity) if config.out else None,
+                progress=report,
                 defenders=config.known.defenders,
             )
             return Made(made, config.epsilon)
 
-        identity = f"{identity_of(name, config.loaded)} eps {config.epsilon} on {config.device}"
         return self._files.kept(name, identity, make)
 
     def _part(self, images: ImageSet) -> ImageSet:

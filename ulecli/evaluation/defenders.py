@@ -72,11 +72,14 @@ class Defender:
         protect: See `Protect`. That no value is further than epsilon from what it was is checked.
         words: What it does, in a line.
         side: Side in pixels of the images that it protects; 0 for any.
+        draws: Whether its work differs from seed to seed, so that each seed of an evaluation gets a set of its
+            own. A surrogate that ships is the same for all seeds whatever this says, see `is_fixed`.
     """
 
     protect: Protect
     words: str = ""
     side: int = 0
+    draws: bool = True
 
 
 @dataclass(frozen=True)
@@ -239,6 +242,16 @@ def grid_of(name: str, defenders: Registry[Defender] | None = None) -> int:
     return find_defender(name, defenders).side
 
 
+def is_fixed(name: str, classes: int, defenders: Registry[Defender] | None = None) -> bool:
+    """Return whether a defender protects a set of so many classes alike for every seed."""
+    return not find_defender(name, defenders).draws or _ships(name.removesuffix(CLASSWISE), classes)
+
+
+def _ships(surrogate: str, classes: int) -> bool:
+    """Return whether a surrogate for so many classes ships."""
+    return surrogate in store.names() and store.load_card(surrogate).net["classes"] == classes
+
+
 def check_size(name: str, height: int, width: int, defenders: Registry[Defender] | None = None) -> None:
     """Refuse images that a defender can't protect.
 
@@ -270,12 +283,11 @@ def find_surrogate(
     """Take a surrogate from those that ship, or train it on `images`; see `defend`."""
     recipe = RECIPES[name]
     check_size(name, *images.images.shape[2:])
-    if name in store.names():
+    if _ships(name, len(images.classes)):
         card = store.load_card(name)
-        if card.net["classes"] == len(images.classes):
-            known = card.files[f"{name}.safetensors"]
-            settings = PgdSettings.from_card(card.protocol["pgd"])
-            return Surrogate(load_net(name), settings, known.sha256[:8])
+        known = card.files[f"{name}.safetensors"]
+        settings = PgdSettings.from_card(card.protocol["pgd"])
+        return Surrogate(load_net(name), settings, known.sha256[:8])
     return _trained(name, recipe, images, seed, device, checkpoints, progress)
 
 

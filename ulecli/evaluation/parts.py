@@ -27,10 +27,14 @@ class Part:
     config: EvaluateConfig
     requests: tuple[BackboneRequest, ...] = ()
 
-    def seeds(self, measure: Countermeasure) -> Sequence[int]:
-        """Return the seeds of an exploiter: one where nothing is drawn, neither by it nor for its sets."""
-        drawn = measure.draws or self.config.share < 1
-        return self.config.seeds if drawn else self.config.seeds[:1]
+    def seeds(self, measure: Countermeasure, *, drawn: bool) -> Sequence[int]:
+        """Return the seeds of an exploiter: one where nothing is drawn, neither by it nor for its sets.
+
+        Args:
+            measure: What the exploiter does.
+            drawn: Whether each seed has training sets of its own.
+        """
+        return self.config.seeds if measure.draws or drawn else self.config.seeds[:1]
 
     def measures(self) -> Iterator[Countermeasure]:
         """Yield what the exploiters do."""

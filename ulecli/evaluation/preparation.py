@@ -31,14 +31,13 @@ def check_plan(part: Part, data: Dataset, builder: TrainingSets) -> int:
         UsageError: A set holds too few images for a batch, or a net of the user's own can't take them.
         UleError: A poison can't be used, or there is too little memory for the jobs.
     """
-    builder.read_poisons()
     if not (names := builder.names()):
         raise NothingToDo("nothing to train on: name a --defender or a --poison, or leave the controls")
     config = part.config
     side = data.train.images.shape[-1]
     protocols, trainings = {}, 0
     for measure in {one.name: one for one in part.measures()}.values():
-        runs = len(names) * len(set(part.seeds(measure)))
+        runs = len(names) * len(set(part.seeds(measure, drawn=builder.drawn)))
         if measure.learner is not None:
             trainings += runs * len(part.requests)
             continue
@@ -56,6 +55,7 @@ def check_plan(part: Part, data: Dataset, builder: TrainingSets) -> int:
         if (net := config.known.nets[protocol.net]) is not NETS.get(protocol.net):
             check_net(net, protocol, data.train)
     jobs_of(config, trainings, builder.count * data.train.images[0].numel())
+    builder.read_poisons()
     return trainings
 
 

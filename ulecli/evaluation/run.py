@@ -121,7 +121,7 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         if listener is not None:
             listener.starting(builders[0].names(), trainings)
         sets = [list(builder.sets()) for builder in builders]
-        notes = (*journal.notes, *data_notes(config, data))
+        notes = (*journal.notes, *data_notes(config, data), *builders[0].seed_notes())
         tests = [_test_set(own, folder / "sets") for own in read]
         planned = chain.from_iterable(map(_plan, parts, read, sets, tests))
         plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
@@ -179,7 +179,8 @@ def _plan(part: Part, data: Dataset, sets: list[TrainingSet], test: TrainingSet)
     for seed in config.seeds:
         for exploiter in config.exploiter_names:
             measure = config.measure(exploiter)
-            for way in ways(part, measure, side, tried) if seed in part.seeds(measure) else ():
+            seeds = part.seeds(measure, drawn=any(one.seed is not None for one in sets))
+            for way in ways(part, measure, side, tried) if seed in seeds else ():
                 for one in sets:
                     if one.seed not in (None, seed):
                         continue

@@ -87,7 +87,7 @@ class Made:
     kind: str = ""
     remarks: tuple[str, ...] = ()
     bounded: bool = True
-    figures: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float | str] = field(default_factory=dict)
 
 
 class SetFiles:

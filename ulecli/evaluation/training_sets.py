@@ -14,7 +14,7 @@ from ulecli.data.datasets import Dataset
 from ulecli.data.images import ImageSet
 from ulecli.errors import UsageError
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, Progress, defend
+from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, Progress, defend, is_fixed
 from ulecli.evaluation.photo_plan import PhotoPlan, photo_set_names
 from ulecli.evaluation.photo_sets import PhotoSets
 from ulecli.evaluation.plugins import Plugin
@@ -64,8 +64,8 @@ class TrainingSets:
         config = self._config
         if config.protected is not None:
             return photo_set_names(config, self._whole.classes)
-        controls = (CLEAN, NOISE) if config.controls else ()
-        return tuple(dict.fromkeys((*controls, *config.defender_names, *self._poison_names().values())))
+        clean = (CLEAN,) if config.controls else ()
+        return tuple(dict.fromkeys((*clean, *self._defenders(), *self._poison_names().values())))
 
     def read_poisons(self) -> list[TrainingSet]:
         """Read other people's files; `sets` does it first where this was not called.
@@ -90,11 +90,36 @@ class TrainingSets:
             return
         if config.controls:
             yield self._files.unchanged()
-            yield self._defended(NOISE)
-        for name in config.defender_names:
-            if name != NOISE or not config.controls:
-                yield self._defended(name)
+        for name in self._defenders():
+            for seed in self._seeds(name):
+                yield replace(self._defended(name, seed), seed=seed)
         yield from poisons
+
+    @property
+    def drawn(self) -> bool:
+        """Whether each seed has sets of its own: of defenders who draw or are trained now, or of a share."""
+        if self._config.protected is not None:
+            return self._config.share < 1
+        return any(None not in self._seeds(name) for name in self._defenders())
+
+    def seed_notes(self) -> Iterator[str]:
+        """Yield a line if seeds vary the exploiters alone under some defenders."""
+        fixed = [name for name in self._defenders() if None in self._seeds(name)]
+        if fixed and len(set(self._config.seeds)) > 1:
+            yield f"{', '.join(fixed)}: protected alike for every seed, so the ± is that of the exploiter alone"
+
+    def _defenders(self) -> tuple[str, ...]:
+        """Return who protects sets now, the control of noise first."""
+        if self._config.protected is not None:
+            return ()
+        return tuple(
+            dict.fromkeys((*((NOISE,) if self._config.controls else ()), *self._config.defender_names))
+        )
+
+    def _seeds(self, name: str) -> tuple[int | None, ...]:
+        """Return the seeds that a defender makes a set for; None stands for one set for all of them."""
+        fixed = is_fixed(name, len(self._whole.classes), self._config.known.defenders)
+        return (None,) if fixed else tuple(dict.fromkeys(self._config.seeds))
 
     def _poison(self, path: Path, name: str) -> TrainingSet:
         poison = read_poison(path, self._whole, kind=self._config.poison_kind)
@@ -103,13 +128,16 @@ class TrainingSets:
         found = {**(made.audit or {}), "source": str(path), "kind": poison.reading}
         return replace(made, audit=found, warnings=(*poison.notes, *made.warnings))
 
-    def _defended(self, name: str) -> TrainingSet:
+    def _defended(self, name: str, seed: int | None) -> TrainingSet:
         config = self._config
         identity = f"{identity_of(name, config.loaded)} eps {config.epsilon} on {config.device}"
+        identity += "" if seed is None else f" seed {seed}"
+        label = name if seed is None or len(config.seeds) == 1 else f"{name}, seed {seed}"
+        words = "alike for every seed" if seed is None else f"with seed {seed}"
 
         def report(what: str, done: int, total: int) -> None:
             if self._progress is not None:
-                self._progress(f"{name}: {what}", done, total)
+                self._progress(f"{label}: {what}", done, total)
 
         def make() -> Made:
             made = defend(
@@ -117,12 +145,13 @@ class TrainingSets:
                 self._whole,
                 chosen=self._picked,
                 epsilon=config.epsilon,
+                seed=seed or 0,
                 device=config.device,
                 checkpoints=self._files.unfinished(name, identity) if config.out else None,
                 progress=report,
                 defenders=config.known.defenders,
             )
-            return Made(made, config.epsilon)
+            return Made(made, config.epsilon, figures={"defended": words})
 
         return self._files.kept(name, identity, make)
 

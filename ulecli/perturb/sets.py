@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ulecli.nets.devices import usable_device
 from ulecli import __version__
+from ulecli.nets.devices import usable_device
 from ulecli.nets.precision import has_bfloat16
 from ulecli.perturb.pgd import draw, minimise, views_of
 from ulecli.perturb.set_parts import SetParts
@@ -56,13 +56,10 @@ def set_delta(
     Raises:
         UsageError: epsilon is out of range.
         DeviceUnavailable: torch can't use the device.
-    """
-    check_epsilon(epsilon)
-    where = usable_device(device)
         TargetError: a part can't be written.
     """
     check_epsilon(epsilon)
-    where = torch.device(device)
+    where = usable_device(device)
     size = BATCH if where.type == "cpu" else 10 * BATCH
     kept = None
     if parts is not None:

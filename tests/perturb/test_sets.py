@@ -27,7 +27,9 @@ def settings() -> PgdSettings:
     return PgdSettings.from_card(store.load_card("cifar-linear").protocol["pgd"])
 
 
-def delta(parts: Path | None = None, stop_after: int = 0, **changes: object) -> tuple[torch.Tensor, list[int]]:
+def delta(
+    parts: Path | None = None, stop_after: int = 0, **changes: object
+) -> tuple[torch.Tensor, list[int]]:
     """Return delta, and how far the work was whenever it was reported."""
     reported: list[int] = []
 

@@ -46,8 +46,8 @@ class Order:
         epsilon: L-infinity bound in levels.
         seed: Of everything random.
         device: A torch device.
-        checkpoints: Folder of this order's own where interrupted work may be taken up, deleted once the set is
-            kept; None for nowhere.
+        checkpoints: Folder of this order's own where interrupted work may be taken up, deleted once the set
+            is kept; None for nowhere.
         progress: Called after every step; None for nobody.
     """
 
@@ -72,8 +72,8 @@ class Defender:
         protect: See `Protect`. That no value is further than epsilon from what it was is checked.
         words: What it does, in a line.
         side: Side in pixels of the images that it protects; 0 for any.
-        draws: Whether its work differs from seed to seed, so that each seed of an evaluation gets a set of its
-            own. A surrogate that ships is the same for all seeds whatever this says, see `is_fixed`.
+        draws: Whether its work differs from seed to seed, so that each seed of an evaluation gets a set of
+            its own. A surrogate that ships is the same for all seeds whatever this says, see `is_fixed`.
     """
 
     protect: Protect
@@ -119,7 +119,7 @@ def defend(
         epsilon: L-infinity bound in levels.
         seed: Of everything random.
         device: A torch device.
-        checkpoints: Folder where interrupted work is taken up, left for the caller to delete; None for nowhere.
+        checkpoints: Folder where interrupted work is taken up, left for the caller to delete; None for none.
         progress: Called after every step.
         defenders: Those that there are; None for `DEFENDERS`.
 

@@ -25,7 +25,6 @@ from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from ulecli import __version__
@@ -42,14 +41,14 @@ from ulecli.evaluation.results.plots import curves, gallery
 from ulecli.evaluation.results.record import CONTROLS, Arm, RunRecord, run_key
 from ulecli.evaluation.scheduling import Done, Task, run
 from ulecli.evaluation.self_checks import backbone_warnings, data_notes, result_warnings
-from ulecli.evaluation.set_files import TrainingSet
+from ulecli.evaluation.set_files import TrainingSet, write_array
 from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.evaluation.ways import ways
 from ulecli.nets.backbones.opening import open_backbone
 from ulecli.nets.devices import usable_device
 from ulecli.nets.precision import has_bfloat16
-from ulecli.system.atomic import replacing
 from ulecli.system.cores import usable_cores
+from ulecli.system.writing import check_room, writing_to
 
 __all__ = ["EvaluateConfig", "Evaluation", "Listener", "evaluate"]
 
@@ -108,7 +107,8 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
     with contextlib.ExitStack() as stack:
         folder = config.out
         if folder is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ulecli-")))
+            with writing_to(Path(tempfile.gettempdir()), "make room or name a folder with --out"):
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ulecli-")))
         journal = Journal.open(folder, config.fingerprint(data.digest), resume=config.resume)
         stack.enter_context(journal)
         read = [data if one.config.side == config.side else _open(one.config) for one in parts]
@@ -117,6 +117,7 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
             TrainingSets(part.config, own, folder / "sets", report)
             for part, own in zip(parts, read, strict=True)
         ]
+        check_room(folder / "sets", sum(builder.size for builder in builders))
         trainings = sum(map(check_plan, parts, read, builders))
         if listener is not None:
             listener.starting(builders[0].names(), trainings)
@@ -127,12 +128,10 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
         records = _trained(config, plan, journal, listener)
         if config.out is not None:
-            curves(
-                by_treatment(records) if config.each else records,
-                folder / "curves.png",
-                folder / "curves.svg",
-            )
-            _draw_gallery(read[0], sets[0], config, folder / "gallery.png")
+            shown = by_treatment(records) if config.each else records
+            with writing_to(folder):
+                curves(shown, folder / "curves.png", folder / "curves.svg")
+                _draw_gallery(read[0], sets[0], config, folder / "gallery.png")
         return Evaluation(tuple(records), notes)
 
 
@@ -147,9 +146,8 @@ def _test_set(data: Dataset, folder: Path) -> TrainingSet:
     """Write the test set where every process can read it."""
     side = data.test.images.shape[-1]  # each part of an evaluation may have its own
     file, labels = folder / f"test-{side}.npy", folder / f"test-{side}.labels.npy"
-    for path, values in ((file, data.test.images), (labels, data.test.labels)):
-        with replacing(path) as part, part.open("wb") as stream:
-            np.save(stream, values.numpy())
+    write_array(file, data.test.images)
+    write_array(labels, data.test.labels)
     return TrainingSet("test", file, labels, data.test.classes, data.test.digest)
 
 

@@ -15,7 +15,7 @@ from ulecli.data.images import ImageSet
 from ulecli.errors import UsageError
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, Progress, defend, is_fixed
-from ulecli.evaluation.photo_plan import PhotoPlan, photo_set_names
+from ulecli.evaluation.photo_plan import PhotoPlan, photo_set_names, photo_set_sizes
 from ulecli.evaluation.photo_sets import PhotoSets
 from ulecli.evaluation.plugins import Plugin
 from ulecli.evaluation.poisons.reading import read_poison
@@ -102,11 +102,24 @@ class TrainingSets:
             return self._config.share < 1
         return any(None not in self._seeds(name) for name in self._defenders())
 
+    @property
+    def size(self) -> int:
+        """Bytes of images that the sets take and that are not in the folder yet."""
+        config, one = self._config, self.count * self._whole.images[0].numel()
+        if config.protected is not None:
+            sets = photo_set_sizes(config, self._clean)
+        else:
+            clean = 1.0 if config.controls else 0.0
+            drawn = [len(self._seeds(name)) for name in self._defenders()]
+            sets = clean + sum(drawn) + len(self._poison_names())
+        there = sum(file.stat().st_size for file in self._files.folder.glob("*.npy"))
+        return max(0, int(sets * one) - there)
+
     def seed_notes(self) -> Iterator[str]:
         """Yield a line if seeds vary the exploiters alone under some defenders."""
         fixed = [name for name in self._defenders() if None in self._seeds(name)]
         if fixed and len(set(self._config.seeds)) > 1:
-            yield f"{', '.join(fixed)}: protected alike for every seed, so the ± is that of the exploiter alone"
+            yield f"{', '.join(fixed)}: protected alike for every seed, so ± is that of the exploiter alone"
 
     def _defenders(self) -> tuple[str, ...]:
         """Return who protects sets now, the control of noise first."""

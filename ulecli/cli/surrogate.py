@@ -81,10 +81,11 @@ def export(
     from ulecli.surrogates.store import load_card
     from ulecli.surrogates.weights import load_net
     from ulecli.system.atomic import replacing
+    from ulecli.system.writing import NO_ROOM, writing_to
 
     graph = gradient_graph(load_net(name, family), load_card(name).net["channels"])
     _make_writable(output.parent)
-    with replacing(output) as part:
+    with writing_to(output, NO_ROOM), replacing(output) as part:
         part.write_bytes(graph)
     say(f"wrote {output} ({len(graph) // 1000} kB)")
 
@@ -188,6 +189,7 @@ def _write_deltas(
 
     from ulecli.perturb.sets import set_delta
     from ulecli.system.atomic import replacing
+    from ulecli.system.writing import NO_ROOM, writing_to
 
     delta = set_delta(
         net,
@@ -197,7 +199,7 @@ def _write_deltas(
         epsilon=recipe.epsilon,
         device=str(where),
     )
-    with replacing(path) as part, part.open("wb") as file:
+    with writing_to(path, NO_ROOM), replacing(path) as part, part.open("wb") as file:
         np.save(file, delta.to(torch.int8).numpy())
     say(f"wrote {path}: delta of {len(delta)} images in levels, int8 {tuple(delta.shape)}")
 

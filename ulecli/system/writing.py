@@ -12,6 +12,9 @@ from ulecli.errors import TargetError, shown
 NAME_ANOTHER = "make room, allow it or name another --out"
 """What to do where `evaluate` can't write."""
 
+NO_ROOM = "make room, allow it or name another place"
+"""What to do where it is not known by which option the place was named."""
+
 
 def unwritable(path: Path, error: OSError, advice: str = NAME_ANOTHER) -> TargetError:
     """Return the error that names what can't be written, and why.

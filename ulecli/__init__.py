@@ -39,6 +39,11 @@ __version__ = "0.1.0"
 # before it is imported: so import ulecli first. Processes that are started inherit it.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+# Idle threads of torch spin by default, and with one busy process beside them two are slower than one. OpenMP
+# reads this once, when torch is imported: so import ulecli first. Who has chosen otherwise is left alone.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("KMP_BLOCKTIME", "0")
+
 _HOMES = {
     "Checked": "ulecli.verification.pair_check",
     "Countermeasure": "ulecli.evaluation.exploiters.countermeasure",

@@ -16,11 +16,12 @@ from PIL import Image
 from ulecli.data.images import ImageSet
 from ulecli.errors import DeviceUnavailable, NoSuchPath, NothingToDo, TargetError, UleError, UsageError
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.defenders import Defender, Order, defend
+from ulecli.evaluation.defenders import Defender, defend
 from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.training import train_exploiter
 from ulecli.evaluation.parts import Part
 from ulecli.evaluation.photo_sets import photo_data
+from ulecli.evaluation.plugins import Order, Plugin
 from ulecli.evaluation.results.record import RunRecord
 from ulecli.evaluation.run import _plan, _test_set, evaluate
 from ulecli.evaluation.training_sets import TrainingSets, picked, poison_names
@@ -78,7 +79,7 @@ def test_records_hold_all_that_went_in_and_came_out(tmp_path) -> None:
         assert record.data_md5 == SHAPES.digest
         assert len(record.train_accuracies) == len(record.test_accuracies) == 2
         assert len(record.recalls) == 10
-        assert record.device.startswith("cpu, 1 thread") and record.deterministic and record.seconds > 0
+        assert record.device.startswith("cpu, 1 thread") and record.deterministic == 1 and record.seconds > 0
         assert {"ulecli", "python", "torch", "numpy"} <= set(record.versions)
         assert record.config["exploiter"] == record.arm.exploiter and record.config["epochs"] == 2
         assert set(record.robust) == ({"fgsm", "pgd-20"} if record.arm.exploiter == "at-8" else set())
@@ -216,9 +217,43 @@ def test_a_disk_that_fills_up_is_one_line_with_the_path(out: bool, monkeypatch, 
     config = replace(NOISE_ALONE, out=tmp_path / "out" if out else None)
     with pytest.raises(
         TargetError, match=rf"can't write to {tmp_path}/.*sets/noise-.*npy: the disk took only"
-    ):
-        with files_up_to(100000):
-            evaluate(config)
+    ), files_up_to(100000):
+        evaluate(config)
+
+
+@pytest.mark.parametrize(("first", "exact"), [(1, 1), (2, 0)])
+def test_an_interrupted_training_goes_on_at_its_epoch(first: int, exact: int, tmp_path) -> None:
+    config = replace(NOISE_ALONE, exploiters=("at-8",), out=tmp_path / "out")
+
+    class Interrupting(Told):
+        def epoch(self, number: int, epoch: int, accuracy: float) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(replace(config, threads=first), Interrupting())
+    assert len(list((tmp_path / "out/checkpoints").iterdir())) == 1 and lines(tmp_path / "out") == []
+    listener = Told()
+    resumed = evaluate(replace(config, resume=True), listener)
+    assert listener.epochs == [(0, 2)]
+    assert not list((tmp_path / "out/checkpoints").iterdir())
+    (record,) = resumed.records
+    assert record.deterministic == exact
+    if exact:
+        assert figures(resumed.records) == figures(evaluate(replace(config, out=None)).records)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_defenders_keep_to_the_threads(threads: int) -> None:
+    seen: list[int] = []
+
+    def mine(images: ImageSet, order: Order) -> torch.Tensor:
+        seen.append(torch.get_num_threads())
+        return images.images
+
+    before = torch.get_num_threads()
+    plugin = Plugin(defenders={"mine": mine})
+    evaluate(replace(NOISE_ALONE, plugins=(plugin,), defenders=("mine",), threads=threads))
+    assert seen == [threads] and torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize(

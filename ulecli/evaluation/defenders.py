@@ -46,8 +46,8 @@ class Order:
         epsilon: L-infinity bound in levels.
         seed: Of everything random.
         device: A torch device.
-        checkpoints: Folder of this order's own where interrupted work may be taken up, deleted once the set
-            is kept; None for nowhere.
+        checkpoints: Folder of this order's own where interrupted work may be taken up, which goes once the
+            set is kept; None for nowhere.
         progress: Called after every step; None for nobody.
     """
 
@@ -119,7 +119,8 @@ def defend(
         epsilon: L-infinity bound in levels.
         seed: Of everything random.
         device: A torch device.
-        checkpoints: Folder where interrupted work is taken up, left for the caller to delete; None for none.
+        checkpoints: Folder where interrupted work is taken up, left for the caller to delete; None for
+            nowhere.
         progress: Called after every step.
         defenders: Those that there are; None for `DEFENDERS`.
 

@@ -30,6 +30,7 @@ import torch
 from ulecli import __version__
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
 from ulecli.evaluation.config import EvaluateConfig
+from ulecli.evaluation.exploiters.checkpoints import Checkpoint
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.forecast import Forecast, Work
 from ulecli.evaluation.parts import Part, parts_of
@@ -39,7 +40,7 @@ from ulecli.evaluation.results.each import by_treatment, treatment_of
 from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.plots import curves, gallery
 from ulecli.evaluation.results.record import CONTROLS, Arm, RunRecord, run_key
-from ulecli.evaluation.scheduling import Done, Task, run
+from ulecli.evaluation.scheduling import Done, Task, run, torch_threads
 from ulecli.evaluation.self_checks import backbone_warnings, data_notes, result_warnings
 from ulecli.evaluation.set_files import TrainingSet, write_array
 from ulecli.evaluation.training_sets import TrainingSets
@@ -105,6 +106,7 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
     parts = parts_of(config)
     data = _open(config)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(torch_threads(config.threads or usable_cores()))
         folder = config.out
         if folder is None:
             with writing_to(Path(tempfile.gettempdir()), "make room or name a folder with --out"):
@@ -124,7 +126,8 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         sets = [list(builder.sets()) for builder in builders]
         notes = (*journal.notes, *data_notes(config, data), *builders[0].seed_notes())
         tests = [_test_set(own, folder / "sets") for own in read]
-        planned = chain.from_iterable(map(_plan, parts, read, sets, tests))
+        kept = folder / "checkpoints" if config.out else None
+        planned = chain.from_iterable(map(_plan, parts, read, sets, tests, [kept] * len(parts)))
         plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
         records = _trained(config, plan, journal, listener)
         if config.out is not None:
@@ -169,7 +172,9 @@ class _Planned:
         return Work(cost, (self.arm.exploiter, self.arm.arch))
 
 
-def _plan(part: Part, data: Dataset, sets: list[TrainingSet], test: TrainingSet) -> Iterator[_Planned]:
+def _plan(
+    part: Part, data: Dataset, sets: list[TrainingSet], test: TrainingSet, checkpoints: Path | None = None
+) -> Iterator[_Planned]:
     """Yield every training, in an order in which the first results say the most."""
     config, preset = part.config, PRESETS[part.config.preset]
     steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
@@ -195,8 +200,13 @@ def _plan(part: Part, data: Dataset, sets: list[TrainingSet], test: TrainingSet)
                         config.device,
                         config.loaded,
                         way.backbone,
+                        _checkpoint(checkpoints, key, config.device),
                     )
                     yield _Planned(arm, task, way.settings, key, data.digest, way.epochs)
+
+
+def _checkpoint(folder: Path | None, key: str, device: str) -> Checkpoint | None:
+    return None if folder is None else Checkpoint(folder / f"{key}.pt", f"{key} on {device}")
 
 
 def _trained(
@@ -206,7 +216,6 @@ def _trained(
     todo = [one for one in plan if journal.find(one.key) is None]
     threads = config.threads or usable_cores()
     jobs = jobs_of(config, len(todo), max((prod(one.task.train.shape) for one in todo), default=0))
-    device = _device_name(config.device, max(1, threads // jobs))
     tasks = [one.task for one in todo]
     if listener is not None:
         listener.planned([one.arm for one in todo], [one.epochs for one in todo])
@@ -219,8 +228,10 @@ def _trained(
 
     on_epoch = listener.epoch if listener else None
     for done in run(tasks, jobs=jobs, threads=threads, on_epoch=on_epoch, on_step=stepped):
-        record = _record(config, todo[done.number], done, device)
+        record = _record(config, todo[done.number], done)
         journal.add(record)
+        if checkpoint := todo[done.number].task.checkpoint:
+            checkpoint.remove()
         stepped(done.number, 1.0)
         if listener is not None:
             listener.finished(done.number, record)
@@ -228,9 +239,11 @@ def _trained(
     return [record for record in found if record is not None]
 
 
-def _record(config: EvaluateConfig, planned: _Planned, done: Done, device: str) -> RunRecord:
+def _record(config: EvaluateConfig, planned: _Planned, done: Done) -> RunRecord:
     arm, task, result = planned.arm, planned.task, done.result
     backbone = task.backbone
+    # A training that went on with another number of threads differs by rounding from one that did not.
+    exact = config.device == "cpu" and len(done.threads) == 1
     found = result_warnings(
         result,
         dataset=arm.dataset,
@@ -253,8 +266,8 @@ def _record(config: EvaluateConfig, planned: _Planned, done: Done, device: str) 
         recalls=result.recalls,
         robust=result.robust,
         seconds=done.seconds,
-        device=device,
-        deterministic=config.device == "cpu",
+        device=_device_name(config.device, done.threads[-1]),
+        deterministic=done.threads[0] if exact else 0,
         versions=_versions(open_backbone(backbone).packages if backbone else ()),
         warnings=(
             *task.train.warnings,

@@ -9,8 +9,8 @@ protects images that it has never seen.
 from __future__ import annotations
 
 import ast
-import io
 import hashlib
+import io
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path

@@ -115,7 +115,8 @@ class RunRecord(Curve):
         robust: Accuracy of the finished net by attack ("fgsm", "pgd-20"); empty if not measured.
         seconds: Wall-clock time of the run.
         device: What did the work, in words.
-        deterministic: Whether the same seeds give the same figures on this device.
+        deterministic: The number of CPU threads with which the same seeds give the same figures; 0 if there is
+            none. True in records of earlier versions, which did not say for how many.
         versions: Version of every package that had a say, by name.
         warnings: What the self-checks found.
         epsilon: L-infinity bound of the poison, in levels; 0 for clean images.
@@ -138,7 +139,7 @@ class RunRecord(Curve):
     robust: Mapping[str, float]
     seconds: float
     device: str
-    deterministic: bool
+    deterministic: int
     versions: Mapping[str, str]
     warnings: tuple[str, ...]
     epsilon: int

@@ -215,9 +215,12 @@ def test_a_full_disk_is_known_before_any_work(monkeypatch, tmp_path) -> None:
 def test_a_disk_that_fills_up_is_one_line_with_the_path(out: bool, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     config = replace(NOISE_ALONE, out=tmp_path / "out" if out else None)
-    with pytest.raises(
-        TargetError, match=rf"can't write to {tmp_path}/.*sets/noise-.*npy: the disk took only"
-    ), files_up_to(100000):
+    with (
+        pytest.raises(
+            TargetError, match=rf"can't write to {tmp_path}/.*sets/noise-.*npy: the disk took only"
+        ),
+        files_up_to(100000),
+    ):
         evaluate(config)
 
 

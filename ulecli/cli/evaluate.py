@@ -74,7 +74,8 @@ def evaluate(
         str, typer.Option(metavar="NAME,...|all", help="Who trains; --list names them.")
     ] = "standard,gray",
     defender: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Who protects the training images now. Default: cifar.")
+        str,
+        typer.Option(metavar="NAME[@NET],...", help="Who protects the training images now. Default: cifar."),
     ] = "",
     plugin: Annotated[
         list[str] | None,

@@ -94,7 +94,8 @@ def export(
 def train(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new surrogate.")],
     recipe: Annotated[
-        str | None, typer.Option(metavar="RECIPE", help="What to make. Default: the recipe called NAME.")
+        str | None,
+        typer.Option(metavar="RECIPE[@NET]", help="What to make. Default: the recipe called NAME."),
     ] = None,
     data: Annotated[
         str, typer.Option(metavar="cifar10|FOLDER", help="CIFAR-10, or a folder with a folder per class.")

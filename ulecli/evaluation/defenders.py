@@ -23,7 +23,7 @@ from ulecli.perturb.settings import PgdSettings
 from ulecli.registry import Registry
 from ulecli.surrogates import store
 from ulecli.surrogates.min_min_training import Training
-from ulecli.surrogates.recipe import RECIPES, Recipe
+from ulecli.surrogates.recipe import ON, RECIPES, Recipe, find_recipe
 from ulecli.surrogates.weights import load_net
 from ulecli.units import DEFAULT_EPSILON, LEVELS, check_epsilon
 
@@ -229,13 +229,29 @@ def check_defender(name: str, defenders: Registry[Defender] | None = None) -> st
 def find_defender(name: str, defenders: Registry[Defender] | None = None) -> Defender:
     """Return the defender of a name.
 
+    A defender with a surrogate may have the name of a net behind it, "uleo-grayaugs@resnet18": its surrogate
+    is then made of that net and trained now.
+
     Raises:
         UsageError: there is none; the message lists those there are.
     """
+    if ON in name:
+        return _on_another_net(name, defenders)
     known = DEFENDERS if defenders is None else defenders
     more = [each for each in known if each not in DEFENDERS]
-    built_in = f"{', '.join(defender_names(classwise=False))}, each also with {CLASSWISE}"
+    built_in = f"{', '.join(defender_names(classwise=False))}, each also with {ON}NET or {CLASSWISE}"
     return known.find(name, ", ".join([built_in, *more]))
+
+
+def _on_another_net(name: str, defenders: Registry[Defender] | None) -> Defender:
+    plain = name.removesuffix(CLASSWISE)
+    stem = plain.partition(ON)[0]
+    if stem not in RECIPES or stem not in DEFENDERS:
+        find_defender(stem, defenders)
+        raise UsageError(f"'{stem}' can't be put on another net: write it as in uleo-grayaugs{ON}resnet18")
+    recipe = find_recipe(plain)
+    protect = partial(_by_surrogate, name=plain, classwise=name.endswith(CLASSWISE))
+    return Defender(protect, recipe.purpose, recipe.grid)
 
 
 def grid_of(name: str, defenders: Registry[Defender] | None = None) -> int:
@@ -282,7 +298,7 @@ def find_surrogate(
     progress: Progress | None = None,
 ) -> Surrogate:
     """Take a surrogate from those that ship, or train it on `images`; see `defend`."""
-    recipe = RECIPES[name]
+    recipe = find_recipe(name)
     check_size(name, *images.images.shape[2:])
     if _ships(name, len(images.classes)):
         card = store.load_card(name)

@@ -22,7 +22,7 @@ from ulecli.evaluation.poisons.reading import read_poison
 from ulecli.evaluation.results.record import CLEAN, CONTROLS, NOISE
 from ulecli.evaluation.set_files import Made, SetFiles, TrainingSet
 from ulecli.surrogates import store
-from ulecli.surrogates.recipe import RECIPES
+from ulecli.surrogates.recipe import find_recipe
 
 
 class TrainingSets:
@@ -218,4 +218,4 @@ def identity_of(defender: str, plugins: Sequence[Plugin] = ()) -> str:
     if stem == NOISE:
         return defender
     card = store.directory() / f"{stem}.json"
-    return f"{defender} {store.sha256_of(card.read_bytes()) if card.exists() else ''} {RECIPES[stem]!r}"
+    return f"{defender} {store.sha256_of(card.read_bytes()) if card.exists() else ''} {find_recipe(stem)!r}"

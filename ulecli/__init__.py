@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from ulecli.api import verify as verify
     from ulecli.errors import UleError as UleError
     from ulecli.evaluation.config import EvaluateConfig as EvaluateConfig
+    from ulecli.evaluation.defenders import Defender as Defender
+    from ulecli.evaluation.exploiters.countermeasure import Countermeasure as Countermeasure
+    from ulecli.evaluation.plugins import Plugin as Plugin
     from ulecli.evaluation.run import Evaluation as Evaluation
     from ulecli.formats.options import MetadataMode as MetadataMode
+    from ulecli.nets.registry import Net as Net
     from ulecli.protection.outcome import PhotoOutcome as PhotoOutcome
     from ulecli.protection.outcome import ProtectReport as ProtectReport
     from ulecli.protection.outcome import Status as Status
@@ -42,11 +46,15 @@ os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 _HOMES = {
     "Checked": "ulecli.verification.pair_check",
+    "Countermeasure": "ulecli.evaluation.exploiters.countermeasure",
+    "Defender": "ulecli.evaluation.defenders",
     "Device": "ulecli.system.devices",
     "EvaluateConfig": "ulecli.evaluation.config",
     "Evaluation": "ulecli.evaluation.run",
     "MetadataMode": "ulecli.formats.options",
+    "Net": "ulecli.nets.registry",
     "PhotoOutcome": "ulecli.protection.outcome",
+    "Plugin": "ulecli.evaluation.plugins",
     "ProtectReport": "ulecli.protection.outcome",
     "Status": "ulecli.protection.outcome",
     "UleError": "ulecli.errors",

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.full_disks import files_up_to
 from helpers.tiny_runs import SHAPES, SMALL, Told, figures, tiny  # noqa: F401
 from PIL import Image
 
 from ulecli.data.images import ImageSet
 from ulecli.errors import DeviceUnavailable, NoSuchPath, NothingToDo, TargetError, UleError, UsageError
 from ulecli.evaluation.config import EvaluateConfig
+from ulecli.evaluation.defenders import Defender, defend
 from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.training import train_exploiter
 from ulecli.evaluation.parts import Part
@@ -151,6 +155,73 @@ def test_interrupted_protecting_goes_on_where_it_was(monkeypatch, tmp_path) -> N
     assert [one.train_md5 for one in resumed.records] == [one.train_md5 for one in whole.records]
     assert figures(resumed.records) == figures(whole.records)
     assert not list((tmp_path / "out/sets").glob("*.unfinished"))
+
+
+def test_seeds_vary_who_draws_or_is_trained_now_and_nobody_else(monkeypatch, tmp_path) -> None:
+    recipe = RECIPES["uleo-linear"]
+    monkeypatch.setitem(RECIPES, "uleo-linear", replace(recipe, batches=3, batch_size=20))
+    bundled, trained = "cifar-linear", "uleo-linear"
+    config = replace(
+        NOISE_ALONE, controls=True, defenders=(bundled, trained), seeds=(0, 1, 1), out=tmp_path / "out"
+    )
+    reported = Told()
+    done = evaluate(config, reported)
+    assert reported.announced == (("clean", "noise", bundled, trained), 8)
+    made = {(one.arm.poison, one.arm.seed): one for one in done.records}
+    assert set(made) == {(name, seed) for name in ("clean", "noise", bundled, trained) for seed in (0, 1)}
+    for name, differs in (("clean", False), ("noise", True), (bundled, False), (trained, True)):
+        assert (made[name, 0].train_md5 != made[name, 1].train_md5) is differs
+    said = {key: (one.audit or {}).get("defended") for key, one in made.items()}
+    assert said[bundled, 1] == "alike for every seed" and said[trained, 1] == "with seed 1"
+    assert said["clean", 1] is None
+    assert any(note.startswith(f"{bundled}: protected alike for every seed") for note in done.notes)
+    by_hand = defend(trained, SHAPES.train, seed=1)
+    assert made[trained, 1].train_md5 == by_hand.digest
+    again = evaluate(replace(config, seeds=(1,), out=None))
+    assert [one.train_md5 for one in again.records] == [
+        made[name, 1].train_md5 for name in ("clean", "noise", bundled, trained)
+    ]
+
+
+def test_a_defender_that_draws_nothing_protects_once() -> None:
+    calls = []
+
+    def flat(images: ImageSet, order: Order) -> torch.Tensor:
+        calls.append(order.seed)
+        return images.images ^ 2
+
+    for defender, seeds in ((Defender(flat, draws=False), [0]), (flat, [3, 4])):
+        calls.clear()
+        done = evaluate(replace(NOISE_ALONE, defenders=(defender,), seeds=(3, 4)))
+        assert len(done.records) == 2 and calls == seeds
+
+
+def test_a_full_disk_is_known_before_any_work(monkeypatch, tmp_path) -> None:
+    usage, needed = shutil.disk_usage(tmp_path), 3 * SHAPES.train.images.numel()
+    config = replace(NOISE_ALONE, controls=True, seeds=(0, 1), out=tmp_path / "out")
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.disk_usage", lambda _: usage._replace(free=needed - 1))
+        patched.setattr(
+            "ulecli.evaluation.training_sets.defend", lambda *_, **__: pytest.fail("a defender worked")
+        )
+        with pytest.raises(TargetError, match=r"sets is to take 0\.5 MiB, and its disk has 0\.5 MiB free"):
+            evaluate(config)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=needed))
+    assert len(evaluate(replace(config, resume=True)).records) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
+@pytest.mark.parametrize("out", [True, False])
+def test_a_disk_that_fills_up_is_one_line_with_the_path(out: bool, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    config = replace(NOISE_ALONE, out=tmp_path / "out" if out else None)
+    with (
+        pytest.raises(
+            TargetError, match=rf"can't write to {tmp_path}/.*sets/noise-.*npy: the disk took only"
+        ),
+        files_up_to(100000),
+    ):
+        evaluate(config)
 
 
 @pytest.mark.parametrize(("first", "exact"), [(1, 1), (2, 0)])

@@ -74,7 +74,8 @@ def evaluate(
         str, typer.Option(metavar="NAME,...|all", help="Who trains; --list names them.")
     ] = "standard,gray",
     defender: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Who protects the training images now. Default: cifar.")
+        str,
+        typer.Option(metavar="NAME[@NET],...", help="Who protects the training images now. Default: cifar."),
     ] = "",
     plugin: Annotated[
         list[str] | None,
@@ -163,7 +164,9 @@ def evaluate(
         bool, typer.Option("--controls/--no-controls", help="Also train on clean and on noisy images.")
     ] = True,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep results and figures there.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds, done or half done.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what --out holds, done or half done.")
+    ] = False,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.AUTO,
     jobs: Annotated[int, _count("Trainings at a time. Default: by cores and memory.")] = 0,
     threads: Annotated[int, _count("CPU threads of all together. Default: all cores.")] = 0,
@@ -196,8 +199,9 @@ def evaluate(
 
         print(catalogue(plugins))
         return
-    from ulecli.evaluation.config import EvaluateConfig, parse_mix
+    from ulecli.evaluation.config import EvaluateConfig
     from ulecli.evaluation.exploiters.protocol import default_preset
+    from ulecli.evaluation.field_values import parse_mix
     from ulecli.evaluation.poisons.content import PoisonKind
     from ulecli.evaluation.results.tables import Format
     from ulecli.imaging.upload import Upload

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from ulecli.data.images import ImageSet
 from ulecli.errors import UleError, UsageError
-from ulecli.evaluation.own_surrogates import Surrogate, find_surrogate
+from ulecli.evaluation.own_surrogates import Surrogate, find_surrogate, ships
 from ulecli.evaluation.results.record import NOISE
 from ulecli.perturb.sets import class_delta, set_delta
 from ulecli.registry import Registry
-from ulecli.surrogates.recipe import RECIPES
+from ulecli.surrogates.recipe import ON, RECIPES, find_recipe
 from ulecli.units import DEFAULT_EPSILON, LEVELS, check_epsilon
 
 __all__ = [
@@ -87,11 +87,14 @@ class Defender:
         protect: See `Protect`. That no value is further than epsilon from what it was is checked.
         words: What it does, in a line.
         side: Side in pixels of the images that it protects; 0 for any.
+        draws: Whether its work differs from seed to seed, so that each seed of an evaluation gets a set of
+            its own. A surrogate that ships is the same for all seeds whatever this says, see `is_fixed`.
     """
 
     protect: Protect
     words: str = ""
     side: int = 0
+    draws: bool = True
 
 
 def defend(
@@ -226,18 +229,39 @@ def check_defender(name: str, defenders: Registry[Defender] | None = None) -> st
 def find_defender(name: str, defenders: Registry[Defender] | None = None) -> Defender:
     """Return the defender of a name.
 
+    A defender with a surrogate may have the name of a net behind it, "uleo-grayaugs@resnet18": its surrogate
+    is then made of that net and trained now.
+
     Raises:
         UsageError: there is none; the message lists those there are.
     """
+    if ON in name:
+        return _on_another_net(name, defenders)
     known = DEFENDERS if defenders is None else defenders
     more = [each for each in known if each not in DEFENDERS]
-    built_in = f"{', '.join(defender_names(classwise=False))}, each also with {CLASSWISE}"
+    built_in = f"{', '.join(defender_names(classwise=False))}, each also with {ON}NET or {CLASSWISE}"
     return known.find(name, ", ".join([built_in, *more]))
+
+
+def _on_another_net(name: str, defenders: Registry[Defender] | None) -> Defender:
+    plain = name.removesuffix(CLASSWISE)
+    stem = plain.partition(ON)[0]
+    if stem not in RECIPES or stem not in DEFENDERS:
+        find_defender(stem, defenders)
+        raise UsageError(f"'{stem}' can't be put on another net: write it as in uleo-grayaugs{ON}resnet18")
+    recipe = find_recipe(plain)
+    protect = partial(_by_surrogate, name=plain, classwise=name.endswith(CLASSWISE))
+    return Defender(protect, recipe.purpose, recipe.grid)
 
 
 def grid_of(name: str, defenders: Registry[Defender] | None = None) -> int:
     """Return the side in pixels of the images that a defender protects; 0 for any."""
     return find_defender(name, defenders).side
+
+
+def is_fixed(name: str, classes: int, defenders: Registry[Defender] | None = None) -> bool:
+    """Return whether a defender protects a set of so many classes alike for every seed."""
+    return not find_defender(name, defenders).draws or ships(name.removesuffix(CLASSWISE), classes)
 
 
 def check_size(name: str, height: int, width: int, defenders: Registry[Defender] | None = None) -> None:

@@ -22,6 +22,7 @@ from ulecli.evaluation.results.record import NOISE, Arm, RunRecord
 from ulecli.evaluation.scheduling import torch_threads
 from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.evaluation.ways import Way, ways
+from ulecli.surrogates.recipe import ON
 from ulecli.system.cores import usable_cores
 
 
@@ -102,7 +103,7 @@ def expected_trainings(
         config, side = part.config, data.train.images.shape[-1]
         for measure in part.measures():
             for way in ways(part, measure, side, PRESETS[config.preset].robust_images):
-                for seed, name in product(part.seeds(measure), builder.names()):
+                for seed, name in product(part.seeds(measure, drawn=builder.drawn), builder.names()):
                     arm = Arm(data.name, name, measure.name, way.net, config.preset, seed)
                     work = cost_of(arm, way, builder.count, len(data.test))
                     yield ExpectedTraining(arm, work, way.protocol, number)
@@ -113,21 +114,23 @@ def preparations(part: Part, data: Dataset, builder: TrainingSets) -> Iterator[P
 
     A surrogate that has to be trained comes before what it protects; noise takes no time.
     """
-    config, trained = part.config, set[str]()
-    for name in builder.to_make():
-        stem, count = name.removesuffix(CLASSWISE), f"{builder.count:,} images"
-        if name not in DEFENDERS:
-            yield Preparation(f"protecting {count} by {name}", f"{name}: protecting", None)
-            continue
+    device, images = part.config.device, data.train
+    trained, paces = set[tuple[str, int]](), dict[str, float]()
+    for name, seed, label in builder.to_make():
+        stem, words = name.removesuffix(CLASSWISE), f"protecting {builder.count:,} images by {label}"
         if stem == NOISE:
             continue
-        if stem not in trained and (training := needs_training(stem, data.train, device=config.device)):
-            words = f"training a surrogate {stem} for {len(data.train.classes)} classes, which is then kept"
-            yield Preparation(words, f"{name}: training", seconds_of_training(training))
-            trained.add(stem)
+        if stem.partition(ON)[0] not in DEFENDERS:
+            yield Preparation(words, f"{label}: protecting", None)
+            continue
+        if (stem, seed) not in trained and (training := needs_training(stem, images, seed, device)):
+            surrogate = f"training a surrogate {stem} for {len(images.classes)} classes, which is then kept"
+            yield Preparation(surrogate, f"{label}: training", seconds_of_training(training))
+            trained.add((stem, seed))
         if name == stem:
-            seconds = seconds_of_protecting(stem, data.train, builder.count, config.device)
-            yield Preparation(f"protecting {count} by {name}", f"{name}: protecting", seconds)
+            if stem not in paces:
+                paces[stem] = seconds_of_protecting(stem, images, builder.count, device)
+            yield Preparation(words, f"{label}: protecting", paces[stem])
 
 
 def paces(

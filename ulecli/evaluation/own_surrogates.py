@@ -17,7 +17,7 @@ from ulecli.perturb.settings import PgdSettings
 from ulecli.surrogates import store
 from ulecli.surrogates.min_min_training import Training
 from ulecli.surrogates.net_cache import NetCache, usual_folder
-from ulecli.surrogates.recipe import RECIPES
+from ulecli.surrogates.recipe import find_recipe
 from ulecli.surrogates.weights import load_net
 
 
@@ -65,7 +65,7 @@ def find_surrogate(
     Raises:
         ModelError: the surrogate that ships is damaged or changed.
     """
-    recipe = RECIPES[name]
+    recipe = find_recipe(name)
     if ships(name, len(images.classes)):
         card = store.load_card(name)
         known = card.files[f"{name}.safetensors"]
@@ -97,7 +97,7 @@ def needs_training(name: str, images: ImageSet, seed: int = 0, device: str = "cp
     """
     if ships(name, len(images.classes)):
         return None
-    training = Training(RECIPES[name], images, seed=seed, device=torch.device(device))
+    training = Training(find_recipe(name), images, seed=seed, device=torch.device(device))
     return None if NetCache(usual_folder()).has(_identity(training)) else training
 
 

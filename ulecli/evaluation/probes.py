@@ -18,7 +18,7 @@ from ulecli.nets.seeding import seeded
 from ulecli.perturb.sets import set_delta
 from ulecli.registry import Registry
 from ulecli.surrogates.min_min_training import Training
-from ulecli.surrogates.recipe import RECIPES
+from ulecli.surrogates.recipe import find_recipe
 
 SECONDS = 1.0
 """How long steps are measured, if that is more than one of them."""
@@ -48,7 +48,7 @@ def seconds_of_protecting(name: str, images: ImageSet, count: int, device: str) 
         count: Number of images.
         device: A torch device.
     """
-    recipe = RECIPES[name]
+    recipe = find_recipe(name)
     settings = dict(recipe.net)
     channels, classes = recipe.protection.channels, len(images.classes)
     with seeded(0):

@@ -25,12 +25,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ulecli import __version__
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
-from ulecli.evaluation.config import EvaluateConfig, parse_mix
+from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.expectations import cost_of, expect, expected_trainings
 from ulecli.evaluation.exploiters.checkpoints import Checkpoint
 from ulecli.evaluation.exploiters.protocol import PRESETS
@@ -39,22 +38,23 @@ from ulecli.evaluation.listener import Listener
 from ulecli.evaluation.outlook import Outlook
 from ulecli.evaluation.parts import Part, parts_of
 from ulecli.evaluation.photo_sets import photo_data
-from ulecli.evaluation.preparation import check_device, check_plan, jobs_of
+from ulecli.evaluation.preparation import check_plan, jobs_of
 from ulecli.evaluation.results.each import by_treatment, treatment_of
 from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.plots import curves, gallery
 from ulecli.evaluation.results.record import CONTROLS, Arm, RunRecord, run_key
 from ulecli.evaluation.scheduling import Done, Task, run, torch_threads
 from ulecli.evaluation.self_checks import backbone_warnings, data_notes, result_warnings
-from ulecli.evaluation.set_files import TrainingSet
+from ulecli.evaluation.set_files import TrainingSet, write_array
 from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.evaluation.ways import ways
 from ulecli.nets.backbones.opening import open_backbone
+from ulecli.nets.devices import usable_device
 from ulecli.nets.precision import has_bfloat16
-from ulecli.system.atomic import replacing
 from ulecli.system.cores import usable_cores
+from ulecli.system.writing import check_room, writing_to
 
-__all__ = ["EvaluateConfig", "Evaluation", "Interrupted", "Listener", "evaluate", "parse_mix"]
+__all__ = ["EvaluateConfig", "Evaluation", "Interrupted", "Listener", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,15 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         UleError: data, a poison, the device or the output folder can't be used, or a training process died.
         Interrupted: Ctrl-C; it holds what is done.
     """
-    check_device(config.device)
+    usable_device(config.device)
     parts = parts_of(config)
     data = _open(config)
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch_threads(config.threads or usable_cores()))
         folder = config.out
         if folder is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ulecli-")))
+            with writing_to(Path(tempfile.gettempdir()), "make room or name a folder with --out"):
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ulecli-")))
         journal = Journal.open(folder, config.fingerprint(data.digest), resume=config.resume)
         stack.enter_context(journal)
         read = [data if one.config.side == config.side else _open(one.config) for one in parts]
@@ -112,7 +113,8 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
             TrainingSets(part.config, own, folder / "sets", outlook.prepared)
             for part, own in zip(parts, read, strict=True)
         ]
-        notes = (*journal.notes, *data_notes(config, data))
+        notes = (*journal.notes, *data_notes(config, data), *builders[0].seed_notes())
+        check_room(folder / "sets", sum(builder.size for builder in builders))
         try:
             records = _carried_out(config, parts, read, builders, journal, outlook, listener)
         except KeyboardInterrupt as error:
@@ -145,8 +147,9 @@ def _carried_out(
     records = _trained(config, plan, journal, outlook, listener)
     if config.out is not None:
         shown = by_treatment(records) if config.each else records
-        curves(shown, folder / "curves.png", folder / "curves.svg")
-        _draw_gallery(read[0], sets[0], config, folder / "gallery.png")
+        with writing_to(folder):
+            curves(shown, folder / "curves.png", folder / "curves.svg")
+            _draw_gallery(read[0], sets[0], config, folder / "gallery.png")
     return records
 
 
@@ -161,9 +164,8 @@ def _test_set(data: Dataset, folder: Path) -> TrainingSet:
     """Write the test set where every process can read it."""
     side = data.test.images.shape[-1]  # each part of an evaluation may have its own
     file, labels = folder / f"test-{side}.npy", folder / f"test-{side}.labels.npy"
-    for path, values in ((file, data.test.images), (labels, data.test.labels)):
-        with replacing(path) as part, part.open("wb") as stream:
-            np.save(stream, values.numpy())
+    write_array(file, data.test.images)
+    write_array(labels, data.test.labels)
     return TrainingSet("test", file, labels, data.test.classes, data.test.digest)
 
 
@@ -186,9 +188,10 @@ def _plan(
     steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
     side = data.train.images.shape[-1]
     for seed in config.seeds:
-        for exploiter in config.exploiters:
+        for exploiter in config.exploiter_names:
             measure = config.measure(exploiter)
-            for way in ways(part, measure, side, tried) if seed in part.seeds(measure) else ():
+            seeds = part.seeds(measure, drawn=any(one.seed is not None for one in sets))
+            for way in ways(part, measure, side, tried) if seed in seeds else ():
                 for one in sets:
                     if one.seed not in (None, seed):
                         continue
@@ -205,12 +208,14 @@ def _plan(
                         config.device,
                         config.loaded,
                         way.backbone,
-                        Checkpoint(checkpoints / f"{key}.pt", f"{key} on {config.device}")
-                        if checkpoints
-                        else None,
+                        _checkpoint(checkpoints, key, config.device),
                     )
                     work = cost_of(arm, way, one.shape[0], len(data.test))
                     yield _Planned(arm, task, way.settings, key, data.digest, way.epochs, work)
+
+
+def _checkpoint(folder: Path | None, key: str, device: str) -> Checkpoint | None:
+    return None if folder is None else Checkpoint(folder / f"{key}.pt", f"{key} on {device}")
 
 
 def _trained(

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ulecli.errors import TargetError, shown
 from ulecli.system.atomic import replacing
+from ulecli.system.writing import writing_to
 
 
 class SetParts:
@@ -61,13 +61,8 @@ class SetParts:
             TargetError: it can't be written.
         """
         state = repr(rng.bit_generator.state)
-        try:
-            with replacing(self._path(number)) as part, part.open("wb") as stream:
-                np.savez(stream, delta=delta, state=state, fingerprint=self._fingerprint)
-        except OSError as error:
-            raise TargetError(
-                f"can't write to {shown(self._folder)}: {error.strerror or error}; make room or allow it"
-            ) from error
+        with writing_to(self._folder), replacing(self._path(number)) as part, part.open("wb") as stream:
+            np.savez(stream, delta=delta, state=state, fingerprint=self._fingerprint)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:05}.npz"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ulecli import __version__
+from ulecli.nets.devices import usable_device
 from ulecli.nets.precision import has_bfloat16
 from ulecli.perturb.pgd import draw, minimise, views_of
 from ulecli.perturb.set_parts import SetParts
@@ -54,10 +55,11 @@ def set_delta(
 
     Raises:
         UsageError: epsilon is out of range.
+        DeviceUnavailable: torch can't use the device.
         TargetError: a part can't be written.
     """
     check_epsilon(epsilon)
-    where = torch.device(device)
+    where = usable_device(device)
     size = BATCH if where.type == "cpu" else 10 * BATCH
     kept = None
     if parts is not None:
@@ -127,9 +129,10 @@ def class_delta(
 
     Raises:
         UsageError: epsilon is out of range.
+        DeviceUnavailable: torch can't use the device.
     """
     bound = to_unit(check_epsilon(epsilon))
-    where = torch.device(device)
+    where = usable_device(device)
     surrogate, rng = gradients_of(net, where), np.random.default_rng(seed)
     shape = (classes, settings.channels, *images.shape[2:])
     start = rng.uniform(-bound, bound, shape) if settings.random_start else np.zeros(shape)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import io
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from ulecli.perturb.torch_gradients import gradients_of, look
 from ulecli.surrogates.recipe import Recipe
 from ulecli.surrogates.training_images import WorkingImages
 from ulecli.system.atomic import replacing
+from ulecli.system.writing import NO_ROOM, writing_to
 from ulecli.units import to_unit
 
 CHECKPOINT_EVERY = 100
@@ -94,6 +96,7 @@ class Training:
         Raises:
             UsageError: the checkpoint belongs to another recipe, seed or data set.
             UleError: the checkpoint is damaged.
+            TargetError: it can't be written.
         """
         if checkpoint is not None and checkpoint.exists():
             self._resume(checkpoint)
@@ -174,8 +177,10 @@ class Training:
             "done": self.done,
             "accuracy": self.accuracy,
         }
-        with replacing(checkpoint) as part:
-            torch.save(state, part)
+        content = io.BytesIO()  # torch's own writing of files says nothing of a full disk
+        torch.save(state, content)
+        with writing_to(checkpoint, NO_ROOM), replacing(checkpoint) as part:
+            part.write_bytes(content.getbuffer())
 
     def _resume(self, checkpoint: Path) -> None:
         try:

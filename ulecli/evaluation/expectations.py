@@ -72,21 +72,19 @@ def expect(
     return outlook.expect(list(first), [one.work for one in left], jobs, measured)
 
 
-def cost_of(arm: Arm, way: Way, images: int, tests: int) -> Work:
+def cost_of(arm: Arm, way: Way, images: int) -> Work:
     """Return what a training costs, in passes of one image forward and back.
 
-    Adversarial training takes a pass for each step of its attack as well, and a test image is only seen
-    forward, which is a third.
+    Adversarial training takes a pass for each step of its attack as well.
 
     Args:
         arm: What distinguishes it.
         way: How it is done.
         images: Number of training images.
-        tests: Number of test images.
     """
     attack: Mapping[str, Any] | None = way.settings.get("attack")
     passes = 1 + (int(attack.get("steps", 1)) if attack else 0)
-    return Work(way.epochs * (images * passes + tests / 3), (arm.exploiter, arm.arch))
+    return Work(way.epochs * images * passes, (arm.exploiter, arm.arch))
 
 
 def expected_trainings(
@@ -105,7 +103,7 @@ def expected_trainings(
             for way in ways(part, measure, side, PRESETS[config.preset].robust_images):
                 for seed, name in product(part.seeds(measure, drawn=builder.drawn), builder.names()):
                     arm = Arm(data.name, name, measure.name, way.net, config.preset, seed)
-                    work = cost_of(arm, way, builder.count, len(data.test))
+                    work = cost_of(arm, way, builder.count)
                     yield ExpectedTraining(arm, work, way.protocol, number)
 
 

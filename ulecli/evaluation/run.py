@@ -210,7 +210,7 @@ def _plan(
                         way.backbone,
                         _checkpoint(checkpoints, key, config.device),
                     )
-                    work = cost_of(arm, way, one.shape[0], len(data.test))
+                    work = cost_of(arm, way, one.shape[0])
                     yield _Planned(arm, task, way.settings, key, data.digest, way.epochs, work)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import io
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -35,7 +36,10 @@ from ulecli.system.writing import NO_ROOM, writing_to
 from ulecli.units import to_unit
 
 CHECKPOINT_EVERY = 100
-"""Steps between two checkpoints; a few seconds of work."""
+"""Steps between two checkpoints, at most; a few seconds of work for a small net on a fast machine."""
+
+CHECKPOINT_AFTER = 15.0
+"""Seconds without a checkpoint after which there is one, where steps are slow."""
 
 Progress = Callable[[int, float, float], None]
 """Called after each step with the number of steps done, the loss, and the share of right answers so far."""
@@ -100,12 +104,15 @@ class Training:
         """
         if checkpoint is not None and checkpoint.exists():
             self._resume(checkpoint)
+        last = time.monotonic()
         while self.done < self.recipe.batches:
             loss = self.step()
             if progress is not None:
                 progress(self.done, loss, self.accuracy)
-            if checkpoint is not None and self.done % CHECKPOINT_EVERY == 0:
+            late = time.monotonic() - last >= CHECKPOINT_AFTER
+            if checkpoint is not None and (late or self.done % CHECKPOINT_EVERY == 0):
                 self._save(checkpoint)
+                last = time.monotonic()
         return self.frozen()
 
     def step(self) -> float:

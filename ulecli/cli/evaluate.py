@@ -118,7 +118,9 @@ def evaluate(
     preset: Annotated[
         str, typer.Option(metavar="quick|fast|paper", help="Effort. Default: quick on a CPU, fast on a GPU.")
     ] = "",
-    seeds: Annotated[str, typer.Option(metavar="N,...", help="One training for each, on a set of its own if drawn now.")] = "0",
+    seeds: Annotated[
+        str, typer.Option(metavar="N,...", help="One training for each, on a set of its own if drawn now.")
+    ] = "0",
     dataset: Annotated[
         str, typer.Option(metavar="cifar10|cifar100|shapes|FOLDER", help="What is learned.")
     ] = "cifar10",

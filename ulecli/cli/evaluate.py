@@ -118,7 +118,9 @@ def evaluate(
     preset: Annotated[
         str, typer.Option(metavar="quick|fast|paper", help="Effort. Default: quick on a CPU, fast on a GPU.")
     ] = "",
-    seeds: Annotated[str, typer.Option(metavar="N,...", help="One training for each.")] = "0",
+    seeds: Annotated[
+        str, typer.Option(metavar="N,...", help="One training for each, on a set of its own if drawn now.")
+    ] = "0",
     dataset: Annotated[
         str, typer.Option(metavar="cifar10|cifar100|shapes|FOLDER", help="What is learned.")
     ] = "cifar10",
@@ -154,7 +156,7 @@ def evaluate(
     ] = "",
     train_images: Annotated[int, _count("Train on N of the images. Default: all.")] = 0,
     eps: Annotated[
-        str, typer.Option(metavar="LEVELS", help=f"Bound of defenders and noise, 1 to {MAX_EPSILON}.")
+        str, typer.Option(metavar="N[/255]", help=f"Bound of defenders and noise, 1 to {MAX_EPSILON}.")
     ] = str(DEFAULT_EPSILON),
     gray: Annotated[
         str, typer.Option(metavar="both|train-only", help="Which images the gray exploiter turns gray.")

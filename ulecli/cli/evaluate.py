@@ -11,7 +11,7 @@ import typer
 
 from ulecli.cli.console import say
 from ulecli.cli.extras import need_torch, torch_device
-from ulecli.errors import UsageError, shown, unknown
+from ulecli.errors import NoVerdict, UsageError, shown, unknown
 from ulecli.system.devices import Device
 from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON, parse_epsilon
 
@@ -85,12 +85,15 @@ def evaluate(
     poison: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="PATH", help="A poison: folder of PNGs, .npy, .npz, .safetensors, .pt; repeatable."
+            metavar="PATH", help="A poison: folder of PNGs, .npy, .npz, .safetensors, .pt, .pkl; repeatable."
         ),
     ] = None,
     poison_kind: Annotated[
         str, typer.Option(metavar="auto|images|perturbation", help="What the poison's numbers are.")
     ] = "auto",
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Say what is in the poisons, and end without training.")
+    ] = False,
     arch: Annotated[
         str, typer.Option(metavar="NAME,...", help="Nets. Default: the preset's; --list names them.")
     ] = "",
@@ -208,6 +211,10 @@ def evaluate(
     where = torch_device(device).type
     defenders = _words(defender)
     if not (defenders or poison or protected):
+        if audit:
+            raise UsageError(
+                "--audit looks at poisons: name a --poison, a --defender or a --protected folder"
+            )
         defenders = (DEFAULT_DEFENDER,)
     config = EvaluateConfig(
         exploiters=_exploiters(exploiter, gray, backbone or (), registries(plugins)),
@@ -241,7 +248,26 @@ def evaluate(
         jobs=jobs,
         threads=threads,
     )
-    _print(_watched(config, quiet), config, output_format, quiet)
+    if audit:
+        _audit(config, output_format, quiet)
+    else:
+        _print(_watched(config, quiet), config, output_format, quiet)
+
+
+def _audit(config: EvaluateConfig, form: str, quiet: bool) -> None:
+    from ulecli.cli.evaluate_progress import listening
+    from ulecli.evaluation.auditing import audited
+    from ulecli.evaluation.results.audits import render_audits
+    from ulecli.evaluation.results.scores import data_doubts
+
+    with listening(quiet=quiet) as listener:
+        found = audited(config, listener.preparing if listener else None)
+    audits = {one.name: ({**(one.audit or {}), "warnings": one.warnings}) for one in found}
+    print(render_audits(audits, form))
+    if doubts := [
+        f"{shown(name)}: {'; '.join(data_doubts(one))}" for name, one in audits.items() if data_doubts(one)
+    ]:
+        raise NoVerdict(f"no verdict can come of {'. '.join(doubts)}")
 
 
 def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
@@ -260,6 +286,7 @@ def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
 def _print(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
     from ulecli.evaluation.results.each_tables import render_each
     from ulecli.evaluation.results.tables import render
+    from ulecli.evaluation.results.verdict import withheld
 
     for note in done.notes:
         say(f"note: {note}")
@@ -272,3 +299,5 @@ def _print(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> 
         names = ("results.jsonl", "curves.png", "curves.svg", "gallery.png")
         made = [name for name in names if (config.out / name).exists()]
         say(f"kept in {shown(config.out)}: {', '.join(made)}")
+    if not config.each and (unjudged := withheld(done.records, config.named)):
+        raise NoVerdict(f"no verdict on {'. '.join(unjudged)}")

@@ -103,14 +103,14 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
     """
     check_device(config.device)
     parts = parts_of(config)
-    data = _open(config)
+    data = open_data(config)
     with contextlib.ExitStack() as stack:
         folder = config.out
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ulecli-")))
         journal = Journal.open(folder, config.fingerprint(data.digest), resume=config.resume)
         stack.enter_context(journal)
-        read = [data if one.config.side == config.side else _open(one.config) for one in parts]
+        read = [data if one.config.side == config.side else open_data(one.config) for one in parts]
         report = listener.preparing if listener else None
         builders = [
             TrainingSets(part.config, own, folder / "sets", report)
@@ -135,7 +135,12 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         return Evaluation(tuple(records), notes)
 
 
-def _open(config: EvaluateConfig) -> Dataset:
+def open_data(config: EvaluateConfig) -> Dataset:
+    """Open the data set of an evaluation.
+
+    Raises:
+        UleError: It can't be read.
+    """
     if config.protected:
         return photo_data(config)
     size = config.size if config.dataset in DATASETS else config.side

@@ -17,7 +17,7 @@ MEANINGS = {
     ExitCode.MISSING_EXTRA: "a package is missing; the message says how to install it",
     ExitCode.KEY_FILE: "the key file can't be read or made, or is no key",
     ExitCode.LEDGER: "the ledger is damaged, of a newer version, or in use by another run",
-    ExitCode.NO_VERDICT: "no verdict: the order or labels of a poison are wrong, or nothing was learned of it",
+    ExitCode.NO_VERDICT: "no verdict: order or labels of a poison are wrong, or nothing was learned of it",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C); what is written is whole",
     ExitCode.TERMINATED: "asked to end (SIGTERM); what is written is whole",
 }

@@ -30,7 +30,8 @@ def test_a_line_has_what_was_found():
         "audit of half: images in levels, 50% of 24 images changed, by up to 4 levels, on average "
         f"R {red:.1f} G 0.0 B 0.0, 100% of the changes negative, PSNR {found['psnr_db']:.1f} dB, order holds"
     )
-    assert "another order" in audit_line("x", {**found, "misplaced": 0.9})
+    assert audit_line("x", {**found, "misplaced": 0.9, "nearer_to_others": 1}).endswith("in another order")
+    assert audit_line("x", {**found, "nearer_to_others": 0.9}).endswith("unlike the data set's images")
     assert audit_line("x", {**found, "labels_differ": 0.25}).endswith("25.0% of the labels differ")
     assert audit_line("x", {**found, "classwise": True}).endswith("one for each class, order holds")
     assert audit_line("x", audited(0)) == "audit of x: it changes nothing"

@@ -45,6 +45,12 @@ def render_audits(audits: Mapping[str, Mapping[str, Any]], form: str) -> str:
     return "\n".join(lines)
 
 
+def _order(audit: Mapping[str, Any]) -> str:
+    if audit.get("misplaced", 0.0) > MISPLACED:
+        return "in another order"
+    return "order holds" if audit["nearer_to_others"] <= 0.5 else "unlike the data set's images"
+
+
 def _field(value: object) -> object:
     return json.dumps(value) if isinstance(value, list | tuple) else value
 
@@ -68,7 +74,7 @@ def audit_line(name: str, audit: Mapping[str, Any]) -> str:
         f"PSNR {audit['psnr_db']:.1f} dB",
         "the same in R, G and B" if audit["tied"] == 1 else "",
         "one for each class" if audit["classwise"] and "class" not in audit.get("kind", "") else "",
-        "another order" if audit.get("misplaced", 0.0) > MISPLACED else "order holds",
+        _order(audit),
         f"{audit[LABELS_DIFFER]:.1%} of the labels differ" if audit.get(LABELS_DIFFER) else "",
     ]
     return f"audit of {shown(name)}: {', '.join(filter(None, parts))}"

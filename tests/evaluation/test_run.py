@@ -345,6 +345,51 @@ def test_a_mix_has_clean_and_added_images(tmp_path) -> None:
     assert int((sets["noise"].images != sets["clean"].images).flatten(1).any(1).sum()) == 30
 
 
+def test_a_mix_has_a_row_of_its_clean_share_alone(tmp_path) -> None:
+    config = replace(NOISE_ALONE, controls=True, mix=(50, 50), out=tmp_path / "out")
+    reported = Told()
+    records = {record.arm.poison: record for record in evaluate(config, reported).records}
+    assert reported.announced == (("clean-share", "clean", "noise"), 3)
+    share = SHAPES.train.subset(picked(SHAPES.train, 30))
+    assert records["clean-share"].train_md5 == share.digest
+    assert records["clean"].train_md5 == SHAPES.train.digest
+    assert (records["clean-share"].n_train, records["clean-share"].epsilon) == (30, 0)
+    alone = evaluate(replace(config, mix=None, train_images=30, defenders=(), out=None)).records[0]
+    assert alone.test_accuracies == records["clean-share"].test_accuracies
+    again = evaluate(replace(config, resume=True)).records
+    assert {record.arm.poison: record for record in again} == records
+    assert "clean-share" not in arms_of(replace(config, controls=False), tmp_path / "without")
+
+
+def test_a_clean_share_must_fill_a_batch() -> None:
+    with pytest.raises(UsageError, match="15 training images don't fill a batch of 20"):
+        evaluate(replace(NOISE_ALONE, controls=True, mix=(25, 75)), Told())
+
+
+def test_labels_of_a_file_are_trained_on_but_for_the_clean_part_of_a_mix(tmp_path) -> None:
+    labels = (SHAPES.train.labels + 1) % 10
+    np.savez(tmp_path / "theirs.npz", images=SHAPES.train.images.numpy() ^ 1, labels=labels.numpy())
+    config = replace(NOISE_ALONE, defenders=(), poisons=(tmp_path / "theirs.npz",))
+    (whole,) = TrainingSets(config, SHAPES, tmp_path / "sets").sets()
+    assert torch.equal(whole.read().labels, labels)
+    assert whole.audit is not None and whole.audit["labels_differ"] == 1
+    mixed = arms_of(replace(config, mix=(50, 50)), tmp_path / "mixed")["theirs"]
+    clean = picked(SHAPES.train, 30)
+    assert torch.equal(mixed.labels[clean], SHAPES.train.labels[clean])
+    assert int((mixed.labels == labels).sum()) == 30
+
+
+def test_a_file_in_an_order_of_its_own_is_the_set_it_was_made_from(tmp_path) -> None:
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+    np.savez(
+        tmp_path / "own.npz", x=SHAPES.train.images.numpy()[order] ^ 1, y=SHAPES.train.labels.numpy()[order]
+    )
+    config = replace(NOISE_ALONE, defenders=(), poisons=(tmp_path / "own.npz",))
+    (record,) = evaluate(config).records
+    assert record.train_md5 == replace(SHAPES.train, images=SHAPES.train.images ^ 1).digest
+    assert record.audit["misplaced"] == record.audit["labels_differ"] == 0
+
+
 def test_a_mix_of_less_than_an_image_is_not_all_clean(tmp_path) -> None:
     sets = arms_of(replace(NOISE_ALONE, controls=True, mix=(1, 99)), tmp_path / "one")
     changed = (sets["noise"].images != sets["clean"].images).flatten(1).any(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 
 from ulecli.cli.console import say
 from ulecli.cli.extras import need_torch, torch_device
-from ulecli.errors import UsageError, shown, unknown
+from ulecli.errors import NoVerdict, UsageError, shown, unknown
 from ulecli.system.devices import Device
 from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON, parse_epsilon
 
@@ -86,12 +87,15 @@ def evaluate(
     poison: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="PATH", help="A poison: folder of PNGs, .npy, .npz, .safetensors, .pt; repeatable."
+            metavar="PATH", help="A poison: folder of PNGs, .npy, .npz, .safetensors, .pt, .pkl; repeatable."
         ),
     ] = None,
     poison_kind: Annotated[
         str, typer.Option(metavar="auto|images|perturbation", help="What the poison's numbers are.")
     ] = "auto",
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Say what is in the poisons, and end without training.")
+    ] = False,
     arch: Annotated[
         str, typer.Option(metavar="NAME,...", help="Nets. Default: the preset's; --list names them.")
     ] = "",
@@ -214,6 +218,10 @@ def evaluate(
     where = torch_device(device).type
     defenders = _words(defender)
     if not (defenders or poison or protected):
+        if audit:
+            raise UsageError(
+                "--audit looks at poisons: name a --poison, a --defender or a --protected folder"
+            )
         defenders = (DEFAULT_DEFENDER,)
     config = EvaluateConfig(
         exploiters=_exploiters(exploiter, gray, backbone or (), registries(plugins)),
@@ -247,6 +255,14 @@ def evaluate(
         jobs=jobs,
         threads=threads,
     )
+    if audit:
+        _audit(config, output_format, quiet)
+    else:
+        _evaluate(config, output_format, quiet)
+
+
+def _evaluate(config: EvaluateConfig, form: str, quiet: bool) -> None:
+    """Train, and print what came out; after Ctrl-C what is done of it."""
     from ulecli.evaluation.run import Interrupted
 
     try:
@@ -254,10 +270,27 @@ def evaluate(
     except Interrupted as error:
         if error.done.records:
             say(f"interrupted: what follows is the {len(error.done.records)} trainings that are done")
-            _print(error.done, config, output_format, quiet=True)
+            with contextlib.suppress(NoVerdict):  # there are more reasons for none now
+                _print(error.done, config, form, quiet=True)
         say(_kept(config.out))
         raise
-    _print(done, config, output_format, quiet)
+    _print(done, config, form, quiet)
+
+
+def _audit(config: EvaluateConfig, form: str, quiet: bool) -> None:
+    from ulecli.cli.evaluate_progress import listening
+    from ulecli.evaluation.auditing import audited
+    from ulecli.evaluation.results.audits import render_audits
+    from ulecli.evaluation.results.scores import data_doubts
+
+    with listening(quiet=quiet) as listener:
+        found = audited(config, listener.preparing if listener else None)
+    audits = {one.name: ({**(one.audit or {}), "warnings": one.warnings}) for one in found}
+    print(render_audits(audits, form))
+    if doubts := [
+        f"{shown(name)}: {'; '.join(data_doubts(one))}" for name, one in audits.items() if data_doubts(one)
+    ]:
+        raise NoVerdict(f"no verdict can come of {'. '.join(doubts)}")
 
 
 def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
@@ -278,6 +311,7 @@ def _kept(out: Path | None) -> str:
 def _print(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
     from ulecli.evaluation.results.each_tables import render_each
     from ulecli.evaluation.results.tables import render
+    from ulecli.evaluation.results.verdict import withheld
 
     for note in done.notes:
         say(f"note: {note}")
@@ -290,3 +324,5 @@ def _print(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> 
         names = ("results.jsonl", "curves.png", "curves.svg", "gallery.png")
         made = [name for name in names if (config.out / name).exists()]
         say(f"kept in {shown(config.out)}: {', '.join(made)}")
+    if not config.each and (unjudged := withheld(done.records, config.named)):
+        raise NoVerdict(f"no verdict on {'. '.join(unjudged)}")

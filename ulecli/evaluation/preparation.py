@@ -46,9 +46,9 @@ def check_plan(part: Part, data: Dataset, builder: TrainingSets) -> int:
             trainings += runs * ((measure.name, protocol.net) not in protocols)
             protocols[measure.name, protocol.net] = protocol
     for protocol in protocols.values():
-        if builder.count < (size := protocol.fitted(builder.count).batch_size):
+        if builder.least < (size := protocol.fitted(builder.least).batch_size):
             raise UsageError(
-                f"{builder.count} training images don't fill a batch of {size}: take more, or another "
+                f"{builder.least} training images don't fill a batch of {size}: take more, or another "
                 "--preset"
             )
     for protocol in protocols.values():

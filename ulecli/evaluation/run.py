@@ -98,7 +98,7 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
     """
     usable_device(config.device)
     parts = parts_of(config)
-    data = _open(config)
+    data = open_data(config)
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch_threads(config.threads or usable_cores()))
         folder = config.out
@@ -107,7 +107,7 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ulecli-")))
         journal = Journal.open(folder, config.fingerprint(data.digest), resume=config.resume)
         stack.enter_context(journal)
-        read = [data if one.config.side == config.side else _open(one.config) for one in parts]
+        read = [data if one.config.side == config.side else open_data(one.config) for one in parts]
         outlook = Outlook(listener)
         builders = [
             TrainingSets(part.config, own, folder / "sets", outlook.prepared)
@@ -153,7 +153,12 @@ def _carried_out(
     return records
 
 
-def _open(config: EvaluateConfig) -> Dataset:
+def open_data(config: EvaluateConfig) -> Dataset:
+    """Open the data set of an evaluation.
+
+    Raises:
+        UleError: It can't be read.
+    """
     if config.protected:
         return photo_data(config)
     size = config.size if config.dataset in DATASETS else config.side

@@ -19,7 +19,7 @@ from ulecli.evaluation.photo_plan import PhotoPlan, photo_set_names, photo_set_s
 from ulecli.evaluation.photo_sets import PhotoSets
 from ulecli.evaluation.plugins import Plugin
 from ulecli.evaluation.poisons.reading import read_poison
-from ulecli.evaluation.results.record import CLEAN, CONTROLS, NOISE
+from ulecli.evaluation.results.record import CLEAN, CLEAN_SHARE, CONTROLS, LABELS_DIFFER, NOISE
 from ulecli.evaluation.set_files import Made, SetFiles, TrainingSet
 from ulecli.surrogates import store
 from ulecli.surrogates.recipe import find_recipe
@@ -35,7 +35,8 @@ class TrainingSets:
         progress: Receives reports of the work of defenders.
 
     Attributes:
-        count: Number of images in each set.
+        count: Number of images in each set, but for the clean share of a mix.
+        least: Number of images in the smallest set.
 
     Raises:
         UsageError: There are too few images, or none of a class.
@@ -54,6 +55,8 @@ class TrainingSets:
         count = self._percent(sum(config.mix)) if config.mix else config.train_images
         self._picked = picked(data.train, count)
         self.count = len(self._picked)
+        self._shares = bool(config.mix and config.controls and not config.each)
+        self.least = self._percent(config.mix[0]) if config.mix and self._shares else self.count
         self._clean = self._part(data.train)
         self._poisons: list[TrainingSet] | None = None
         data_set = f"{data.train.digest} {config.mix} {config.train_images}"
@@ -62,10 +65,11 @@ class TrainingSets:
     def names(self) -> tuple[str, ...]:
         """Return the names of all sets, the controls first, without making any."""
         config = self._config
+        share = (CLEAN_SHARE,) if self._shares else ()
         if config.protected is not None:
-            return photo_set_names(config, self._whole.classes)
+            return (*share, *photo_set_names(config, self._whole.classes))
         clean = (CLEAN,) if config.controls else ()
-        return tuple(dict.fromkeys((*clean, *self._defenders(), *self._poison_names().values())))
+        return tuple(dict.fromkeys((*share, *clean, *self._defenders(), *self._poison_names().values())))
 
     def to_make(self) -> Iterator[tuple[str, int, str]]:
         """Yield the defenders whose sets are not kept from an earlier run, each with its seed.
@@ -95,6 +99,8 @@ class TrainingSets:
         """Yield the controls first, then what is to be judged."""
         config = self._config
         poisons = self.read_poisons()
+        if self._shares:
+            yield self._clean_share()
         if config.protected is not None:
             photos = PhotoSets(config, self._whole, self._picked, self._progress)
             yield from PhotoPlan(config, photos, self._files).sets()
@@ -121,6 +127,7 @@ class TrainingSets:
             sets = photo_set_sizes(config, self._clean)
         else:
             clean = 1.0 if config.controls else 0.0
+            clean += self.least / self.count if self._shares else 0.0
             drawn = [len(self._seeds(name)) for name in self._defenders()]
             sets = clean + sum(drawn) + len(self._poison_names())
         there = sum(file.stat().st_size for file in self._files.folder.glob("*.npy"))
@@ -145,11 +152,18 @@ class TrainingSets:
         fixed = is_fixed(name, len(self._whole.classes), self._config.known.defenders)
         return (None,) if fixed else tuple(dict.fromkeys(self._config.seeds))
 
+    def _clean_share(self) -> TrainingSet:
+        """Return the images of a mix that are clean in each of its sets."""
+        share = self._whole.subset(picked(self._whole, self.least))
+        files = SetFiles(self._files.folder, f"{self._whole.digest} {self.least}", share, lambda made: made)
+        return files.kept(CLEAN_SHARE, "clean", lambda: Made(share, epsilon=0))
+
     def _poison(self, path: Path, name: str) -> TrainingSet:
         poison = read_poison(path, self._whole, kind=self._config.poison_kind)
         images = self._part(poison.images)
         made = self._files.kept(name, poison.images.digest, lambda: Made(images, self._config.epsilon))
-        found = {**(made.audit or {}), "source": str(path), "kind": poison.reading}
+        read = {"source": str(path), "kind": poison.reading, LABELS_DIFFER: poison.labels_differ}
+        found = {**(made.audit or {}), **read}
         return replace(made, audit=found, warnings=(*poison.notes, *made.warnings))
 
     def _defended(self, name: str, seed: int | None) -> TrainingSet:
@@ -197,8 +211,12 @@ class TrainingSets:
         if self._config.mix is None:
             return made
         first = picked(self._whole, self._percent(self._config.mix[0]))
-        stays = torch.isin(self._picked, first)[:, None, None, None]
-        return replace(made, images=torch.where(stays, self._clean.images, made.images))
+        stays = torch.isin(self._picked, first)
+        return replace(
+            made,
+            images=torch.where(stays[:, None, None, None], self._clean.images, made.images),
+            labels=torch.where(stays, self._clean.labels, made.labels),
+        )
 
     def _percent(self, share: int) -> int:
         """Return how many images a share of the training set is, at least one."""

@@ -16,6 +16,10 @@ SCHEMA = 1
 CLEAN = "clean"
 """The poison that is none: what the exploiter gets without protection."""
 
+CLEAN_SHARE = "clean-share"
+"""In a mix, the clean images that protected ones are added to, alone; `CLEAN` then has as many clean images
+in place of the protected, so that a protection is worth what it takes from the distance between the two."""
+
 NOISE = "noise"
 """The poison that learns nothing: random signs at the bound. On images that are trained on as they are
 stored, such as CIFAR's, its mean change is the bound itself, so no protection within it changes them more."""
@@ -29,7 +33,7 @@ BANDS = ("band-10-30", "band-24-56")
 """In photo mode, noise of a band of frequencies, in cycles per shorter side, that is as plain to see in each
 photo as its protection: what a protection has to beat."""
 
-CONTROLS = (CLEAN, NOISE, NOISE_MEAN, *BANDS)
+CONTROLS = (CLEAN, CLEAN_SHARE, NOISE, NOISE_MEAN, *BANDS)
 """Poisons that protect nothing, in the order in which they stand in tables."""
 
 PROTECTED = "protected"
@@ -37,6 +41,9 @@ PROTECTED = "protected"
 
 SHARE = "share"
 """Where an audit holds the share of the photos of the chosen classes that were changed, if it was not all."""
+
+LABELS_DIFFER = "labels_differ"
+"""Where an audit holds the share of the labels beside a poison that are not the data set's."""
 
 
 class Cell(NamedTuple):

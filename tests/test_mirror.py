@@ -30,6 +30,7 @@ TOPICS = {
     "test_mirror.py": "this test",
     "test_no_network.py": "no command opens a socket",
     "test_samples.py": "the photos in samples/",
+    "test_threads.py": "how many threads are at work",
     "test_startup.py": "what starting a command imports",
 }
 """Test files that have no module of their name, and what they are about."""

@@ -34,9 +34,16 @@ def test_other_epsilon_is_a_usage_error(epsilon: int) -> None:
 
 def test_what_is_typed() -> None:
     assert units.parse_epsilon("8") == 8 and units.parse_epsilon("32") == units.MAX_EPSILON
+    assert units.parse_epsilon("8/255") == units.parse_epsilon(" 8 / 255 ") == 8
 
 
-@pytest.mark.parametrize("text", ["7.5", "abc", "8/255", "", "0", "33", "-1", "nan", "8\n9", "1" * 5000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("7.5", "abc", "", "0", "33", "-1", "nan", "8\n9", "1" * 5000),
+        *("8/256", "8/", "/255", "8/255/255", "33/255", "0.0314"),
+    ],
+)
 def test_what_is_typed_wrongly(text: str) -> None:
     with pytest.raises(UsageError, match=r"a whole number of levels, 1 to 32; the papers use 8$") as caught:
         units.parse_epsilon(text)

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from ulecli.api import verify as verify
     from ulecli.errors import UleError as UleError
     from ulecli.evaluation.config import EvaluateConfig as EvaluateConfig
+    from ulecli.evaluation.defenders import Defender as Defender
+    from ulecli.evaluation.exploiters.countermeasure import Countermeasure as Countermeasure
+    from ulecli.evaluation.plugins import Plugin as Plugin
     from ulecli.evaluation.run import Evaluation as Evaluation
     from ulecli.formats.options import MetadataMode as MetadataMode
+    from ulecli.nets.registry import Net as Net
     from ulecli.protection.outcome import PhotoOutcome as PhotoOutcome
     from ulecli.protection.outcome import ProtectReport as ProtectReport
     from ulecli.protection.outcome import Status as Status
@@ -35,13 +39,22 @@ __version__ = "0.1.0"
 # before it is imported: so import ulecli first. Processes that are started inherit it.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+# Idle threads of torch spin by default, and with one busy process beside them two are slower than one. OpenMP
+# reads this once, when torch is imported: so import ulecli first. Who has chosen otherwise is left alone.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("KMP_BLOCKTIME", "0")
+
 _HOMES = {
     "Checked": "ulecli.verification.pair_check",
+    "Countermeasure": "ulecli.evaluation.exploiters.countermeasure",
+    "Defender": "ulecli.evaluation.defenders",
     "Device": "ulecli.system.devices",
     "EvaluateConfig": "ulecli.evaluation.config",
     "Evaluation": "ulecli.evaluation.run",
     "MetadataMode": "ulecli.formats.options",
+    "Net": "ulecli.nets.registry",
     "PhotoOutcome": "ulecli.protection.outcome",
+    "Plugin": "ulecli.evaluation.plugins",
     "ProtectReport": "ulecli.protection.outcome",
     "Status": "ulecli.protection.outcome",
     "UleError": "ulecli.errors",

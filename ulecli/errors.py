@@ -10,6 +10,7 @@
     ├── MissingExtra            exit 9   the command needs a package that is not installed
     ├── KeyFileError            exit 10  the user's key can't be read, made or trusted
     ├── LedgerError             exit 11  the ledger is damaged, of a newer ulecli, or in use by another run
+    ├── NoVerdict              exit 12  an evaluation whose figures say nothing of a protection
     ├── PhotoError              (3)      one photo failed; the run goes on and ends with 3
     └── PhotoSkipped            (0)      one photo is left alone on purpose
 
@@ -39,6 +40,7 @@ class ExitCode(IntEnum):
     MISSING_EXTRA = 9
     KEY_FILE = 10
     LEDGER = 11
+    NO_VERDICT = 12
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -141,6 +143,12 @@ class LedgerError(UleError):
     """The ledger of earlier runs can't be used: damaged, of a newer version, or in use by another run."""
 
     exit_code = ExitCode.LEDGER
+
+
+class NoVerdict(UleError):
+    """What was measured can't be judged: order or labels of a poison are wrong, or nothing was learned."""
+
+    exit_code = ExitCode.NO_VERDICT
 
 
 class PhotoError(UleError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from ulecli.errors import UsageError, unknown
 
@@ -30,6 +30,17 @@ class Registry(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __setitem__(self, name: str, entry: T) -> NoReturn:
+        """Refuse to change what all evaluations share.
+
+        Raises:
+            UsageError: always; the message says how an evaluation gets an entry of one's own.
+        """
+        raise UsageError(
+            f"the list of each {self.what} there is does not change: give EvaluateConfig the {self.what} "
+            f"itself, or a plugin that defines '{name}'"
+        )
 
     def find(self, name: str, listed: str = "") -> T:
         """Return the entry of a name.

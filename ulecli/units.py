@@ -37,13 +37,16 @@ def check_epsilon(epsilon: int) -> int:
 
 
 def parse_epsilon(text: str) -> int:
-    """Return the bound in levels that was typed after --eps.
+    """Return the bound in levels that was typed after --eps: "8", or "8/255" as papers write it.
 
     Raises:
-        UsageError: It is no whole number from 1 to `MAX_EPSILON`.
+        UsageError: It is no whole number from 1 to `MAX_EPSILON`, alone or of 255.
     """
+    number, slash, whole = (part.strip() for part in text.partition("/"))
     try:
-        return check_epsilon(int(text))
+        if slash and int(whole) != LEVELS:
+            raise _no_epsilon(shown(text))
+        return check_epsilon(int(number))
     except ValueError:  # a UsageError is one too
         raise _no_epsilon(shown(text)) from None
 

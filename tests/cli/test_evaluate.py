@@ -21,8 +21,10 @@ import ulecli.evaluation.config
 import ulecli.evaluation.run
 from ulecli.cli import main
 from ulecli.data.datasets import DATASETS, Dataset
+from ulecli.data.images import ImageSet
 from ulecli.data.shapes import shapes
 from ulecli.errors import ExitCode
+from ulecli.evaluation import scheduling
 from ulecli.evaluation.defenders import defender_names
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.exploiters.registry import FAMILIES, exploiter_names, from_scratch
@@ -91,6 +93,7 @@ MISTAKES = [
     (["--share", "1.5"], ExitCode.USAGE, "--share 1.5: write a number above 0, up to 1"),
     (["--share", "nan"], ExitCode.USAGE, "--share nan: write a number above 0, up to 1"),
     (["--share", "half"], ExitCode.USAGE, "--share 'half': write a number above 0"),
+    (["--audit"], ExitCode.USAGE, "--audit looks at poisons"),
     (["--format", "word"], ExitCode.USAGE, "no --format 'word', only table, json"),
     (["--jobs", "99999"], ExitCode.FAILED, "take fewer"),
     (["--device", "cuda"], ExitCode.DEVICE, "--device cpu"),
@@ -166,7 +169,11 @@ def test_help_tells_the_exit_codes(evaluate) -> None:
     code, out, _ = evaluate("--help")
     reported = re.findall(r"^ +(\d+)  +\S", out.partition("Exit codes:")[2], re.MULTILINE)
     ended = {0, *(int(code) for _, code, _ in MISTAKES), ExitCode.MODEL, ExitCode.MISSING_EXTRA}
-    assert code == 0 and {int(number) for number in reported} == {*ended, ExitCode.INTERRUPTED}
+    assert code == 0 and {int(number) for number in reported} == {
+        *ended,
+        ExitCode.NO_VERDICT,
+        ExitCode.INTERRUPTED,
+    }
 
 
 def test_a_damaged_surrogate_is_told(evaluate, monkeypatch, tmp_path) -> None:
@@ -277,6 +284,71 @@ def test_a_poison_of_a_file(evaluate, tmp_path) -> None:
     assert reported["arms"][2]["runs"][0]["audit"]["max_change"] == 8
 
 
+@pytest.fixture
+def colours(monkeypatch) -> Dataset:
+    """A data set whose classes are colours, and a preset that learns them in a moment."""
+    rng = np.random.default_rng(0)
+
+    def drawn(count: int) -> ImageSet:
+        labels = torch.arange(count) % 10
+        palette = rng.integers(0, 200, (10, 3, 1, 1)) if not palettes else palettes[0]
+        palettes.append(palette)
+        pixels = palette[labels] + rng.integers(0, 40, (count, 3, 16, 16)).repeat(2, 2).repeat(2, 3)
+        return ImageSet(torch.from_numpy(pixels.astype(np.uint8)), labels, SHAPES.train.classes)
+
+    palettes: list[np.ndarray] = []
+    data = Dataset("shapes", drawn(400), drawn(100))
+    monkeypatch.setattr(ulecli.evaluation.run, "open_dataset", lambda *_, **__: data)
+    preset = ulecli.evaluation.config.PRESETS["quick"]
+    longer = dict.fromkeys(PRESETS, replace(preset, small=replace(preset.small, epochs=8)))
+    for module in (ulecli.evaluation.run, ulecli.evaluation.config):
+        monkeypatch.setattr(module, "PRESETS", longer)
+    return data
+
+
+def test_a_training_that_learns_nothing_ends_without_a_verdict(evaluate, colours, tmp_path) -> None:
+    order = np.random.default_rng(1).permutation(400)
+    images, labels = colours.train.images.numpy()[order], colours.train.labels.numpy()[order]
+    np.savez(tmp_path / "own.npz", images=images ^ 1, labels=labels)
+    np.save(tmp_path / "mixed.npy", images ^ 1)
+    noise = np.random.default_rng(2).integers(0, 256, images.shape, dtype=np.uint8)
+    np.save(tmp_path / "unrelated.npy", noise)
+    usual = (*FAST, "--exploiter", "standard", "--poison-kind", "images")
+    code, out, _ = evaluate(*usual, "--poison", tmp_path / "own.npz")
+    assert code == 0 and "not protected against standard" in out and "in an order of their own" in out
+    for name, reason in (("mixed", "were made from others"), ("unrelated", "so it learned nothing")):
+        code, out, err = evaluate(*usual, "--poison", tmp_path / f"{name}.npy", "--quiet")
+        assert code == ExitCode.NO_VERDICT
+        assert "no verdict against standard" in out and ": protected against" not in out
+        assert err.startswith(f"ulecli: error: no verdict on {name}: ") and reason in err
+        assert len(err.splitlines()) == 1
+
+
+def test_a_perfect_poison_in_a_mix_is_called_protected(evaluate, colours, tmp_path) -> None:
+    small = np.random.default_rng(2).integers(0, 256, (400, 3, 4, 4), dtype=np.uint8)
+    np.save(tmp_path / "perfect.npy", small.repeat(8, 2).repeat(8, 3))
+    usual = (*FAST, "--exploiter", "standard", "--poison", tmp_path / "perfect.npy", "--mix", "5+95")
+    code, out, _ = evaluate(*usual, "--poison-kind", "images")
+    assert code == 0 and "protected against standard" in out, out
+    assert "the clean share alone" in out and "Difference from as much clean data, points" in out
+
+
+def test_an_audit_trains_nothing(evaluate, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(
+        "ulecli.evaluation.scheduling.train_exploiter", lambda *_, **__: pytest.fail("training")
+    )
+    np.save(tmp_path / "mine.npy", (SHAPES.train.images ^ 1).numpy())
+    code, out, err = evaluate(*FAST, "--audit", "--poison", tmp_path / "mine.npy", "--defender", "noise")
+    assert code == 0 and err == ""
+    first, second = [line for line in out.splitlines() if line.startswith("audit of ")]
+    assert first.startswith("audit of noise: ") and "by up to 8 levels" in first
+    assert second.startswith("audit of mine: images in levels, 100% of 60 images changed, by up to 1 levels")
+    code, out, _ = evaluate(*FAST, "--audit", "--poison", tmp_path / "mine.npy", "--format", "json")
+    assert code == 0 and json.loads(out)["poisons"][0]["max_change"] == 1
+    code, out, _ = evaluate(*FAST, "--poison", tmp_path / "mine.npy", "--audit", "--out", tmp_path / "out")
+    assert code == 0 and not (tmp_path / "out").exists()
+
+
 def test_each_class_is_protected_in_turn(evaluate, tmp_path) -> None:
     rng = np.random.default_rng(0)
     for tree, shift in (("people", 0), ("protected", 9)):
@@ -353,3 +425,24 @@ def test_an_interruption_says_how_to_go_on(evaluate, monkeypatch, tmp_path) -> N
     code, out, err = evaluate(*FAST, "--out", tmp_path / "out")
     assert code == ExitCode.INTERRUPTED and out == ""
     assert f"go on with --out {tmp_path / 'out'} --resume" in err
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_interruption_prints_the_table_of_what_is_done(
+    kept: bool, evaluate, monkeypatch, tmp_path
+) -> None:
+    train, begun = scheduling.train_exploiter, []
+
+    def interrupted(*given: object, **more: object) -> object:
+        begun.append(1)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return train(*given, **more)
+
+    monkeypatch.setattr(scheduling, "train_exploiter", interrupted)
+    code, out, err = evaluate(*FAST, *(["--out", tmp_path / "out"] if kept else []))
+    assert code == ExitCode.INTERRUPTED
+    table = out.partition("last epoch")[2].partition("best epoch")[0]
+    (row,) = [line for line in table.splitlines() if line.startswith("clean")]
+    assert row.split()[1].replace(".", "").isdigit() and "\nnoise" not in table
+    assert ("what is done is kept" in err) == kept and ("without --out nothing is kept" in err) != kept

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import scene
 
@@ -15,6 +16,7 @@ import ulecli
 from ulecli import errors
 from ulecli.cli import main
 from ulecli.cli.exit_codes import MEANINGS, exit_codes
+from ulecli.data.datasets import open_dataset
 from ulecli.errors import ExitCode, UleError
 
 COMMANDS = (
@@ -40,6 +42,12 @@ def hide(*packages: str) -> Callable[[pytest.MonkeyPatch], None]:
 def damage(patch: pytest.MonkeyPatch) -> None:
     """Take the surrogates from a folder in which they are damaged."""
     patch.setenv("ULECLI_MODELS", "models")
+
+
+def mixed(patch: pytest.MonkeyPatch) -> None:
+    """Write the images of the data set in another order, into the current folder."""
+    images = open_dataset("shapes").train.images.numpy()
+    np.save("mixed.npy", images[np.random.default_rng(0).permutation(len(images))])
 
 
 WAYS = [
@@ -74,6 +82,7 @@ WAYS = [
     (f"evaluate --device {MISSING_DEVICE}", 7, None),
     ("evaluate --defender cifar", 8, damage),
     ("evaluate", 9, hide("onnx")),
+    ("evaluate --audit --poison mixed.npy", 12, mixed),
     ("man", 0, None),
     ("man --markdown gone", 2, None),
     ("surrogate list", 0, None),

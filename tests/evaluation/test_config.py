@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from ulecli.errors import UsageError
-from ulecli.evaluation.config import EvaluateConfig, parse_mix
+from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.exploiters.attacks import Pgd
 from ulecli.evaluation.exploiters.protocol import PRESETS, for_net
 from ulecli.evaluation.exploiters.result import ExploitResult
-from ulecli.evaluation.poisons.content import PoisonKind
 from ulecli.evaluation.self_checks import result_warnings
 from ulecli.imaging.upload import Upload
 
@@ -50,44 +49,6 @@ PLAIN = EvaluateConfig()
 def test_what_can_not_be_right_is_refused(changes: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         replace(PLAIN, **changes)
-
-
-@pytest.mark.parametrize("name", ["exploiters", "defenders", "archs", "only", "poisons", "seeds"])
-@pytest.mark.parametrize("value", ["gray", Path("x.npy"), 3, None])
-def test_one_thing_where_a_tuple_is_meant_is_refused(name: str, value: object) -> None:
-    with pytest.raises(UsageError, match=rf"{name} is .*: write a tuple, \(.*,\) for one alone"):
-        replace(PLAIN, **{name: value})
-
-
-def test_strings_are_taken_for_paths_and_lists_for_tuples(tmp_path) -> None:
-    given = EvaluateConfig(
-        exploiters=["gray"],
-        seeds=range(2),
-        poisons=["a.npy", Path("b.npy")],
-        poison_kind="images",
-        data_root=str(tmp_path),
-        out="out",
-    )
-    assert given == EvaluateConfig(
-        exploiters=("gray",),
-        seeds=(0, 1),
-        poisons=(Path("a.npy"), Path("b.npy")),
-        poison_kind=PoisonKind.IMAGES,
-        data_root=tmp_path,
-        out=Path("out"),
-    )
-    photos = EvaluateConfig(dataset=tmp_path, protected=f"{tmp_path}-protected", upload="1080:q85")
-    assert (photos.dataset, photos.protected) == (str(tmp_path), Path(f"{tmp_path}-protected"))
-    assert photos.upload == Upload(1080, 85)
-    with pytest.raises(UsageError, match=r"poison kind 'image'.*did you mean images"):
-        EvaluateConfig(poison_kind="image")
-
-
-def test_mix_is_two_numbers() -> None:
-    assert parse_mix("5+30") == (5, 30)
-    for text in ("5", "5+", "5+30+1", "a+b", "-5+30", "5.5+3", "1000+1"):
-        with pytest.raises(UsageError, match=r"CLEAN\+ADDED"):
-            parse_mix(text)
 
 
 def test_the_protocol_follows_size_countermeasure_and_net() -> None:

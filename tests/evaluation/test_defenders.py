@@ -9,11 +9,18 @@ import torch
 from ulecli.data.images import ImageSet
 from ulecli.data.shapes import shapes
 from ulecli.errors import UsageError
-from ulecli.evaluation.defenders import added, check_defender, defend, defender_names, find_surrogate
+from ulecli.evaluation.defenders import (
+    added,
+    check_defender,
+    defend,
+    defender_names,
+    find_surrogate,
+    is_fixed,
+)
 from ulecli.perturb.sets import set_delta
 from ulecli.perturb.settings import PgdSettings
 from ulecli.surrogates import store
-from ulecli.surrogates.recipe import RECIPES
+from ulecli.surrogates.recipe import RECIPES, find_recipe
 from ulecli.surrogates.weights import load_net
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -55,6 +62,11 @@ def test_names_are_noise_and_every_recipe_of_one_family() -> None:
         ("photo", "no defender 'photo'"),
         ("noise-classwise-classwise", "no defender"),
         ("", "no defender ''"),
+        ("uleo@resnet-18", "no net 'resnet-18'.*did you mean resnet18"),
+        ("ulo@resnet18", r"no defender 'ulo', only noise, .*, each also with @NET or -classwise"),
+        ("photo@resnet18", "no defender 'photo'"),
+        ("noise@resnet18", "'noise' can't be put on another net: write it as in uleo-grayaugs@resnet18"),
+        ("uleo-classwise@mlp", "'uleo-classwise' can't be put on another net"),
     ],
 )
 def test_unknown_names(name: str, words: str) -> None:
@@ -148,10 +160,23 @@ def test_every_defender_protects(name: str, hasty, monkeypatch, tmp_path) -> Non
         assert torch.equal(delta, delta[:, :1].expand_as(delta)) == gray
 
 
+def test_a_surrogate_may_be_another_net(hasty) -> None:
+    assert find_surrogate("cifar-linear@mlp", CLEAN).label.startswith("trained on")
+    assert not is_fixed("cifar-linear@mlp", 10) and is_fixed("cifar-linear", 10)
+    for name in ("uleo-linear@mlp", "uleo-linear@mlp-classwise"):
+        assert 0 < change(defend(name, MIDDLE), MIDDLE).abs().max() <= 8
+    # The recipes differ by their nets alone, and by the rate.
+    same = replace(RECIPES["uleo-linear"], purpose="", rate=0, net={}) == replace(
+        RECIPES["uleo-mlp"], purpose="", rate=0, net={}
+    )
+    assert same and find_recipe("uleo-linear@mlp") == replace(RECIPES["uleo-linear"], net={"name": "mlp"})
+
+
 def test_an_interrupted_training_is_taken_up(hasty, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr("ulecli.surrogates.min_min_training.CHECKPOINT_EVERY", 1)
     images = two_classes(MIDDLE)
     whole = defend("uleo-linear", images)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where the trained net is not kept
 
     def stop(what: str, done: int, total: int) -> None:
         if done == 2:
@@ -168,6 +193,7 @@ def test_an_interrupted_training_is_taken_up(hasty, monkeypatch, tmp_path: Path)
     )
     assert reported[0] > 1 and reported[-1] == 3
     assert torch.equal(resumed.images, whole.images)
+    assert not list(tmp_path.glob("*.checkpoint"))  # the net itself is kept now
 
 
 @pytest.mark.parametrize("name", ["noise", "noise-classwise", "cifar-linear", "cifar-linear-classwise"])

@@ -55,6 +55,18 @@ def test_kinds_have_a_pace_of_their_own() -> None:
     assert forecast.remaining() == pytest.approx(110)
 
 
+def test_what_was_measured_beforehand_holds_until_more_is_known() -> None:
+    clock = Clock()
+    works = [Work(10, "standard"), Work(80, "at-8")]
+    forecast = Forecast(works, 1, clock, paces={"standard": 3.0, "at-8": 2.0})
+    assert forecast.remaining() == 30 + 160
+    forecast.step(0, 0.0)
+    clock.now += 5
+    forecast.step(0, 0.5)
+    assert forecast.remaining() == pytest.approx(5 + 160)
+    assert Forecast(works, 1, clock, paces={"standard": 3.0}).remaining() is None
+
+
 def test_jobs_share_what_is_left() -> None:
     clock = Clock()
     forecast = Forecast([Work(10, "a")] * 5, 2, clock)

@@ -252,7 +252,7 @@ def test_objects_join_from_python() -> None:
     (record,) = evaluate(config).records  # jobs are left to it, and objects stay in this process
     assert (record.arm.exploiter, record.arm.arch, record.arm.poison) == ("bgr", "by-view", "dark")
     assert record.audit is not None and record.audit["max_change"] == 3
-    with pytest.raises(UsageError, match="take jobs=1, or a file"):
+    with pytest.raises(UsageError, match="take jobs=1, or a plugin in a file"):
         replace(config, jobs=2)
     with pytest.raises(UsageError, match="can't go to another process"):
         pickle.dumps(mine)
@@ -261,8 +261,8 @@ def test_objects_join_from_python() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"exploiters": (Countermeasure(name="bgr"),)}, r"exploiters is a tuple of names.*Plugin\("),
-        ({"archs": (ByView,)}, "archs is a tuple of names"),
+        ({"exploiters": (3,)}, "exploiters holds a int; each has to be a name or a Countermeasure"),
+        ({"archs": (3,)}, "archs holds a int; each has to be a name or a Net, a module, or"),
         ({"exploiters": "gray"}, r"exploiters is 'gray': write a tuple, \('gray',\)"),
         ({"defenders": "noise"}, "defenders is 'noise': write a tuple"),
         ({"plugins": "mine.py"}, "plugins is a tuple"),

@@ -1,22 +1,27 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.full_disks import files_up_to
 from helpers.tiny_runs import SHAPES, SMALL, Told, figures, tiny  # noqa: F401
 from PIL import Image
 
 from ulecli.data.images import ImageSet
 from ulecli.errors import DeviceUnavailable, NoSuchPath, NothingToDo, TargetError, UleError, UsageError
 from ulecli.evaluation.config import EvaluateConfig
+from ulecli.evaluation.defenders import Defender, defend
 from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.training import train_exploiter
 from ulecli.evaluation.parts import Part
 from ulecli.evaluation.photo_sets import photo_data
+from ulecli.evaluation.plugins import Order, Plugin
 from ulecli.evaluation.results.record import RunRecord
 from ulecli.evaluation.run import _plan, _test_set, evaluate
 from ulecli.evaluation.training_sets import TrainingSets, picked, poison_names
@@ -74,7 +79,7 @@ def test_records_hold_all_that_went_in_and_came_out(tmp_path) -> None:
         assert record.data_md5 == SHAPES.digest
         assert len(record.train_accuracies) == len(record.test_accuracies) == 2
         assert len(record.recalls) == 10
-        assert record.device.startswith("cpu, 1 thread") and record.deterministic and record.seconds > 0
+        assert record.device.startswith("cpu, 1 thread") and record.deterministic == 1 and record.seconds > 0
         assert {"ulecli", "python", "torch", "numpy"} <= set(record.versions)
         assert record.config["exploiter"] == record.arm.exploiter and record.config["epochs"] == 2
         assert set(record.robust) == ({"fgsm", "pgd-20"} if record.arm.exploiter == "at-8" else set())
@@ -123,6 +128,135 @@ def test_an_interruption_keeps_what_is_done(jobs: int, tmp_path) -> None:
     done = evaluate(replace(config, resume=True, jobs=1, threads=1), reported)
     assert len(reported.plan) == 2 and len(done.records) == 3
     assert figures(done.records) == figures(evaluate(replace(config, out=None, jobs=1, threads=1)).records)
+
+
+def test_interrupted_protecting_goes_on_where_it_was(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("ulecli.perturb.sets.BATCH", 10)
+    config = replace(NOISE_ALONE, defenders=("cifar-linear",), exploiters=("standard",), out=tmp_path / "out")
+
+    class Protecting(Told):
+        def __init__(self, stop_at: int) -> None:
+            super().__init__()
+            self.stop_at, self.reported = stop_at, list[int]()
+
+        def preparing(self, what: str, done: int, total: int) -> None:
+            assert (what, total) == ("cifar-linear: protecting", 60)
+            self.reported.append(done)
+            if done == self.stop_at:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(config, Protecting(stop_at=40))
+    assert len(list((tmp_path / "out/sets").glob("*.unfinished/protecting/*.npz"))) == 4
+    listener = Protecting(stop_at=0)
+    resumed = evaluate(replace(config, resume=True), listener)
+    assert listener.reported == [40, 50, 60]
+    whole = evaluate(replace(config, out=tmp_path / "whole"))
+    assert [one.train_md5 for one in resumed.records] == [one.train_md5 for one in whole.records]
+    assert figures(resumed.records) == figures(whole.records)
+    assert not list((tmp_path / "out/sets").glob("*.unfinished"))
+
+
+def test_seeds_vary_who_draws_or_is_trained_now_and_nobody_else(monkeypatch, tmp_path) -> None:
+    recipe = RECIPES["uleo-linear"]
+    monkeypatch.setitem(RECIPES, "uleo-linear", replace(recipe, batches=3, batch_size=20))
+    bundled, trained = "cifar-linear", "uleo-linear"
+    config = replace(
+        NOISE_ALONE, controls=True, defenders=(bundled, trained), seeds=(0, 1, 1), out=tmp_path / "out"
+    )
+    reported = Told()
+    done = evaluate(config, reported)
+    assert reported.announced == (("clean", "noise", bundled, trained), 8)
+    made = {(one.arm.poison, one.arm.seed): one for one in done.records}
+    assert set(made) == {(name, seed) for name in ("clean", "noise", bundled, trained) for seed in (0, 1)}
+    for name, differs in (("clean", False), ("noise", True), (bundled, False), (trained, True)):
+        assert (made[name, 0].train_md5 != made[name, 1].train_md5) is differs
+    said = {key: (one.audit or {}).get("defended") for key, one in made.items()}
+    assert said[bundled, 1] == "alike for every seed" and said[trained, 1] == "with seed 1"
+    assert said["clean", 1] is None
+    assert any(note.startswith(f"{bundled}: protected alike for every seed") for note in done.notes)
+    by_hand = defend(trained, SHAPES.train, seed=1)
+    assert made[trained, 1].train_md5 == by_hand.digest
+    again = evaluate(replace(config, seeds=(1,), out=None))
+    assert [one.train_md5 for one in again.records] == [
+        made[name, 1].train_md5 for name in ("clean", "noise", bundled, trained)
+    ]
+
+
+def test_a_defender_that_draws_nothing_protects_once() -> None:
+    calls = []
+
+    def flat(images: ImageSet, order: Order) -> torch.Tensor:
+        calls.append(order.seed)
+        return images.images ^ 2
+
+    for defender, seeds in ((Defender(flat, draws=False), [0]), (flat, [3, 4])):
+        calls.clear()
+        done = evaluate(replace(NOISE_ALONE, defenders=(defender,), seeds=(3, 4)))
+        assert len(done.records) == 2 and calls == seeds
+
+
+def test_a_full_disk_is_known_before_any_work(monkeypatch, tmp_path) -> None:
+    usage, needed = shutil.disk_usage(tmp_path), 3 * SHAPES.train.images.numel()
+    config = replace(NOISE_ALONE, controls=True, seeds=(0, 1), out=tmp_path / "out")
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.disk_usage", lambda _: usage._replace(free=needed - 1))
+        patched.setattr(
+            "ulecli.evaluation.training_sets.defend", lambda *_, **__: pytest.fail("a defender worked")
+        )
+        with pytest.raises(TargetError, match=r"sets is to take 0\.5 MiB, and its disk has 0\.5 MiB free"):
+            evaluate(config)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=needed))
+    assert len(evaluate(replace(config, resume=True)).records) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
+@pytest.mark.parametrize("out", [True, False])
+def test_a_disk_that_fills_up_is_one_line_with_the_path(out: bool, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    config = replace(NOISE_ALONE, out=tmp_path / "out" if out else None)
+    with (
+        pytest.raises(
+            TargetError, match=rf"can't write to {tmp_path}/.*sets/noise-.*npy: the disk took only"
+        ),
+        files_up_to(100000),
+    ):
+        evaluate(config)
+
+
+@pytest.mark.parametrize(("first", "exact"), [(1, 1), (2, 0)])
+def test_an_interrupted_training_goes_on_at_its_epoch(first: int, exact: int, tmp_path) -> None:
+    config = replace(NOISE_ALONE, exploiters=("at-8",), out=tmp_path / "out")
+
+    class Interrupting(Told):
+        def epoch(self, number: int, epoch: int, accuracy: float) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(replace(config, threads=first), Interrupting())
+    assert len(list((tmp_path / "out/checkpoints").iterdir())) == 1 and lines(tmp_path / "out") == []
+    listener = Told()
+    resumed = evaluate(replace(config, resume=True), listener)
+    assert listener.epochs == [(0, 2)]
+    assert not list((tmp_path / "out/checkpoints").iterdir())
+    (record,) = resumed.records
+    assert record.deterministic == exact
+    if exact:
+        assert figures(resumed.records) == figures(evaluate(replace(config, out=None)).records)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_defenders_keep_to_the_threads(threads: int) -> None:
+    seen: list[int] = []
+
+    def mine(images: ImageSet, order: Order) -> torch.Tensor:
+        seen.append(torch.get_num_threads())
+        return images.images
+
+    before = torch.get_num_threads()
+    plugin = Plugin(defenders={"mine": mine})
+    evaluate(replace(NOISE_ALONE, plugins=(plugin,), defenders=("mine",), threads=threads))
+    assert seen == [threads] and torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize(
@@ -209,6 +343,51 @@ def test_a_mix_has_clean_and_added_images(tmp_path) -> None:
     assert torch.equal(sets["noise"].images, expected[both])
     assert torch.equal(sets["clean"].images, SHAPES.train.images[both])
     assert int((sets["noise"].images != sets["clean"].images).flatten(1).any(1).sum()) == 30
+
+
+def test_a_mix_has_a_row_of_its_clean_share_alone(tmp_path) -> None:
+    config = replace(NOISE_ALONE, controls=True, mix=(50, 50), out=tmp_path / "out")
+    reported = Told()
+    records = {record.arm.poison: record for record in evaluate(config, reported).records}
+    assert reported.announced == (("clean-share", "clean", "noise"), 3)
+    share = SHAPES.train.subset(picked(SHAPES.train, 30))
+    assert records["clean-share"].train_md5 == share.digest
+    assert records["clean"].train_md5 == SHAPES.train.digest
+    assert (records["clean-share"].n_train, records["clean-share"].epsilon) == (30, 0)
+    alone = evaluate(replace(config, mix=None, train_images=30, defenders=(), out=None)).records[0]
+    assert alone.test_accuracies == records["clean-share"].test_accuracies
+    again = evaluate(replace(config, resume=True)).records
+    assert {record.arm.poison: record for record in again} == records
+    assert "clean-share" not in arms_of(replace(config, controls=False), tmp_path / "without")
+
+
+def test_a_clean_share_must_fill_a_batch() -> None:
+    with pytest.raises(UsageError, match="15 training images don't fill a batch of 20"):
+        evaluate(replace(NOISE_ALONE, controls=True, mix=(25, 75)), Told())
+
+
+def test_labels_of_a_file_are_trained_on_but_for_the_clean_part_of_a_mix(tmp_path) -> None:
+    labels = (SHAPES.train.labels + 1) % 10
+    np.savez(tmp_path / "theirs.npz", images=SHAPES.train.images.numpy() ^ 1, labels=labels.numpy())
+    config = replace(NOISE_ALONE, defenders=(), poisons=(tmp_path / "theirs.npz",))
+    (whole,) = TrainingSets(config, SHAPES, tmp_path / "sets").sets()
+    assert torch.equal(whole.read().labels, labels)
+    assert whole.audit is not None and whole.audit["labels_differ"] == 1
+    mixed = arms_of(replace(config, mix=(50, 50)), tmp_path / "mixed")["theirs"]
+    clean = picked(SHAPES.train, 30)
+    assert torch.equal(mixed.labels[clean], SHAPES.train.labels[clean])
+    assert int((mixed.labels == labels).sum()) == 30
+
+
+def test_a_file_in_an_order_of_its_own_is_the_set_it_was_made_from(tmp_path) -> None:
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+    np.savez(
+        tmp_path / "own.npz", x=SHAPES.train.images.numpy()[order] ^ 1, y=SHAPES.train.labels.numpy()[order]
+    )
+    config = replace(NOISE_ALONE, defenders=(), poisons=(tmp_path / "own.npz",))
+    (record,) = evaluate(config).records
+    assert record.train_md5 == replace(SHAPES.train, images=SHAPES.train.images ^ 1).digest
+    assert record.audit["misplaced"] == record.audit["labels_differ"] == 0
 
 
 def test_a_mix_of_less_than_an_image_is_not_all_clean(tmp_path) -> None:

@@ -51,6 +51,21 @@ def test_an_interrupted_set_is_made_again(tmp_path) -> None:
     assert files(tmp_path).kept("a", "one", lambda: Made(CLEAN, 0)).digest == CLEAN.digest
 
 
+def test_what_was_unfinished_goes_when_the_set_is_kept(tmp_path) -> None:
+    kept, folder = files(tmp_path), files(tmp_path).unfinished("a", "one")
+    assert not kept.is_kept("a", "one")
+    folder.mkdir()
+    (folder / "part").write_text("half of it")
+    assert files(tmp_path).unfinished("a", "two") != folder
+
+    def make() -> Made:
+        assert (folder / "part").exists()
+        return Made(CHANGED, 8)
+
+    kept.kept("a", "one", make)
+    assert kept.is_kept("a", "one") and not folder.exists()
+
+
 def half(images: ImageSet) -> ImageSet:
     changed = images.images.clone()
     changed[:10] = CLEAN.images[:10]

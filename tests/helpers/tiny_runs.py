@@ -49,13 +49,17 @@ class Told:
         self.epochs: list[tuple[int, int]] = []
         self.records: list[RunRecord] = []
         self.stop_after = stop_after
+        self.expected: list[tuple[str, float | None]] = []
         self.announced: tuple[tuple[str, ...], int] = ((), 0)
 
     def starting(self, sets: Sequence[str], trainings: int) -> None:
         self.announced = (tuple(sets), trainings)
 
+    def expecting(self, works: Sequence[tuple[str, float | None]]) -> None:
+        self.expected = list(works)
+
     def remaining(self, seconds: float) -> None:
-        assert self.plan and seconds >= 0
+        assert seconds >= 0
 
     def preparing(self, what: str, done: int, total: int) -> None:
         assert 0 < done <= total

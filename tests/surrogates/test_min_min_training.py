@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from ulecli.data.images import ImageSet
 from ulecli.errors import ModelError, UleError, UsageError
 from ulecli.perturb.sets import set_delta
 from ulecli.perturb.settings import PgdSettings
-from ulecli.surrogates import store
+from ulecli.surrogates import min_min_training, store
 from ulecli.surrogates.export import write_surrogate
 from ulecli.surrogates.min_min_training import Training
 from ulecli.surrogates.opening import open_perturber
@@ -89,6 +90,22 @@ def test_training_is_deterministic_and_can_be_interrupted(pictures, tmp_path: Pa
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(UleError, match="damaged"):
         train(recipe, pictures, checkpoint=checkpoint)
+
+
+def test_slow_steps_are_kept_before_there_are_many(pictures, tmp_path: Path, monkeypatch) -> None:
+    clock = iter(range(0, 10_000, 8))  # seconds: the second look after a checkpoint is 16 later
+    monkeypatch.setattr(min_min_training, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+    def stop_after_5(done: int, loss: float, accuracy: float) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "it.checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        train(TINY, pictures, checkpoint=checkpoint, progress=stop_after_5)
+    steps: list[int] = []
+    train(TINY, pictures, checkpoint=checkpoint, progress=lambda done, *_: steps.append(done))
+    assert steps[0] == 5  # the fourth was kept, long before the hundredth
 
 
 def test_one_class_has_nothing_to_tell_apart(pictures) -> None:

@@ -27,7 +27,7 @@ from ulecli.errors import UleError
 app = typer.Typer(
     name="ulecli",
     help="Make photos useless as training data for image classifiers, and measure that it works.",
-    epilog="Exit codes: 0 done, 1 to 11 failed, 130 interrupted; each command's --help lists its own.",
+    epilog="Exit codes: 0 done, 1 to 12 failed, 130 interrupted; each command's --help lists its own.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # an unknown error is ours: show the plain traceback
     rich_markup_mode=None,  # plain help needs no rich and answers in half the time

@@ -18,6 +18,7 @@ def catalogue(plugins: Sequence[Plugin] = ()) -> str:
     from ulecli.evaluation.plugins import registries
     from ulecli.nets.backbones.judges import JUDGES
     from ulecli.nets.backbones.makers import MAKERS
+    from ulecli.surrogates.recipe import ON
 
     known = registries(plugins)
     own = [(name, one.words) for name, one in known.defenders.items() if name not in DEFENDERS]
@@ -27,7 +28,7 @@ def catalogue(plugins: Sequence[Plugin] = ()) -> str:
             [_exploiter(name, family) for name, family in known.exploiters.items()],
         ),
         _part(
-            f"defenders, each also with {CLASSWISE}",
+            f"defenders, each also with {CLASSWISE}, and on another net as in uleo-grayaugs{ON}resnet18",
             [(name, DEFENDERS[name].words) for name in defender_names(classwise=False)],
         ),
         *([_part("defenders of plugins", own)] if own else []),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 
 from ulecli.cli.console import say
 from ulecli.cli.extras import need_torch, torch_device
-from ulecli.errors import UsageError, shown, unknown
+from ulecli.errors import NoVerdict, UsageError, shown, unknown
 from ulecli.system.devices import Device
 from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON, parse_epsilon
 
@@ -74,7 +75,8 @@ def evaluate(
         str, typer.Option(metavar="NAME,...|all", help="Who trains; --list names them.")
     ] = "standard,gray",
     defender: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Who protects the training images now. Default: cifar.")
+        str,
+        typer.Option(metavar="NAME[@NET],...", help="Who protects the training images now. Default: cifar."),
     ] = "",
     plugin: Annotated[
         list[str] | None,
@@ -85,12 +87,15 @@ def evaluate(
     poison: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="PATH", help="A poison: folder of PNGs, .npy, .npz, .safetensors, .pt; repeatable."
+            metavar="PATH", help="A poison: folder of PNGs, .npy, .npz, .safetensors, .pt, .pkl; repeatable."
         ),
     ] = None,
     poison_kind: Annotated[
         str, typer.Option(metavar="auto|images|perturbation", help="What the poison's numbers are.")
     ] = "auto",
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Say what is in the poisons, and end without training.")
+    ] = False,
     arch: Annotated[
         str, typer.Option(metavar="NAME,...", help="Nets. Default: the preset's; --list names them.")
     ] = "",
@@ -117,7 +122,9 @@ def evaluate(
     preset: Annotated[
         str, typer.Option(metavar="quick|fast|paper", help="Effort. Default: quick on a CPU, fast on a GPU.")
     ] = "",
-    seeds: Annotated[str, typer.Option(metavar="N,...", help="One training for each.")] = "0",
+    seeds: Annotated[
+        str, typer.Option(metavar="N,...", help="One training for each, on a set of its own if drawn now.")
+    ] = "0",
     dataset: Annotated[
         str, typer.Option(metavar="cifar10|cifar100|shapes|FOLDER", help="What is learned.")
     ] = "cifar10",
@@ -153,7 +160,7 @@ def evaluate(
     ] = "",
     train_images: Annotated[int, _count("Train on N of the images. Default: all.")] = 0,
     eps: Annotated[
-        str, typer.Option(metavar="LEVELS", help=f"Bound of defenders and noise, 1 to {MAX_EPSILON}.")
+        str, typer.Option(metavar="N[/255]", help=f"Bound of defenders and noise, 1 to {MAX_EPSILON}.")
     ] = str(DEFAULT_EPSILON),
     gray: Annotated[
         str, typer.Option(metavar="both|train-only", help="Which images the gray exploiter turns gray.")
@@ -163,7 +170,9 @@ def evaluate(
         bool, typer.Option("--controls/--no-controls", help="Also train on clean and on noisy images.")
     ] = True,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep results and figures there.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what --out holds, done or half done.")
+    ] = False,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.AUTO,
     jobs: Annotated[int, _count("Trainings at a time. Default: by cores and memory.")] = 0,
     threads: Annotated[int, _count("CPU threads of all together. Default: all cores.")] = 0,
@@ -196,8 +205,9 @@ def evaluate(
 
         print(catalogue(plugins))
         return
-    from ulecli.evaluation.config import EvaluateConfig, parse_mix
+    from ulecli.evaluation.config import EvaluateConfig
     from ulecli.evaluation.exploiters.protocol import default_preset
+    from ulecli.evaluation.field_values import parse_mix
     from ulecli.evaluation.poisons.content import PoisonKind
     from ulecli.evaluation.results.tables import Format
     from ulecli.imaging.upload import Upload
@@ -208,6 +218,10 @@ def evaluate(
     where = torch_device(device).type
     defenders = _words(defender)
     if not (defenders or poison or protected):
+        if audit:
+            raise UsageError(
+                "--audit looks at poisons: name a --poison, a --defender or a --protected folder"
+            )
         defenders = (DEFAULT_DEFENDER,)
     config = EvaluateConfig(
         exploiters=_exploiters(exploiter, gray, backbone or (), registries(plugins)),
@@ -241,7 +255,42 @@ def evaluate(
         jobs=jobs,
         threads=threads,
     )
-    _print(_watched(config, quiet), config, output_format, quiet)
+    if audit:
+        _audit(config, output_format, quiet)
+    else:
+        _evaluate(config, output_format, quiet)
+
+
+def _evaluate(config: EvaluateConfig, form: str, quiet: bool) -> None:
+    """Train, and print what came out; after Ctrl-C what is done of it."""
+    from ulecli.evaluation.run import Interrupted
+
+    try:
+        done = _watched(config, quiet)
+    except Interrupted as error:
+        if error.done.records:
+            say(f"interrupted: what follows is the {len(error.done.records)} trainings that are done")
+            with contextlib.suppress(NoVerdict):  # there are more reasons for none now
+                _print(error.done, config, form, quiet=True)
+        say(_kept(config.out))
+        raise
+    _print(done, config, form, quiet)
+
+
+def _audit(config: EvaluateConfig, form: str, quiet: bool) -> None:
+    from ulecli.cli.evaluate_progress import listening
+    from ulecli.evaluation.auditing import audited
+    from ulecli.evaluation.results.audits import render_audits
+    from ulecli.evaluation.results.scores import data_doubts
+
+    with listening(quiet=quiet) as listener:
+        found = audited(config, listener.preparing if listener else None)
+    audits = {one.name: ({**(one.audit or {}), "warnings": one.warnings}) for one in found}
+    print(render_audits(audits, form))
+    if doubts := [
+        f"{shown(name)}: {'; '.join(data_doubts(one))}" for name, one in audits.items() if data_doubts(one)
+    ]:
+        raise NoVerdict(f"no verdict can come of {'. '.join(doubts)}")
 
 
 def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
@@ -249,17 +298,20 @@ def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
     from ulecli.evaluation.run import evaluate as run
 
     with listening(quiet=quiet) as listener:
-        try:
-            return run(config, listener)
-        except KeyboardInterrupt:
-            if config.out:
-                say(f"interrupted; what is done is kept: go on with --out {config.out} --resume")
-            raise
+        return run(config, listener)
+
+
+def _kept(out: Path | None) -> str:
+    """Return what is left of an evaluation that was interrupted."""
+    if out is None:
+        return "interrupted; without --out nothing is kept"
+    return f"interrupted; what is done is kept: go on with --out {shown(out)} --resume"
 
 
 def _print(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
     from ulecli.evaluation.results.each_tables import render_each
     from ulecli.evaluation.results.tables import render
+    from ulecli.evaluation.results.verdict import withheld
 
     for note in done.notes:
         say(f"note: {note}")
@@ -272,3 +324,5 @@ def _print(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> 
         names = ("results.jsonl", "curves.png", "curves.svg", "gallery.png")
         made = [name for name in names if (config.out / name).exists()]
         say(f"kept in {shown(config.out)}: {', '.join(made)}")
+    if not config.each and (unjudged := withheld(done.records, config.named)):
+        raise NoVerdict(f"no verdict on {'. '.join(unjudged)}")

@@ -14,8 +14,8 @@ from ulecli.cli.console import say
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from ulecli.evaluation.listener import Listener
     from ulecli.evaluation.results.record import Arm, RunRecord
-    from ulecli.evaluation.run import Listener
 
 SILENCE = 60.0
 """Seconds without a line, off a terminal, after which one says what is left."""
@@ -64,6 +64,21 @@ def _announcement(sets: Sequence[str], trainings: int) -> str:
     return f"{trainings} training{'s' if trainings > 1 else ''}, on images called {', '.join(names)}"
 
 
+def _expectation(works: Sequence[tuple[str, float | None]]) -> str:
+    """Return in words how long each part of the work takes, and all of it; empty if there is none."""
+    if not works:
+        return ""
+    parts = [
+        f"{what}: {duration(seconds)}" if seconds is not None else f"{what}: not known yet"
+        for what, seconds in works
+    ]
+    whole = sum(seconds for _, seconds in works if seconds is not None)
+    if all(seconds is None for _, seconds in works):
+        return "; ".join(parts)
+    more = " and what is not known yet" if any(seconds is None for _, seconds in works) else ""
+    return f"{'; '.join(parts)}; in all {duration(whole)}{more}" if len(parts) > 1 else parts[0]
+
+
 class Lines:
     """A line for each part that is done, and one where there was none for a while; see `lines`."""
 
@@ -74,6 +89,7 @@ class Lines:
         self._announced = self._total = self._done = 0
         self._titles: list[str] = []
         self._left: float | None = None
+        self._expected = False
         self._state = "reading the data set"
 
     def starting(self, sets: Sequence[str], trainings: int) -> None:
@@ -82,9 +98,16 @@ class Lines:
         self._state = "making the images that are trained on"
         self._say(_announcement(sets, trainings))
 
+    def expecting(self, works: Sequence[tuple[str, float | None]]) -> None:
+        """Write how long the work takes that begins now."""
+        self._expected = bool(works) and all(seconds is not None for _, seconds in works)
+        if text := _expectation(works):
+            self._say(text)
+
     def preparing(self, what: str, done: int, total: int) -> None:
         """Write that a part of a defender's work is done."""
-        self._state = f"{what}: {done:,} of {total:,}"
+        left = "" if self._left is None else f"; {duration(self._left)} left in all"
+        self._state = f"{what}: {done:,} of {total:,}{left}"
         if done == total:
             self._say(self._state)
 
@@ -99,11 +122,14 @@ class Lines:
         """Write nothing: a training may have hundreds."""
 
     def remaining(self, seconds: float) -> None:
-        """Write once how long all takes, and remember what is left."""
-        first, self._left = self._left is None, seconds
+        """Remember what is left, and write it once if it was not known beforehand."""
+        self._left = seconds
+        if not self._titles:  # defenders are at work
+            return
         self._state = f"{self._done} of {self._total} trainings done, {duration(seconds)} left"
-        if first and self._done < self._total:
+        if not self._expected and self._done < self._total:
             self._say(self._state)
+        self._expected = True
 
     def finished(self, number: int, record: RunRecord) -> None:
         """Write what a training gave, and what is left."""
@@ -179,17 +205,24 @@ class _Bars:
         self._runs: dict[int, TaskID] = {}
         self._titles: list[str] = []
         self._epochs: list[int] = []
+        self._epochs_done: dict[int, int] = {}
         self._all: TaskID | None = None
+        self._left = ""
 
     def starting(self, sets: Sequence[str], trainings: int) -> None:
         """Leave a line that says how many trainings there will be."""
         self._bars.console.print(_announcement(sets, trainings), markup=False, highlight=False)
 
+    def expecting(self, works: Sequence[tuple[str, float | None]]) -> None:
+        """Leave a line that says how long the work takes that begins now."""
+        if text := _expectation(works):
+            self._bars.console.print(text, markup=False, highlight=False)
+
     def preparing(self, what: str, done: int, total: int) -> None:
         """Move the bar of a defender's work."""
         if what not in self._work:
             self._work[what] = self._bars.add_task(what, total=total, figure="")
-        self._bars.update(self._work[what], completed=done, visible=done < total)
+        self._bars.update(self._work[what], completed=done, visible=done < total, figure=self._left)
 
     def planned(self, arms: Sequence[Arm], epochs: Sequence[int]) -> None:
         """Open the bar of all epochs."""
@@ -205,11 +238,13 @@ class _Bars:
                 f"  {self._titles[number]}", total=self._epochs[number], figure=""
             )
         self._bars.update(self._runs[number], completed=epoch, figure=f"{accuracy:.1f} %")
-        if self._all is not None:
-            self._bars.advance(self._all)
+        if self._all is not None:  # one that goes on has epochs behind it
+            self._bars.advance(self._all, epoch - self._epochs_done.get(number, 0))
+        self._epochs_done[number] = epoch
 
     def remaining(self, seconds: float) -> None:
-        """Show what is left of all trainings."""
+        """Show what is left of all."""
+        self._left = f"{duration(seconds)} left in all"
         if self._all is not None:
             self._bars.update(self._all, left=f"{duration(seconds)} left")
 

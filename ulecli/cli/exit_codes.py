@@ -17,6 +17,7 @@ MEANINGS = {
     ExitCode.MISSING_EXTRA: "a package is missing; the message says how to install it",
     ExitCode.KEY_FILE: "the key file can't be read or made, or is no key",
     ExitCode.LEDGER: "the ledger is damaged, of a newer version, or in use by another run",
+    ExitCode.NO_VERDICT: "no verdict: order or labels of a poison are wrong, or nothing was learned of it",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C); what is written is whole",
     ExitCode.TERMINATED: "asked to end (SIGTERM); what is written is whole",
 }
@@ -39,7 +40,7 @@ _MORE = {
     "report": (ExitCode.NO_SUCH_PATH, ExitCode.NOTHING_TO_DO, ExitCode.TARGET, ExitCode.LEDGER),
     "evaluate": (
         *(ExitCode.NO_SUCH_PATH, ExitCode.TARGET, ExitCode.DEVICE, ExitCode.MODEL),
-        ExitCode.MISSING_EXTRA,
+        *(ExitCode.MISSING_EXTRA, ExitCode.NO_VERDICT),
     ),
     "surrogate list": (ExitCode.MODEL,),
     "surrogate show": (ExitCode.MODEL,),

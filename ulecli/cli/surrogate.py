@@ -81,10 +81,11 @@ def export(
     from ulecli.surrogates.store import load_card
     from ulecli.surrogates.weights import load_net
     from ulecli.system.atomic import replacing
+    from ulecli.system.writing import NO_ROOM, writing_to
 
     graph = gradient_graph(load_net(name, family), load_card(name).net["channels"])
     _make_writable(output.parent)
-    with replacing(output) as part:
+    with writing_to(output, NO_ROOM), replacing(output) as part:
         part.write_bytes(graph)
     say(f"wrote {output} ({len(graph) // 1000} kB)")
 
@@ -93,7 +94,8 @@ def export(
 def train(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new surrogate.")],
     recipe: Annotated[
-        str | None, typer.Option(metavar="RECIPE", help="What to make. Default: the recipe called NAME.")
+        str | None,
+        typer.Option(metavar="RECIPE[@NET]", help="What to make. Default: the recipe called NAME."),
     ] = None,
     data: Annotated[
         str, typer.Option(metavar="cifar10|FOLDER", help="CIFAR-10, or a folder with a folder per class.")
@@ -188,6 +190,7 @@ def _write_deltas(
 
     from ulecli.perturb.sets import set_delta
     from ulecli.system.atomic import replacing
+    from ulecli.system.writing import NO_ROOM, writing_to
 
     delta = set_delta(
         net,
@@ -197,7 +200,7 @@ def _write_deltas(
         epsilon=recipe.epsilon,
         device=str(where),
     )
-    with replacing(path) as part, part.open("wb") as file:
+    with writing_to(path, NO_ROOM), replacing(path) as part, part.open("wb") as file:
         np.save(file, delta.to(torch.int8).numpy())
     say(f"wrote {path}: delta of {len(delta)} images in levels, int8 {tuple(delta.shape)}")
 

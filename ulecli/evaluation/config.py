@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ulecli.data.datasets import DATASETS
 from ulecli.errors import UsageError, unknown
+from ulecli.evaluation.by_value import AnyDefender, AnyExploiter, AnyNet, named
 from ulecli.evaluation.defenders import check_defender, check_size, grid_of
 from ulecli.evaluation.exploiters.countermeasure import Countermeasure
 from ulecli.evaluation.exploiters.protocol import PRESETS, Protocol, for_net
 from ulecli.evaluation.exploiters.registry import find_exploiter
+from ulecli.evaluation.field_values import as_meant
 from ulecli.evaluation.plugins import Plugin, Registries, load_plugin, registries
 from ulecli.evaluation.poisons.content import PoisonKind
 from ulecli.imaging.upload import Upload
@@ -37,16 +37,20 @@ EACH = "each"
 class EvaluateConfig:
     """Everything that one run of `ulecli evaluate` was asked to do.
 
-    Paths may be given as strings, and an upload as `Upload.parse` reads it.
+    Paths may be given as strings, a mix and an upload as the command takes them, and exploiters, nets and
+    defenders by value as well, which count as a plugin: after construction all of them are names.
 
     Attributes:
-        exploiters: Names of exploiters, see `ulecli.evaluation.exploiters.registry.FAMILIES`.
-        defenders: Names of defenders that protect the training set now, see `ulecli.evaluation.defenders`.
+        exploiters: Names of exploiters, see `ulecli.evaluation.exploiters.registry.FAMILIES`, or what is in
+            `by_value.AnyExploiter`.
+        defenders: Names of defenders that protect the training set now, see `ulecli.evaluation.defenders`, or
+            what is in `by_value.AnyDefender`.
         plugins: What exploiters, defenders and nets are known beside those that ship: files and modules to
             load, or plugins; after construction plugins alone.
         poisons: Files and folders of other people's poisons.
         poison_kind: What the numbers in `poisons` are.
-        archs: Names of nets that are trained from scratch; empty for the preset's.
+        archs: Names of nets that are trained from scratch, or what is in `by_value.AnyNet`; empty for the
+            preset's.
         backbones: Pretrained nets for the exploiters that start from one: names, files, or ARCH=FILE, see
             `ulecli.nets.backbones.opening`; empty for `USUAL_BACKBONE`.
         backbone_size: Side in pixels at which photos are shown to them; 0 for `size` on folders, else for
@@ -74,7 +78,7 @@ class EvaluateConfig:
         controls: Train on the clean images and on random noise as well.
         out: Where results are kept; None for nowhere.
         resume: Take up what is in `out`.
-        device: A torch device.
+        device: A torch device, or "auto" for the best there is, which it is after construction.
         jobs: Trainings at the same time, each in a process of its own; 0 for as many as the cores allow.
         threads: CPU threads of all jobs together; 0 for all cores.
 
@@ -82,12 +86,12 @@ class EvaluateConfig:
         UsageError: a name is unknown, a number out of range, or a single name given where a tuple is meant.
     """
 
-    exploiters: tuple[str, ...] = ("standard", "gray")
-    defenders: tuple[str, ...] = ()
+    exploiters: tuple[AnyExploiter, ...] = ("standard", "gray")
+    defenders: tuple[AnyDefender, ...] = ()
     plugins: tuple[Plugin | Path | str, ...] = ()
     poisons: tuple[Path, ...] = ()
     poison_kind: PoisonKind = PoisonKind.AUTO
-    archs: tuple[str, ...] = ()
+    archs: tuple[AnyNet, ...] = ()
     backbones: tuple[str, ...] = ()
     backbone_size: int = 0
     backbone_normalisation: str = ""
@@ -114,17 +118,19 @@ class EvaluateConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        self._take_types()
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        for name, value in as_meant(given).items():
+            object.__setattr__(self, name, value)
         check_epsilon(self.epsilon)
-        self._take_names()
-        for exploiter in self.exploiters:
-            find_exploiter(exploiter, families=self.known.exploiters)
-        for defender in self.defenders:
-            check_defender(defender, self.known.defenders)
-        for arch in self.archs:
-            self.known.nets.find(arch)
         if self.preset not in PRESETS:
             raise unknown("preset", self.preset, PRESETS)
+        self._take_names()
+        for exploiter in self.exploiter_names:
+            find_exploiter(exploiter, families=self.known.exploiters)
+        for defender in self.defender_names:
+            check_defender(defender, self.known.defenders)
+        for arch in self.arch_names:
+            self.known.nets.find(arch)
         if not self.exploiters or not self.seeds:
             raise UsageError("an evaluation needs at least one exploiter and one seed")
         self._check_backbones()
@@ -139,45 +145,31 @@ class EvaluateConfig:
             raise UsageError("--resume needs --out, the folder to take up")
         self._check_photo_mode()
         if self.dataset not in DATASETS:
-            for defender in self.defenders:
+            for defender in self.defender_names:
                 check_size(defender, self.side, self.side, self.known.defenders)
 
     def _take_names(self) -> None:
-        """Load the plugins, and refuse what is no tuple of names."""
-        for what in ("exploiters", "defenders", "archs", "backbones", "only"):
-            names = getattr(self, what)
-            if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-                raise UsageError(
-                    f"{what} is a tuple of names: ('standard',) for one; objects of your own join by "
-                    "plugins=(Plugin(...),), see ulecli.evaluation.plugins"
-                )
+        """Load the plugins, and make one of what is given by value."""
         if isinstance(self.plugins, str | Path | Plugin):
             raise UsageError("plugins is a tuple of files, modules or plugins: ('mine.py',) for one")
         found = tuple(one if isinstance(one, Plugin) else load_plugin(one) for one in self.plugins)
+        steps = self.attack_steps or PRESETS[self.preset].attack_steps
+        given = named(
+            self.exploiters, self.archs, self.defenders, known=registries(found), attack_steps=steps
+        )
+        found += (given.plugin,) if given.plugin else ()
+        for what in ("exploiters", "archs", "defenders"):
+            object.__setattr__(self, what, getattr(given, what))
         object.__setattr__(self, "plugins", found)
         if self.jobs > 1 and not all(one.source for one in found):
-            raise UsageError("a plugin given as objects can't go to other processes: take jobs=1, or a file")
-
-    def _take_types(self) -> None:
-        """Turn strings into paths and lists into tuples; refuse one thing where several are meant."""
-        for name in ("exploiters", "defenders", "archs", "backbones", "only", "poisons", "seeds"):
-            value = getattr(self, name)
-            if isinstance(value, str | bytes | Path) or not isinstance(value, Iterable):
-                raise UsageError(f"{name} is {value!r}: write a tuple, ({value!r},) for one alone")
-            object.__setattr__(self, name, tuple(value))
-        object.__setattr__(self, "poisons", tuple(map(Path, self.poisons)))
-        for name in ("data_root", "protected", "out"):
-            if isinstance(value := getattr(self, name), str):
-                object.__setattr__(self, name, Path(value))
-        object.__setattr__(self, "dataset", str(self.dataset))
-        object.__setattr__(self, "poison_kind", _poison_kind(self.poison_kind))
-        if isinstance(self.upload, str):
-            object.__setattr__(self, "upload", Upload.parse(self.upload))
+            raise UsageError(
+                "objects of your own can't go to other processes: take jobs=1, or a plugin in a file"
+            )
 
     def _check_backbones(self) -> None:
         """Refuse options that no exploiter among those that were named has a use for."""
         asked = (self.backbones, self.backbone_size, self.backbone_normalisation, self.backbone_layer)
-        starts = [self.measure(name).learner is not None for name in self.exploiters]
+        starts = [self.measure(name).learner is not None for name in self.exploiter_names]
         if any(asked) and not any(starts):
             raise UsageError(
                 "--backbone is for the exploiters probe, finetune and centroid: name one of them"
@@ -201,6 +193,21 @@ class EvaluateConfig:
             raise UsageError("--protected needs --dataset FOLDER, the photos that were protected")
         elif self.defenders or self.poisons:
             raise UsageError("--protected stands alone: name no --poison and no --defender beside it")
+
+    @property
+    def exploiter_names(self) -> tuple[str, ...]:
+        """The exploiters, all by name."""
+        return tuple(one for one in self.exploiters if isinstance(one, str))
+
+    @property
+    def defender_names(self) -> tuple[str, ...]:
+        """The defenders, all by name."""
+        return tuple(one for one in self.defenders if isinstance(one, str))
+
+    @property
+    def arch_names(self) -> tuple[str, ...]:
+        """The nets that are trained from scratch, all by name."""
+        return tuple(one for one in self.archs if isinstance(one, str))
 
     @property
     def each(self) -> bool:
@@ -238,7 +245,7 @@ class EvaluateConfig:
     def side(self) -> int:
         """Side in pixels of the squares that photos are squeezed to."""
         augment = PRESETS[self.preset].photos.augment
-        grid = max((grid_of(name, self.known.defenders) for name in self.defenders), default=0)
+        grid = max((grid_of(name, self.known.defenders) for name in self.defender_names), default=0)
         return self.size or grid or getattr(augment, "sizes", (64,))[0]
 
     def measure(self, exploiter: str) -> Countermeasure:
@@ -269,21 +276,3 @@ class EvaluateConfig:
             **({"share": self.share} if self.share < 1 else {}),
             **({"plugins": self.plugin_digests} if self.plugins else {}),
         }
-
-
-def _poison_kind(word: str) -> PoisonKind:
-    if word not in set(PoisonKind):
-        raise unknown("poison kind", word, PoisonKind)
-    return PoisonKind(word)
-
-
-def parse_mix(text: str) -> tuple[int, int]:
-    """Read "5+30".
-
-    Raises:
-        UsageError: it is something else.
-    """
-    found = re.fullmatch(r"(\d{1,3})\+(\d{1,3})", text)
-    if not found:
-        raise UsageError(f"--mix {text!r}: write CLEAN+ADDED in percent, for instance 5+30")
-    return int(found[1]), int(found[2])

@@ -13,19 +13,34 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ulecli.data.images import ImageSet
 from ulecli.errors import UleError, UsageError
+from ulecli.evaluation.own_surrogates import Surrogate, find_surrogate, ships
 from ulecli.evaluation.results.record import NOISE
 from ulecli.perturb.sets import class_delta, set_delta
-from ulecli.perturb.settings import PgdSettings
 from ulecli.registry import Registry
-from ulecli.surrogates import store
-from ulecli.surrogates.min_min_training import Training
-from ulecli.surrogates.recipe import RECIPES, Recipe
-from ulecli.surrogates.weights import load_net
+from ulecli.surrogates.recipe import ON, RECIPES, find_recipe
 from ulecli.units import DEFAULT_EPSILON, LEVELS, check_epsilon
+
+__all__ = [
+    "CLASSWISE",
+    "DEFENDERS",
+    "Defender",
+    "Order",
+    "Progress",
+    "Protect",
+    "Surrogate",
+    "added",
+    "check_defender",
+    "check_size",
+    "defend",
+    "defender_names",
+    "find_defender",
+    "find_surrogate",
+    "grid_of",
+]
 
 CLASSWISE = "-classwise"
 """Ending of a name: one perturbation for all images of a class."""
@@ -46,7 +61,8 @@ class Order:
         epsilon: L-infinity bound in levels.
         seed: Of everything random.
         device: A torch device.
-        checkpoints: Folder where interrupted work may be taken up; None for nowhere.
+        checkpoints: Folder of this order's own where interrupted work may be taken up, which goes once the
+            set is kept; None for nowhere.
         progress: Called after every step; None for nobody.
     """
 
@@ -71,26 +87,14 @@ class Defender:
         protect: See `Protect`. That no value is further than epsilon from what it was is checked.
         words: What it does, in a line.
         side: Side in pixels of the images that it protects; 0 for any.
+        draws: Whether its work differs from seed to seed, so that each seed of an evaluation gets a set of
+            its own. A surrogate that ships is the same for all seeds whatever this says, see `is_fixed`.
     """
 
     protect: Protect
     words: str = ""
     side: int = 0
-
-
-@dataclass(frozen=True)
-class Surrogate:
-    """A frozen net and how it protects.
-
-    Attributes:
-        net: In evaluation mode.
-        settings: Of its PGD.
-        label: What distinguishes it: the first digits of its weights' sha256, or what it was trained on.
-    """
-
-    net: nn.Sequential
-    settings: PgdSettings
-    label: str
+    draws: bool = True
 
 
 def defend(
@@ -115,7 +119,8 @@ def defend(
         epsilon: L-infinity bound in levels.
         seed: Of everything random.
         device: A torch device.
-        checkpoints: Folder where an interrupted training of a surrogate is taken up; None for nowhere.
+        checkpoints: Folder where interrupted work is taken up, left for the caller to delete; None for
+            nowhere.
         progress: Called after every step.
         defenders: Those that there are; None for `DEFENDERS`.
 
@@ -188,6 +193,7 @@ def _by_surrogate(images: ImageSet, order: Order, *, name: str, classwise: bool)
         epsilon=order.epsilon,
         seed=order.seed,
         device=order.device,
+        parts=None if order.checkpoints is None else order.checkpoints / "protecting",
         progress=lambda done: progress("protecting", done, len(own)) if progress else None,
     )
     return added(own, delta).images
@@ -223,18 +229,39 @@ def check_defender(name: str, defenders: Registry[Defender] | None = None) -> st
 def find_defender(name: str, defenders: Registry[Defender] | None = None) -> Defender:
     """Return the defender of a name.
 
+    A defender with a surrogate may have the name of a net behind it, "uleo-grayaugs@resnet18": its surrogate
+    is then made of that net and trained now.
+
     Raises:
         UsageError: there is none; the message lists those there are.
     """
+    if ON in name:
+        return _on_another_net(name, defenders)
     known = DEFENDERS if defenders is None else defenders
     more = [each for each in known if each not in DEFENDERS]
-    built_in = f"{', '.join(defender_names(classwise=False))}, each also with {CLASSWISE}"
+    built_in = f"{', '.join(defender_names(classwise=False))}, each also with {ON}NET or {CLASSWISE}"
     return known.find(name, ", ".join([built_in, *more]))
+
+
+def _on_another_net(name: str, defenders: Registry[Defender] | None) -> Defender:
+    plain = name.removesuffix(CLASSWISE)
+    stem = plain.partition(ON)[0]
+    if stem not in RECIPES or stem not in DEFENDERS:
+        find_defender(stem, defenders)
+        raise UsageError(f"'{stem}' can't be put on another net: write it as in uleo-grayaugs{ON}resnet18")
+    recipe = find_recipe(plain)
+    protect = partial(_by_surrogate, name=plain, classwise=name.endswith(CLASSWISE))
+    return Defender(protect, recipe.purpose, recipe.grid)
 
 
 def grid_of(name: str, defenders: Registry[Defender] | None = None) -> int:
     """Return the side in pixels of the images that a defender protects; 0 for any."""
     return find_defender(name, defenders).side
+
+
+def is_fixed(name: str, classes: int, defenders: Registry[Defender] | None = None) -> bool:
+    """Return whether a defender protects a set of so many classes alike for every seed."""
+    return not find_defender(name, defenders).draws or ships(name.removesuffix(CLASSWISE), classes)
 
 
 def check_size(name: str, height: int, width: int, defenders: Registry[Defender] | None = None) -> None:
@@ -255,44 +282,6 @@ def added(images: ImageSet, delta: Tensor) -> ImageSet:
     """Return images + delta, (N, 1 or 3, H, W) int16 in levels, as uint8 stores them."""
     levels = (images.images.to(torch.int16) + delta).clamp_(0, LEVELS).to(torch.uint8)
     return replace(images, images=levels)
-
-
-def find_surrogate(
-    name: str,
-    images: ImageSet,
-    seed: int = 0,
-    device: str = "cpu",
-    checkpoints: Path | None = None,
-    progress: Progress | None = None,
-) -> Surrogate:
-    """Take a surrogate from those that ship, or train it on `images`; see `defend`."""
-    recipe = RECIPES[name]
-    check_size(name, *images.images.shape[2:])
-    if name in store.names():
-        card = store.load_card(name)
-        if card.net["classes"] == len(images.classes):
-            known = card.files[f"{name}.safetensors"]
-            settings = PgdSettings.from_card(card.protocol["pgd"])
-            return Surrogate(load_net(name), settings, known.sha256[:8])
-    return _trained(name, recipe, images, seed, device, checkpoints, progress)
-
-
-def _trained(
-    name: str,
-    recipe: Recipe,
-    images: ImageSet,
-    seed: int,
-    device: str,
-    checkpoints: Path | None,
-    progress: Progress | None,
-) -> Surrogate:
-    training = Training(recipe, images, seed=seed, device=torch.device(device))
-    checkpoint = None if checkpoints is None else checkpoints / f"{name}.checkpoint"
-    net = training.run(
-        checkpoint,
-        lambda done, loss, right: progress("training", done, recipe.batches) if progress else None,
-    )
-    return Surrogate(net.cpu(), recipe.protection, f"trained on {images.digest[:8]}, seed {seed}")
 
 
 def _signs(count: int, images: ImageSet, epsilon: int, seed: int) -> Tensor:

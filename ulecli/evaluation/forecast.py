@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 ENOUGH = 2.0
@@ -42,14 +42,23 @@ class Forecast:
     to be as fast as those that are known.
     """
 
-    def __init__(self, works: Sequence[Work], jobs: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        works: Sequence[Work],
+        jobs: int,
+        clock: Callable[[], float] = time.monotonic,
+        paces: Mapping[Hashable, float] | None = None,
+    ) -> None:
         """Begin with nothing done.
 
         Args:
             works: The trainings in the order in which they start.
             jobs: How many run at the same time, at least 1.
             clock: Returns the time in seconds.
+            paces: By kind, the seconds for one unit of cost that were measured beforehand; they hold until
+                more is known.
         """
+        self._paces = dict(paces or {})
         self._works, self._jobs, self._clock = tuple(works), jobs, clock
         self._measured: dict[int, _Measured] = {}
 
@@ -65,14 +74,16 @@ class Forecast:
 
     def remaining(self) -> float | None:
         """Return the seconds until all are done; None while too little is measured."""
-        pace = self._pace(self._measured)
-        if pace is None:
-            return None
+        paces = {kind: self._pace_of(kind) for kind in {work.kind for work in self._works}}
+        usual = self._pace(self._measured)
         left = []
         for number, work in enumerate(self._works):
-            own = self._pace(key for key in self._measured if self._works[key].kind == work.kind)
             share = self._measured[number].share if number in self._measured else 0.0
-            left.append((1 - share) * work.cost * (own if own is not None else pace))
+            own = paces[work.kind]
+            pace = usual if own is None else own
+            if pace is None and share < 1:
+                return None
+            left.append((1 - share) * work.cost * (pace or 0.0))
         running = [number for number, found in self._measured.items() if found.share < 1]
         waiting = [number for number in range(len(left)) if number not in self._measured]
         ends = [left[number] for number in running]
@@ -81,6 +92,11 @@ class Forecast:
         for number in waiting:  # each goes to the job that is free first
             heapq.heapreplace(ends, ends[0] + left[number])
         return max(ends)
+
+    def _pace_of(self, kind: Hashable) -> float | None:
+        """Return the seconds for one unit of cost of a kind; None if nothing was measured of it."""
+        own = self._pace(key for key in self._measured if self._works[key].kind == kind)
+        return self._paces.get(kind) if own is None else own
 
     def _pace(self, numbers: Iterable[int]) -> float | None:
         """Return the seconds for one unit of cost that some trainings took; None if they say too little."""

@@ -27,14 +27,18 @@ class Part:
     config: EvaluateConfig
     requests: tuple[BackboneRequest, ...] = ()
 
-    def seeds(self, measure: Countermeasure) -> Sequence[int]:
-        """Return the seeds of an exploiter: one where nothing is drawn, neither by it nor for its sets."""
-        drawn = measure.draws or self.config.share < 1
-        return self.config.seeds if drawn else self.config.seeds[:1]
+    def seeds(self, measure: Countermeasure, *, drawn: bool) -> Sequence[int]:
+        """Return the seeds of an exploiter: one where nothing is drawn, neither by it nor for its sets.
+
+        Args:
+            measure: What the exploiter does.
+            drawn: Whether each seed has training sets of its own.
+        """
+        return self.config.seeds if measure.draws or drawn else self.config.seeds[:1]
 
     def measures(self) -> Iterator[Countermeasure]:
         """Yield what the exploiters do."""
-        return map(self.config.measure, self.config.exploiters)
+        return map(self.config.measure, self.config.exploiter_names)
 
 
 def parts_of(config: EvaluateConfig) -> list[Part]:
@@ -43,8 +47,8 @@ def parts_of(config: EvaluateConfig) -> list[Part]:
     Raises:
         UleError: A backbone can't be used, or not by an exploiter that trains it.
     """
-    scratch = tuple(name for name in config.exploiters if config.measure(name).learner is None)
-    transfer = tuple(name for name in config.exploiters if name not in scratch)
+    scratch = tuple(name for name in config.exploiter_names if config.measure(name).learner is None)
+    transfer = tuple(name for name in config.exploiter_names if name not in scratch)
     found = []
     if scratch:
         own = replace(
@@ -72,5 +76,5 @@ def parts_of(config: EvaluateConfig) -> list[Part]:
 
 def _has_any_size(config: EvaluateConfig) -> bool:
     """Return whether the pictures can be read at any size: neither they nor what protects them has one."""
-    grids = any(grid_of(name, config.known.defenders) for name in config.defenders)
+    grids = any(grid_of(name, config.known.defenders) for name in config.defender_names)
     return config.dataset not in DATASETS and not grids and not config.poisons

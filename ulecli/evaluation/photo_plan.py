@@ -10,6 +10,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
+from ulecli.data.images import ImageSet
 from ulecli.errors import install_extra
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.photo_sets import PhotoSets, equal_noise_warnings
@@ -74,6 +75,14 @@ def photo_set_names(config: EvaluateConfig, classes: Sequence[str]) -> tuple[str
     clean = (CLEAN,) if config.controls else ()
     treated = (turn.named(one) for turn in turns(config, classes) for one in treatments(config))
     return tuple(dict.fromkeys((*clean, *treated)))
+
+
+def photo_set_sizes(config: EvaluateConfig, clean: ImageSet) -> float:
+    """Return what the sets write, as shares of all images: the clean one all, others what is changed."""
+    wanted = [clean.classes.index(name) for name in config.named if name in clean.classes]
+    changed = float(torch.isin(clean.labels, torch.tensor(wanted)).float().mean()) if config.named else 1.0
+    seeds = len(set(config.seeds)) if config.share < 1 else 1
+    return 1 + changed * config.share * seeds * len(treatments(config))
 
 
 def missing_controls(config: EvaluateConfig) -> Iterator[str]:

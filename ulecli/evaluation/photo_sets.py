@@ -189,7 +189,8 @@ def photo_data(config: EvaluateConfig) -> Dataset:
     test = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
     if test is None or not (folder / "train").is_dir():
         raise UleError(
-            f"{shown(folder)} needs two folders, train and test, each with a folder of photos for each class"
+            f"{shown(folder)} needs two folders, train and test, each with a folder of photos for each "
+            "class: an exploiter is judged on photos that it was not given"
         )
     jobs = reading_jobs(config)
     train = read_photos(folder / "train", config.upload, config.side, jobs=jobs)

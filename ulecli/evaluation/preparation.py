@@ -5,25 +5,17 @@ from __future__ import annotations
 import torch
 
 from ulecli.data.datasets import Dataset
-from ulecli.errors import DeviceUnavailable, NothingToDo, UsageError
+from ulecli.data.images import ImageSet
+from ulecli.errors import NothingToDo, UsageError
 from ulecli.evaluation.config import EvaluateConfig
+from ulecli.evaluation.exploiters.protocol import Protocol
 from ulecli.evaluation.parts import Part
 from ulecli.evaluation.scheduling import fitting_jobs
 from ulecli.evaluation.training_sets import TrainingSets
+from ulecli.nets.registry import NETS, Net
+from ulecli.nets.seeding import seeded
 from ulecli.system.cores import usable_cores
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that torch can't use here.
-
-    Raises:
-        DeviceUnavailable: torch knows no such device, or there is none.
-    """
-    try:
-        torch.empty(0, device=device)
-    except (AssertionError, NotImplementedError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise DeviceUnavailable(f"torch can't use the device {device!r} here ({reason}): take cpu") from error
+from ulecli.units import LEVELS
 
 
 def check_plan(part: Part, data: Dataset, builder: TrainingSets) -> int:
@@ -36,32 +28,63 @@ def check_plan(part: Part, data: Dataset, builder: TrainingSets) -> int:
 
     Raises:
         NothingToDo: There is nothing to train on.
-        UsageError: A set holds too few images for a batch.
+        UsageError: A set holds too few images for a batch, or a net of the user's own can't take them.
         UleError: A poison can't be used, or there is too little memory for the jobs.
     """
-    builder.read_poisons()
     if not (names := builder.names()):
         raise NothingToDo("nothing to train on: name a --defender or a --poison, or leave the controls")
     config = part.config
     side = data.train.images.shape[-1]
     protocols, trainings = {}, 0
     for measure in {one.name: one for one in part.measures()}.values():
-        runs = len(names) * len(set(part.seeds(measure)))
+        runs = len(names) * len(set(part.seeds(measure, drawn=builder.drawn)))
         if measure.learner is not None:
             trainings += runs * len(part.requests)
             continue
-        for arch in config.archs or ("",):
+        for arch in config.arch_names or ("",):
             protocol = config.protocol(measure, arch, side)
             trainings += runs * ((measure.name, protocol.net) not in protocols)
             protocols[measure.name, protocol.net] = protocol
     for protocol in protocols.values():
-        if builder.count < (size := protocol.fitted(builder.count).batch_size):
+        if builder.least < (size := protocol.fitted(builder.least).batch_size):
             raise UsageError(
-                f"{builder.count} training images don't fill a batch of {size}: take more, or another "
+                f"{builder.least} training images don't fill a batch of {size}: take more, or another "
                 "--preset"
             )
+    for protocol in protocols.values():
+        if (net := config.known.nets[protocol.net]) is not NETS.get(protocol.net):
+            check_net(net, protocol, data.train)
     jobs_of(config, trainings, builder.count * data.train.images[0].numel())
+    builder.read_poisons()
     return trainings
+
+
+def check_net(net: Net, protocol: Protocol, images: ImageSet) -> None:
+    """Try a net of somebody's own on two images.
+
+    Args:
+        net: The net.
+        protocol: That it is trained by.
+        images: Of the data set.
+
+    Raises:
+        UsageError: It can't be built or can't take the images, or gives no logits of all classes.
+    """
+    classes, name = len(images.classes), protocol.net
+    try:
+        with seeded(0), torch.no_grad():
+            made = net.build(channels=3, classes=classes, **protocol.settings).eval()
+            logits = made(images.images[:2].float() / LEVELS)
+    except Exception as error:  # somebody else's code raises what it likes
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(
+            f"net '{name}' can't judge images {tuple(images.images[:2].shape)} of {classes} classes ({words})"
+        ) from error
+    if not isinstance(logits, torch.Tensor) or logits.shape != (2, classes):
+        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise UsageError(f"net '{name}' returned {shape} for 2 images, not logits (2, {classes})")
+    if not any(weights.requires_grad for weights in made.parameters()):
+        raise UsageError(f"net '{name}' has nothing that can be trained: no parameter takes a gradient")
 
 
 def jobs_of(config: EvaluateConfig, trainings: int, image_bytes: int) -> int:

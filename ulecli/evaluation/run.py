@@ -23,56 +23,38 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from math import prod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 
 from ulecli import __version__
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
-from ulecli.evaluation.config import EvaluateConfig, parse_mix
+from ulecli.evaluation.config import EvaluateConfig
+from ulecli.evaluation.expectations import cost_of, expect, expected_trainings
+from ulecli.evaluation.exploiters.checkpoints import Checkpoint
 from ulecli.evaluation.exploiters.protocol import PRESETS
-from ulecli.evaluation.forecast import Forecast, Work
+from ulecli.evaluation.forecast import Work
+from ulecli.evaluation.listener import Listener
+from ulecli.evaluation.outlook import Outlook
 from ulecli.evaluation.parts import Part, parts_of
 from ulecli.evaluation.photo_sets import photo_data
-from ulecli.evaluation.preparation import check_device, check_plan, jobs_of
+from ulecli.evaluation.preparation import check_plan, jobs_of
 from ulecli.evaluation.results.each import by_treatment, treatment_of
 from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.plots import curves, gallery
 from ulecli.evaluation.results.record import CONTROLS, Arm, RunRecord, run_key
-from ulecli.evaluation.scheduling import Done, Task, run
+from ulecli.evaluation.scheduling import Done, Task, run, torch_threads
 from ulecli.evaluation.self_checks import backbone_warnings, data_notes, result_warnings
-from ulecli.evaluation.set_files import TrainingSet
+from ulecli.evaluation.set_files import TrainingSet, write_array
 from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.evaluation.ways import ways
 from ulecli.nets.backbones.opening import open_backbone
+from ulecli.nets.devices import usable_device
 from ulecli.nets.precision import has_bfloat16
-from ulecli.system.atomic import replacing
 from ulecli.system.cores import usable_cores
+from ulecli.system.writing import check_room, writing_to
 
-__all__ = ["EvaluateConfig", "Evaluation", "Listener", "evaluate", "parse_mix"]
-
-
-class Listener(Protocol):
-    """Receives reports of how an evaluation goes on."""
-
-    def starting(self, sets: Sequence[str], trainings: int) -> None:
-        """There are to be so many trainings on sets of these names, those of earlier runs included."""
-
-    def preparing(self, what: str, done: int, total: int) -> None:
-        """A defender has done so much of a part of its work."""
-
-    def planned(self, arms: list[Arm], epochs: list[int]) -> None:
-        """These trainings are still to be done, of so many epochs each."""
-
-    def remaining(self, seconds: float) -> None:
-        """By what was measured so far, the trainings that are left take so long."""
-
-    def epoch(self, number: int, epoch: int, accuracy: float) -> None:
-        """A training, by its place in the plan, has finished an epoch."""
-
-    def finished(self, number: int, record: RunRecord) -> None:
-        """A training is done."""
+__all__ = ["EvaluateConfig", "Evaluation", "Interrupted", "Listener", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -88,11 +70,23 @@ class Evaluation:
     notes: tuple[str, ...] = ()
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during an evaluation.
+
+    Attributes:
+        done: What was finished before it, by earlier runs in the same folder too.
+    """
+
+    def __init__(self, done: Evaluation) -> None:
+        super().__init__()
+        self.done = done
+
+
 def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evaluation:
     """Train every exploiter on every training set, and judge each net on clean test images.
 
-    With `config.out`, every finished training is kept there at once, and the learning curves and a gallery
-    are drawn at the end.
+    With `config.out`, every finished training is kept there at once, and of what is not finished the images
+    that are protected and the epochs that are trained; learning curves and a gallery are drawn at the end.
 
     Args:
         config: What to do.
@@ -100,42 +94,71 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
 
     Raises:
         UleError: data, a poison, the device or the output folder can't be used, or a training process died.
+        Interrupted: Ctrl-C; it holds what is done.
     """
-    check_device(config.device)
+    usable_device(config.device)
     parts = parts_of(config)
-    data = _open(config)
+    data = open_data(config)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(torch_threads(config.threads or usable_cores()))
         folder = config.out
         if folder is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ulecli-")))
+            with writing_to(Path(tempfile.gettempdir()), "make room or name a folder with --out"):
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ulecli-")))
         journal = Journal.open(folder, config.fingerprint(data.digest), resume=config.resume)
         stack.enter_context(journal)
-        read = [data if one.config.side == config.side else _open(one.config) for one in parts]
-        report = listener.preparing if listener else None
+        read = [data if one.config.side == config.side else open_data(one.config) for one in parts]
+        outlook = Outlook(listener)
         builders = [
-            TrainingSets(part.config, own, folder / "sets", report)
+            TrainingSets(part.config, own, folder / "sets", outlook.prepared)
             for part, own in zip(parts, read, strict=True)
         ]
-        trainings = sum(map(check_plan, parts, read, builders))
-        if listener is not None:
-            listener.starting(builders[0].names(), trainings)
-        sets = [list(builder.sets()) for builder in builders]
-        notes = (*journal.notes, *data_notes(config, data))
-        tests = [_test_set(own, folder / "sets") for own in read]
-        planned = chain.from_iterable(map(_plan, parts, read, sets, tests))
-        plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
-        records = _trained(config, plan, journal, listener)
-        if config.out is not None:
-            curves(
-                by_treatment(records) if config.each else records,
-                folder / "curves.png",
-                folder / "curves.svg",
-            )
-            _draw_gallery(read[0], sets[0], config, folder / "gallery.png")
+        notes = (*journal.notes, *data_notes(config, data), *builders[0].seed_notes())
+        check_room(folder / "sets", sum(builder.size for builder in builders))
+        try:
+            records = _carried_out(config, parts, read, builders, journal, outlook, listener)
+        except KeyboardInterrupt as error:
+            wanted = {one.arm for one in expected_trainings(parts, read, builders)}
+            done = (record for record in journal.records if record.arm in wanted)
+            raise Interrupted(Evaluation(tuple(done), notes)) from error
         return Evaluation(tuple(records), notes)
 
 
-def _open(config: EvaluateConfig) -> Dataset:
+def _carried_out(
+    config: EvaluateConfig,
+    parts: list[Part],
+    read: list[Dataset],
+    builders: list[TrainingSets],
+    journal: Journal,
+    outlook: Outlook,
+    listener: Listener | None,
+) -> list[RunRecord]:
+    """Make all training sets and train on them; return the records of the whole plan."""
+    folder = journal.path.parent
+    trainings = sum(map(check_plan, parts, read, builders))
+    if listener is not None:
+        listener.starting(builders[0].names(), trainings)
+        listener.expecting(expect(config, parts, read, builders, journal.records, outlook))
+    sets = [list(builder.sets()) for builder in builders]
+    tests = [_test_set(own, folder / "sets") for own in read]
+    kept = folder / "checkpoints" if config.out else None
+    planned = chain.from_iterable(map(_plan, parts, read, sets, tests, [kept] * len(parts)))
+    plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
+    records = _trained(config, plan, journal, outlook, listener)
+    if config.out is not None:
+        shown = by_treatment(records) if config.each else records
+        with writing_to(folder):
+            curves(shown, folder / "curves.png", folder / "curves.svg")
+            _draw_gallery(read[0], sets[0], config, folder / "gallery.png")
+    return records
+
+
+def open_data(config: EvaluateConfig) -> Dataset:
+    """Open the data set of an evaluation.
+
+    Raises:
+        UleError: It can't be read.
+    """
     if config.protected:
         return photo_data(config)
     size = config.size if config.dataset in DATASETS else config.side
@@ -146,9 +169,8 @@ def _test_set(data: Dataset, folder: Path) -> TrainingSet:
     """Write the test set where every process can read it."""
     side = data.test.images.shape[-1]  # each part of an evaluation may have its own
     file, labels = folder / f"test-{side}.npy", folder / f"test-{side}.labels.npy"
-    for path, values in ((file, data.test.images), (labels, data.test.labels)):
-        with replacing(path) as part, part.open("wb") as stream:
-            np.save(stream, values.numpy())
+    write_array(file, data.test.images)
+    write_array(labels, data.test.labels)
     return TrainingSet("test", file, labels, data.test.classes, data.test.digest)
 
 
@@ -160,25 +182,21 @@ class _Planned:
     key: str
     data_md5: str
     epochs: int
-
-    @property
-    def work(self) -> Work:
-        """What the training costs: adversarial training takes a pass for each step of its attack as well."""
-        attack = self.settings.get("attack")
-        passes = 1 + (int(attack.get("steps", 1)) if attack else 0)
-        cost = self.task.train.shape[0] * self.epochs * passes
-        return Work(cost, (self.arm.exploiter, self.arm.arch))
+    work: Work
 
 
-def _plan(part: Part, data: Dataset, sets: list[TrainingSet], test: TrainingSet) -> Iterator[_Planned]:
+def _plan(
+    part: Part, data: Dataset, sets: list[TrainingSet], test: TrainingSet, checkpoints: Path | None = None
+) -> Iterator[_Planned]:
     """Yield every training, in an order in which the first results say the most."""
     config, preset = part.config, PRESETS[part.config.preset]
     steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
     side = data.train.images.shape[-1]
     for seed in config.seeds:
-        for exploiter in config.exploiters:
+        for exploiter in config.exploiter_names:
             measure = config.measure(exploiter)
-            for way in ways(part, measure, side, tried) if seed in part.seeds(measure) else ():
+            seeds = part.seeds(measure, drawn=any(one.seed is not None for one in sets))
+            for way in ways(part, measure, side, tried) if seed in seeds else ():
                 for one in sets:
                     if one.seed not in (None, seed):
                         continue
@@ -195,42 +213,49 @@ def _plan(part: Part, data: Dataset, sets: list[TrainingSet], test: TrainingSet)
                         config.device,
                         config.loaded,
                         way.backbone,
+                        _checkpoint(checkpoints, key, config.device),
                     )
-                    yield _Planned(arm, task, way.settings, key, data.digest, way.epochs)
+                    work = cost_of(arm, way, one.shape[0])
+                    yield _Planned(arm, task, way.settings, key, data.digest, way.epochs, work)
+
+
+def _checkpoint(folder: Path | None, key: str, device: str) -> Checkpoint | None:
+    return None if folder is None else Checkpoint(folder / f"{key}.pt", f"{key} on {device}")
 
 
 def _trained(
-    config: EvaluateConfig, plan: list[_Planned], journal: Journal, listener: Listener | None
+    config: EvaluateConfig,
+    plan: list[_Planned],
+    journal: Journal,
+    outlook: Outlook,
+    listener: Listener | None,
 ) -> list[RunRecord]:
     """Train what the journal lacks; return the records of the whole plan."""
     todo = [one for one in plan if journal.find(one.key) is None]
     threads = config.threads or usable_cores()
     jobs = jobs_of(config, len(todo), max((prod(one.task.train.shape) for one in todo), default=0))
-    device = _device_name(config.device, max(1, threads // jobs))
     tasks = [one.task for one in todo]
     if listener is not None:
         listener.planned([one.arm for one in todo], [one.epochs for one in todo])
-    forecast = Forecast([one.work for one in todo], jobs)
-
-    def stepped(number: int, share: float) -> None:
-        forecast.step(number, share)
-        if listener is not None and (seconds := forecast.remaining()) is not None:
-            listener.remaining(seconds)
-
+    outlook.plan([one.work for one in todo], jobs)
     on_epoch = listener.epoch if listener else None
-    for done in run(tasks, jobs=jobs, threads=threads, on_epoch=on_epoch, on_step=stepped):
-        record = _record(config, todo[done.number], done, device)
+    for done in run(tasks, jobs=jobs, threads=threads, on_epoch=on_epoch, on_step=outlook.trained):
+        record = _record(config, todo[done.number], done)
         journal.add(record)
-        stepped(done.number, 1.0)
+        if checkpoint := todo[done.number].task.checkpoint:
+            checkpoint.remove()
+        outlook.trained(done.number, 1.0)
         if listener is not None:
             listener.finished(done.number, record)
     found = [journal.find(one.key) for one in plan]
     return [record for record in found if record is not None]
 
 
-def _record(config: EvaluateConfig, planned: _Planned, done: Done, device: str) -> RunRecord:
+def _record(config: EvaluateConfig, planned: _Planned, done: Done) -> RunRecord:
     arm, task, result = planned.arm, planned.task, done.result
     backbone = task.backbone
+    # A training that went on with another number of threads differs by rounding from one that did not.
+    exact = config.device == "cpu" and len(done.threads) == 1
     found = result_warnings(
         result,
         dataset=arm.dataset,
@@ -253,8 +278,8 @@ def _record(config: EvaluateConfig, planned: _Planned, done: Done, device: str) 
         recalls=result.recalls,
         robust=result.robust,
         seconds=done.seconds,
-        device=device,
-        deterministic=config.device == "cpu",
+        device=_device_name(config.device, done.threads[-1]),
+        deterministic=done.threads[0] if exact else 0,
         versions=_versions(open_backbone(backbone).packages if backbone else ()),
         warnings=(
             *task.train.warnings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import multiprocessing
 import os
@@ -19,6 +20,7 @@ import psutil
 import torch
 
 from ulecli.errors import UleError
+from ulecli.evaluation.exploiters.checkpoints import Checkpoint
 from ulecli.evaluation.exploiters.protocol import Protocol
 from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.result import ExploitResult, Progress
@@ -57,6 +59,7 @@ class Task:
         device: A torch device.
         plugins: Where the exploiter and the net may come from, beside those that ship.
         backbone: The pretrained net that the exploiter starts from; None where it trains from scratch.
+        checkpoint: What an interrupted training goes on from; None for nothing.
     """
 
     train: TrainingSet
@@ -69,15 +72,24 @@ class Task:
     device: str
     plugins: tuple[Plugin, ...] = ()
     backbone: BackboneRequest | None = None
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True)
 class Done:
-    """A finished task: its number, what came out, and the wall-clock time in seconds."""
+    """A finished task.
+
+    Attributes:
+        number: Of the task.
+        result: What came out.
+        seconds: Wall-clock time, with that of interrupted runs before this one.
+        threads: How many CPU threads it had, in each of these runs, each number once.
+    """
 
     number: int
     result: ExploitResult
     seconds: float
+    threads: tuple[int, ...]
 
 
 def run(
@@ -101,13 +113,9 @@ def run(
         UleError: a process died, most likely for want of memory.
     """
     if jobs <= 1:
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
+        with torch_threads(threads):
             for number, task in enumerate(tasks):
                 yield _train(number, task, on_epoch, on_step)
-        finally:
-            torch.set_num_threads(before)
         return
     # A fresh interpreter: a fork of a process whose threads have run is not safe.
     context = multiprocessing.get_context("spawn")
@@ -134,6 +142,17 @@ def run(
             process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
         news.close()
+
+
+@contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use so many CPU threads as long as the block runs, then as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def fitting_jobs(wanted: int, tasks: int, cores: int, image_bytes: int) -> int:
@@ -206,14 +225,22 @@ def _train(number: int, task: Task, on_epoch: OnEpoch | None, on_step: OnStep | 
 
     progress = (lambda epoch, accuracy: on_epoch(number, epoch, accuracy)) if on_epoch else None
     result = _learned(task, progress, stepped)
-    return Done(number, result, round(time.perf_counter() - start, 2))
+    seconds, threads = time.perf_counter() - start, {torch.get_num_threads()}
+    if task.checkpoint is not None:
+        seconds, threads = seconds + task.checkpoint.seconds, threads | {*task.checkpoint.threads}
+    return Done(number, result, round(seconds, 2), tuple(sorted(threads)))
 
 
 def _learned(task: Task, progress: Progress | None, on_step: OnStepOfOne) -> ExploitResult:
     known = registries(task.plugins)
     measure = find_exploiter(task.exploiter, attack_steps=task.attack_steps, families=known.exploiters)
     train, test = task.train.read(), task.test.read()
-    common: dict[str, Any] = {"device": task.device, "progress": progress, "on_step": on_step}
+    common: dict[str, Any] = {
+        "device": task.device,
+        "progress": progress,
+        "on_step": on_step,
+        "checkpoint": task.checkpoint,
+    }
     if task.backbone is not None:
         return train_transfer(train, test, measure, open_backbone(task.backbone), task.seed, **common)
     assert task.protocol is not None

@@ -37,7 +37,7 @@ def data_notes(config: EvaluateConfig, data: Dataset) -> Iterator[str]:
         return
     yield from check_clean(Path(config.dataset))
     yield from missing_controls(config)
-    names = [name for name in config.defenders if grid_of(name, config.known.defenders)]
+    names = [name for name in config.defender_names if grid_of(name, config.known.defenders)]
     if names and not config.size:
         yield (
             f"photos are squeezed to {config.side} x {config.side}, the size that {names[0]} protects; "

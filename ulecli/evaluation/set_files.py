@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from ulecli.data.images import ImageSet
 from ulecli.evaluation.poisons.poison_audit import audit, warnings
 from ulecli.evaluation.results.record import CLEAN
 from ulecli.system.atomic import replacing
+from ulecli.system.writing import writing_to
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,25 @@ class Made:
     kind: str = ""
     remarks: tuple[str, ...] = ()
     bounded: bool = True
-    figures: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float | str] = field(default_factory=dict)
+
+
+def write_array(path: Path, values: Tensor) -> None:
+    """Write numbers where every process can map them.
+
+    Raises:
+        TargetError: They can't be written, for instance because the disk is full.
+    """
+    with writing_to(path), replacing(path) as part, part.open("wb") as stream:
+        np.save(stream, values.numpy())
 
 
 class SetFiles:
-    """The training sets of one data set in one folder."""
+    """The training sets of one data set in one folder.
+
+    Attributes:
+        folder: Where they are kept.
+    """
 
     def __init__(
         self, folder: Path, data_set: str, clean: ImageSet, finish: Callable[[ImageSet], ImageSet]
@@ -104,8 +120,10 @@ class SetFiles:
             finish: From a set as it was made to the one that is trained on, for instance with clean images
                 mixed in.
         """
-        self._folder, self._data_set, self._clean, self._finish = folder, data_set, clean, finish
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._data_set, self._clean, self._finish = data_set, clean, finish
+        with writing_to(folder):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def unchanged(self) -> TrainingSet:
         """Return the set of the clean images."""
@@ -123,18 +141,30 @@ class SetFiles:
             places: (n,) int64, of the images that alone are changed, so that no others are written; None for
                 all of them.
         """
-        mark = hashlib.sha256(f"{name} {identity} {self._data_set} {__version__}".encode()).hexdigest()[:12]
-        stem = f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[-64:]}-{mark}"
-        notes = self._folder / f"{stem}.json"
+        stem = self._stem(name, identity)
+        notes = self.folder / f"{stem}.json"
         if not notes.exists():
             self._write(stem, name, make(), places)
+        shutil.rmtree(self.unfinished(name, identity), ignore_errors=True)
         entry = json.loads(notes.read_text(encoding="utf-8"))
         entry["warnings"] = tuple(entry["warnings"])
-        file, labels = self._folder / f"{stem}.npy", self._folder / f"{stem}.labels.npy"
+        file, labels = self.folder / f"{stem}.npy", self.folder / f"{stem}.labels.npy"
         made = TrainingSet(name, file, labels, self._clean.classes, **entry)
         if places is None:
             return made
-        return replace(made, places=self._folder / f"{stem}.places.npy", clean=self.unchanged().file)
+        return replace(made, places=self.folder / f"{stem}.places.npy", clean=self.unchanged().file)
+
+    def is_kept(self, name: str, identity: str) -> bool:
+        """Return whether a set is there, so that `kept` won't make it."""
+        return (self.folder / f"{self._stem(name, identity)}.json").exists()
+
+    def unfinished(self, name: str, identity: str) -> Path:
+        """Return the folder for what is done of a set that is being made; it goes when the set is kept."""
+        return self.folder / f"{self._stem(name, identity)}.unfinished"
+
+    def _stem(self, name: str, identity: str) -> str:
+        mark = hashlib.sha256(f"{name} {identity} {self._data_set} {__version__}".encode()).hexdigest()[:12]
+        return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[-64:]}-{mark}"
 
     def _write(self, stem: str, name: str, made: Made, places: Tensor | None) -> None:
         """Write a set that was just made; its notes come last, so that an interrupted one is made again."""
@@ -147,13 +177,12 @@ class SetFiles:
         if places is not None:
             arrays |= {"": final.images[places], ".places": places}
         for end, values in arrays.items():
-            with replacing(self._folder / f"{stem}{end}.npy") as part, part.open("wb") as stream:
-                np.save(stream, values.numpy())
+            write_array(self.folder / f"{stem}{end}.npy", values)
         entry = {
             "digest": final.digest,
             "audit": {**asdict(seen), **made.figures} if seen else None,
             "epsilon": made.epsilon,
             "warnings": (*made.remarks, *found),
         }
-        with replacing(self._folder / f"{stem}.json") as part:
+        with writing_to(self.folder), replacing(self.folder / f"{stem}.json") as part:
             part.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")

@@ -14,15 +14,15 @@ from ulecli.data.datasets import Dataset
 from ulecli.data.images import ImageSet
 from ulecli.errors import UsageError
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, Progress, defend
-from ulecli.evaluation.photo_plan import PhotoPlan, photo_set_names
+from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, Progress, defend, is_fixed
+from ulecli.evaluation.photo_plan import PhotoPlan, photo_set_names, photo_set_sizes
 from ulecli.evaluation.photo_sets import PhotoSets
 from ulecli.evaluation.plugins import Plugin
 from ulecli.evaluation.poisons.reading import read_poison
-from ulecli.evaluation.results.record import CLEAN, CONTROLS, NOISE
+from ulecli.evaluation.results.record import CLEAN, CLEAN_SHARE, CONTROLS, LABELS_DIFFER, NOISE
 from ulecli.evaluation.set_files import Made, SetFiles, TrainingSet
 from ulecli.surrogates import store
-from ulecli.surrogates.recipe import RECIPES
+from ulecli.surrogates.recipe import find_recipe
 
 
 class TrainingSets:
@@ -35,7 +35,8 @@ class TrainingSets:
         progress: Receives reports of the work of defenders.
 
     Attributes:
-        count: Number of images in each set.
+        count: Number of images in each set, but for the clean share of a mix.
+        least: Number of images in the smallest set.
 
     Raises:
         UsageError: There are too few images, or none of a class.
@@ -44,7 +45,7 @@ class TrainingSets:
     def __init__(
         self, config: EvaluateConfig, data: Dataset, folder: Path, progress: Progress | None = None
     ) -> None:
-        self._config, self._folder, self._progress = config, folder, progress
+        self._config, self._progress = config, progress
         self._whole = data.train
         if 0 < config.train_images < len(data.train.classes):
             raise UsageError(
@@ -54,6 +55,8 @@ class TrainingSets:
         count = self._percent(sum(config.mix)) if config.mix else config.train_images
         self._picked = picked(data.train, count)
         self.count = len(self._picked)
+        self._shares = bool(config.mix and config.controls and not config.each)
+        self.least = self._percent(config.mix[0]) if config.mix and self._shares else self.count
         self._clean = self._part(data.train)
         self._poisons: list[TrainingSet] | None = None
         data_set = f"{data.train.digest} {config.mix} {config.train_images}"
@@ -62,10 +65,22 @@ class TrainingSets:
     def names(self) -> tuple[str, ...]:
         """Return the names of all sets, the controls first, without making any."""
         config = self._config
+        share = (CLEAN_SHARE,) if self._shares else ()
         if config.protected is not None:
-            return photo_set_names(config, self._whole.classes)
-        controls = (CLEAN, NOISE) if config.controls else ()
-        return tuple(dict.fromkeys((*controls, *config.defenders, *self._poison_names().values())))
+            return (*share, *photo_set_names(config, self._whole.classes))
+        clean = (CLEAN,) if config.controls else ()
+        return tuple(dict.fromkeys((*share, *clean, *self._defenders(), *self._poison_names().values())))
+
+    def to_make(self) -> Iterator[tuple[str, int, str]]:
+        """Yield the defenders whose sets are not kept from an earlier run, each with its seed.
+
+        Yields:
+            A name, a seed, and what reports of the work begin with.
+        """
+        for name in self._defenders():
+            for seed in self._seeds(name):
+                if not self._files.is_kept(name, self._identity(name, seed)):
+                    yield name, seed or 0, self._label(name, seed)
 
     def read_poisons(self) -> list[TrainingSet]:
         """Read other people's files; `sets` does it first where this was not called.
@@ -84,27 +99,84 @@ class TrainingSets:
         """Yield the controls first, then what is to be judged."""
         config = self._config
         poisons = self.read_poisons()
+        if self._shares:
+            yield self._clean_share()
         if config.protected is not None:
             photos = PhotoSets(config, self._whole, self._picked, self._progress)
             yield from PhotoPlan(config, photos, self._files).sets()
             return
         if config.controls:
             yield self._files.unchanged()
-            yield self._defended(NOISE)
-        for name in config.defenders:
-            if name != NOISE or not config.controls:
-                yield self._defended(name)
+        for name in self._defenders():
+            for seed in self._seeds(name):
+                yield replace(self._defended(name, seed), seed=seed)
         yield from poisons
+
+    @property
+    def drawn(self) -> bool:
+        """Whether each seed has sets of its own: of defenders who draw or are trained now, or of a share."""
+        if self._config.protected is not None:
+            return self._config.share < 1
+        return any(None not in self._seeds(name) for name in self._defenders())
+
+    @property
+    def size(self) -> int:
+        """Bytes of images that the sets take and that are not in the folder yet."""
+        config, one = self._config, self.count * self._whole.images[0].numel()
+        if config.protected is not None:
+            sets = photo_set_sizes(config, self._clean)
+        else:
+            clean = 1.0 if config.controls else 0.0
+            clean += self.least / self.count if self._shares else 0.0
+            drawn = [len(self._seeds(name)) for name in self._defenders()]
+            sets = clean + sum(drawn) + len(self._poison_names())
+        there = sum(file.stat().st_size for file in self._files.folder.glob("*.npy"))
+        return max(0, int(sets * one) - there)
+
+    def seed_notes(self) -> Iterator[str]:
+        """Yield a line if seeds vary the exploiters alone under some defenders."""
+        fixed = [name for name in self._defenders() if None in self._seeds(name)]
+        if fixed and len(set(self._config.seeds)) > 1:
+            yield f"{', '.join(fixed)}: protected alike for every seed, so ± is that of the exploiter alone"
+
+    def _defenders(self) -> tuple[str, ...]:
+        """Return who protects sets now, the control of noise first."""
+        if self._config.protected is not None:
+            return ()
+        return tuple(
+            dict.fromkeys((*((NOISE,) if self._config.controls else ()), *self._config.defender_names))
+        )
+
+    def _seeds(self, name: str) -> tuple[int | None, ...]:
+        """Return the seeds that a defender makes a set for; None stands for one set for all of them."""
+        fixed = is_fixed(name, len(self._whole.classes), self._config.known.defenders)
+        return (None,) if fixed else tuple(dict.fromkeys(self._config.seeds))
+
+    def _clean_share(self) -> TrainingSet:
+        """Return the images of a mix that are clean in each of its sets."""
+        share = self._whole.subset(picked(self._whole, self.least))
+        files = SetFiles(self._files.folder, f"{self._whole.digest} {self.least}", share, lambda made: made)
+        return files.kept(CLEAN_SHARE, "clean", lambda: Made(share, epsilon=0))
 
     def _poison(self, path: Path, name: str) -> TrainingSet:
         poison = read_poison(path, self._whole, kind=self._config.poison_kind)
         images = self._part(poison.images)
         made = self._files.kept(name, poison.images.digest, lambda: Made(images, self._config.epsilon))
-        found = {**(made.audit or {}), "source": str(path), "kind": poison.reading}
+        read = {"source": str(path), "kind": poison.reading, LABELS_DIFFER: poison.labels_differ}
+        found = {**(made.audit or {}), **read}
         return replace(made, audit=found, warnings=(*poison.notes, *made.warnings))
 
-    def _defended(self, name: str) -> TrainingSet:
+    def _defended(self, name: str, seed: int | None) -> TrainingSet:
         config = self._config
+        identity = self._identity(name, seed)
+        label, words = (
+            self._label(name, seed),
+            "alike for every seed" if seed is None else f"with seed {seed}",
+        )
+
+        def report(what: str, done: int, total: int) -> None:
+            if self._progress is not None:
+                self._progress(f"{label}: {what}", done, total)
 
         def make() -> Made:
             made = defend(
@@ -112,15 +184,23 @@ class TrainingSets:
                 self._whole,
                 chosen=self._picked,
                 epsilon=config.epsilon,
+                seed=seed or 0,
                 device=config.device,
-                checkpoints=self._folder if config.out else None,
-                progress=self._progress,
+                checkpoints=self._files.unfinished(name, identity) if config.out else None,
+                progress=report,
                 defenders=config.known.defenders,
             )
-            return Made(made, config.epsilon)
+            return Made(made, config.epsilon, figures={"defended": words})
 
-        identity = f"{identity_of(name, config.loaded)} eps {config.epsilon} on {config.device}"
         return self._files.kept(name, identity, make)
+
+    def _identity(self, name: str, seed: int | None) -> str:
+        config = self._config
+        identity = f"{identity_of(name, config.loaded)} eps {config.epsilon} on {config.device}"
+        return identity if seed is None else f"{identity} seed {seed}"
+
+    def _label(self, name: str, seed: int | None) -> str:
+        return name if seed is None or len(self._config.seeds) == 1 else f"{name}, seed {seed}"
 
     def _part(self, images: ImageSet) -> ImageSet:
         """Return the picked images of a whole training set."""
@@ -131,8 +211,12 @@ class TrainingSets:
         if self._config.mix is None:
             return made
         first = picked(self._whole, self._percent(self._config.mix[0]))
-        stays = torch.isin(self._picked, first)[:, None, None, None]
-        return replace(made, images=torch.where(stays, self._clean.images, made.images))
+        stays = torch.isin(self._picked, first)
+        return replace(
+            made,
+            images=torch.where(stays[:, None, None, None], self._clean.images, made.images),
+            labels=torch.where(stays, self._clean.labels, made.labels),
+        )
 
     def _percent(self, share: int) -> int:
         """Return how many images a share of the training set is, at least one."""
@@ -172,4 +256,4 @@ def identity_of(defender: str, plugins: Sequence[Plugin] = ()) -> str:
     if stem == NOISE:
         return defender
     card = store.directory() / f"{stem}.json"
-    return f"{defender} {store.sha256_of(card.read_bytes()) if card.exists() else ''} {RECIPES[stem]!r}"
+    return f"{defender} {store.sha256_of(card.read_bytes()) if card.exists() else ''} {find_recipe(stem)!r}"

@@ -55,7 +55,7 @@ def ways(part: Part, measure: Countermeasure, side: int, robust_images: int) -> 
     if measure.attack is not None:
         common["attack"] = _described(measure.attack)
         common["robust_images"] = robust_images
-    for arch in config.archs or ("",):
+    for arch in config.arch_names or ("",):
         protocol = config.protocol(measure, arch, side)
         yield Way(protocol.net, {**asdict(protocol), **common}, protocol.epochs, protocol)
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ulecli import __version__
+from ulecli.nets.devices import usable_device
+from ulecli.nets.precision import has_bfloat16
 from ulecli.perturb.pgd import draw, minimise, views_of
+from ulecli.perturb.set_parts import SetParts
 from ulecli.perturb.settings import PgdSettings
 from ulecli.perturb.torch_gradients import gradients_of
 from ulecli.transforms.gray import gray
@@ -27,6 +33,7 @@ def set_delta(
     epsilon: int = DEFAULT_EPSILON,
     seed: int = 0,
     device: str = "cpu",
+    parts: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Tensor:
     """Return samplewise delta of a frozen net for a set of images, in whole levels.
@@ -39,6 +46,8 @@ def set_delta(
         epsilon: L-infinity bound in levels.
         seed: Of starts and views, which are drawn batch by batch: devices with other batches draw others.
         device: A torch device.
+        parts: A folder where each batch is kept and an interrupted work is taken up, with the result that it
+            would have had; left for the caller to delete. None for nowhere.
         progress: Called with the number of images done, after each batch.
 
     Returns:
@@ -46,14 +55,21 @@ def set_delta(
 
     Raises:
         UsageError: epsilon is out of range.
+        DeviceUnavailable: torch can't use the device.
+        TargetError: a part can't be written.
     """
     check_epsilon(epsilon)
-    where = torch.device(device)
+    where = usable_device(device)
+    size = BATCH if where.type == "cpu" else 10 * BATCH
+    kept = None
+    if parts is not None:
+        kept = SetParts(parts, _fingerprint(net, images, labels, settings, epsilon, seed, where.type, size))
     surrogate = gradients_of(net, where)
     rng = np.random.default_rng(seed)
-    found = []
-    size = BATCH if where.type == "cpu" else 10 * BATCH
-    for start in range(0, len(images), size):
+    found = [] if kept is None else [torch.from_numpy(one).to(torch.int16) for one in kept.read(rng)]
+    if found and progress is not None:
+        progress(min(len(found) * size, len(images)))
+    for start in range(len(found) * size, len(images), size):
         batch = images[start : start + size].to(where).float() / LEVELS
         delta = minimise(
             surrogate,
@@ -65,9 +81,21 @@ def set_delta(
             rng=rng,
         )
         found.append((delta * LEVELS).round().to(torch.int16).cpu())
+        if kept is not None:
+            kept.add(start // size, found[-1].to(torch.int8).numpy(), rng)
         if progress is not None:
             progress(start + len(batch))
     return torch.cat(found)
+
+
+def _fingerprint(net: nn.Module, images: Tensor, labels: Tensor, *settings: object) -> str:
+    """Return the sha256 of all that decides a delta but the number of threads."""
+    packages = (__version__, torch.__version__, np.__version__, has_bfloat16("cpu"))
+    digest = hashlib.sha256(repr((settings, packages)).encode())
+    for name, value in (("images", images), ("labels", labels), *sorted(net.state_dict().items())):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def class_delta(
@@ -101,9 +129,10 @@ def class_delta(
 
     Raises:
         UsageError: epsilon is out of range.
+        DeviceUnavailable: torch can't use the device.
     """
     bound = to_unit(check_epsilon(epsilon))
-    where = torch.device(device)
+    where = usable_device(device)
     surrogate, rng = gradients_of(net, where), np.random.default_rng(seed)
     shape = (classes, settings.channels, *images.shape[2:])
     start = rng.uniform(-bound, bound, shape) if settings.random_start else np.zeros(shape)

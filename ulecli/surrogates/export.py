@@ -17,6 +17,7 @@ from ulecli.perturb.gradient_graph import gradient_graph
 from ulecli.surrogates.recipe import Recipe
 from ulecli.surrogates.store import Card, card_file, write_card
 from ulecli.system.atomic import replacing
+from ulecli.system.writing import NO_ROOM, writing_to
 
 
 def write_surrogate(
@@ -48,6 +49,9 @@ def write_surrogate(
 
     Returns:
         The card, whose measured effect is still empty.
+
+    Raises:
+        TargetError: A file can't be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
@@ -59,7 +63,7 @@ def write_surrogate(
     for family, net in enumerate(nets):
         files[f"{name}.{family}.onnx"] = gradient_graph(net.cpu(), recipe.protection.channels)
     for file, content in files.items():
-        with replacing(folder / file) as part:
+        with writing_to(folder / file, NO_ROOM), replacing(folder / file) as part:
             part.write_bytes(content)
     card = Card(
         name=name,

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import io
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,10 +32,14 @@ from ulecli.perturb.torch_gradients import gradients_of, look
 from ulecli.surrogates.recipe import Recipe
 from ulecli.surrogates.training_images import WorkingImages
 from ulecli.system.atomic import replacing
+from ulecli.system.writing import NO_ROOM, writing_to
 from ulecli.units import to_unit
 
 CHECKPOINT_EVERY = 100
-"""Steps between two checkpoints; a few seconds of work."""
+"""Steps between two checkpoints, at most; a few seconds of work for a small net on a fast machine."""
+
+CHECKPOINT_AFTER = 15.0
+"""Seconds without a checkpoint after which there is one, where steps are slow."""
 
 Progress = Callable[[int, float, float], None]
 """Called after each step with the number of steps done, the loss, and the share of right answers so far."""
@@ -94,16 +100,20 @@ class Training:
         Raises:
             UsageError: the checkpoint belongs to another recipe, seed or data set.
             UleError: the checkpoint is damaged.
+            TargetError: it can't be written.
         """
         if checkpoint is not None and checkpoint.exists():
             self._resume(checkpoint)
+        last = time.monotonic()
         while self.done < self.recipe.batches:
             loss = self.step()
             if progress is not None:
                 progress(self.done, loss, self.accuracy)
-            if checkpoint is not None and self.done % CHECKPOINT_EVERY == 0:
+            late = time.monotonic() - last >= CHECKPOINT_AFTER
+            if checkpoint is not None and (late or self.done % CHECKPOINT_EVERY == 0):
                 self._save(checkpoint)
-        return self._freeze(True)
+                last = time.monotonic()
+        return self.frozen()
 
     def step(self) -> float:
         """Make a batch's delta, take one step of the surrogate on it, and return the loss."""
@@ -151,6 +161,15 @@ class Training:
         self.net.train(not frozen).requires_grad_(not frozen)
         return self.net
 
+    def frozen(self) -> nn.Sequential:
+        """Return the surrogate as it is, in evaluation mode and without gradients of its weights."""
+        return self._freeze(True)
+
+    @property
+    def identity(self) -> str:
+        """All that decides the training but device, threads and versions, in words."""
+        return repr(self._identity())
+
     def _identity(self) -> dict[str, Any]:
         # Words on the card, and what comes after the training, don't change what is trained.
         core = replace(self.recipe, purpose="", limits=(), protection=self.recipe.training, families=1)
@@ -158,15 +177,17 @@ class Training:
 
     def _save(self, checkpoint: Path) -> None:
         state = {
-            "identity": repr(self._identity()),
+            "identity": self.identity,
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "rng": repr(self.rng.bit_generator.state),
             "done": self.done,
             "accuracy": self.accuracy,
         }
-        with replacing(checkpoint) as part:
-            torch.save(state, part)
+        content = io.BytesIO()  # torch's own writing of files says nothing of a full disk
+        torch.save(state, content)
+        with writing_to(checkpoint, NO_ROOM), replacing(checkpoint) as part:
+            part.write_bytes(content.getbuffer())
 
     def _resume(self, checkpoint: Path) -> None:
         try:
@@ -174,7 +195,7 @@ class Training:
             identity = state["identity"]
         except (OSError, RuntimeError, KeyError, TypeError, EOFError, UnpicklingError) as error:
             raise UleError(f"{shown(checkpoint)} is damaged; delete it to start anew") from error
-        if identity != repr(self._identity()):
+        if identity != self.identity:
             raise UsageError(
                 f"{shown(checkpoint)} is of a training with another recipe or seed or other pictures; "
                 "delete it to start anew"

@@ -80,15 +80,25 @@ class Recipe:
         return entries
 
 
+ON = "@"
+"""Between the names of a recipe and of the net that shall be its surrogate: "uleo-grayaugs@resnet18"."""
+
+
 def find_recipe(name: str) -> Recipe:
-    """Return the recipe called `name`.
+    """Return the recipe called `name`, or with `ON` and the name of a net behind it, the recipe on that net.
 
     Raises:
-        UsageError: there is none; the message lists those there are.
+        UsageError: there is no such recipe or net; the message lists those there are.
     """
-    if name not in RECIPES:
-        raise unknown("recipe", name, RECIPES)
-    return RECIPES[name]
+    stem, on, net = name.partition(ON)
+    if stem not in RECIPES:
+        raise unknown("recipe", stem, RECIPES)
+    if not on:
+        return RECIPES[stem]
+    from ulecli.nets.registry import NETS  # which needs torch, and photos are protected without it
+
+    NETS.find(net)
+    return replace(RECIPES[stem], net={"name": net})
 
 
 _PADDED_CROP = ViewPolicy(sizes=(32,), shift=4)

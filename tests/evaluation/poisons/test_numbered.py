@@ -84,10 +84,16 @@ def test_bad_names_are_named(tmp_path: Path, clean: ImageSet) -> None:
     write(tmp_path, clean, NAMINGS["numbers"])
     for number in (3, 9, 10, 15):
         (tmp_path / f"{number}.png").unlink()
+    (note,) = read_poison(tmp_path, clean).notes
+    assert note.endswith("holds 20 of 24 images; those it lacks stay clean: 3, 9, 10 and 1 more")
+    (tmp_path / "0.png").rename(tmp_path / "24.png")
+    (tmp_path / "23.png").rename(tmp_path / "99.png")
     with pytest.raises(
-        UleError, match="20 PNGs where the training set has 24 images; numbers 3, 9, 10 and 1"
+        UleError, match="20 PNGs where the training set has 24 images; the highest number is 99"
     ):
         read_poison(tmp_path, clean)
+    (tmp_path / "24.png").unlink()
+    (tmp_path / "99.png").unlink()
     write(tmp_path, clean, NAMINGS["numbers"])
     for name in ("poison.png", "mask.png"):
         (tmp_path / name).write_bytes((tmp_path / "0.png").read_bytes())
@@ -129,3 +135,63 @@ def test_bad_files_are_named(tmp_path: Path, clean: ImageSet, what: str, message
         Image.new("RGB", (10, 8)).save(path, "JPEG")
     with pytest.raises(UleError, match=rf"7\.png {message}"):
         read_poison(tmp_path, clean)
+
+
+def in_classes(clean: ImageSet, first: int = 0, root: str = "") -> list[str]:
+    """Name the images by class and their number among those of the class."""
+    seen = dict.fromkeys(clean.classes, first)
+    names = []
+    for label in clean.labels.tolist():
+        called = clean.classes[label]
+        names.append(f"{root}{called}/{seen[called]:04}.png")
+        seen[called] += 1
+    return names
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("root", ["", "train/", "cifar/train/", "cifar/"])
+def test_numbers_may_begin_anew_in_each_class(tmp_path: Path, clean: ImageSet, first: int, root: str) -> None:
+    expected = write(tmp_path, clean, in_classes(clean, first, root))
+    if "train" in root:  # whose test images are nobody's training images
+        write(tmp_path, clean, in_classes(clean, first, root.replace("train", "test")))
+    poison = read_poison(tmp_path, clean)
+    assert torch.equal(poison.images.images, expected.images)
+    assert torch.equal(poison.images.labels, clean.labels)
+    assert poison.notes == () and poison.labels_differ == 0
+
+
+def test_an_order_within_a_class_that_is_not_the_official_one_is_found(
+    tmp_path: Path, clean: ImageSet
+) -> None:
+    names = in_classes(clean)
+    mixed = {name: name.replace(name[-8:], f"{5 - int(name[-8:-4]):04}.png") for name in names}
+    expected = write(tmp_path, clean, [mixed[name] for name in names])
+    assert torch.equal(read_poison(tmp_path, clean).images.images, expected.images)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("kept", [range(0, 24, 2), range(1, 24, 2), range(5, 20)])
+def test_a_part_goes_where_its_numbers_and_looks_say(
+    tmp_path: Path, clean: ImageSet, first: int, kept: range
+) -> None:
+    written = write(tmp_path, clean, [f"some/{number + first}.png" for number in range(24)])
+    for number in set(range(24)) - set(kept):
+        (tmp_path / f"some/{number + first}.png").unlink()
+    poison = read_poison(tmp_path, clean)
+    expected = clean.images.clone()
+    expected[list(kept)] = written.images[list(kept)]
+    assert torch.equal(poison.images.images, expected)
+    (note,) = poison.notes
+    assert f"holds {len(kept)} of 24 images; those it lacks stay clean" in note
+
+
+def test_one_class_of_all(tmp_path: Path, clean: ImageSet) -> None:
+    names = in_classes(clean)
+    written = write(tmp_path, clean, names)
+    for name in names:
+        if not name.startswith("bee"):
+            (tmp_path / name).unlink()
+    poison = read_poison(tmp_path, clean)
+    bees = clean.labels == 1
+    assert torch.equal(poison.images.images[bees], written.images[bees])
+    assert torch.equal(poison.images.images[~bees], clean.images[~bees])

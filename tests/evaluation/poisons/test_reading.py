@@ -159,14 +159,79 @@ def test_one_sided_noise_of_bytes_is_no_picture(tmp_path: Path, clean: ImageSet)
     assert read_poison(path, clean, kind=PoisonKind.IMAGES).images.images.max() == 8
 
 
-def test_labels_that_differ_are_told_and_not_used(tmp_path: Path, clean: ImageSet) -> None:
+def test_labels_that_differ_are_reported_and_are_those_of_whole_images(
+    tmp_path: Path, clean: ImageSet
+) -> None:
     labels = clean.labels.numpy().copy()
     labels[5:7] = (labels[5:7] + 1) % 4
     poison = read_poison(save(tmp_path / "poison.npz", clean.images.numpy() ^ 1, y=labels), clean)
-    assert torch.equal(poison.images.labels, clean.labels)
+    assert poison.images.labels.tolist() == labels.tolist()
+    assert torch.equal(poison.images.images, clean.images ^ 1)
     (note,) = poison.notes
     assert "labels don't match the poison: 2 of 24" in note
-    assert "first that of image 5" in note
+    assert "first that of image 5, and are trained on as they are there" in note
+    assert poison.labels_differ == 2 / 24
+    delta = np.rint(sinusoids(24, 8, 10, 8)).astype(np.int8)
+    poison = read_poison(save(tmp_path / "delta.npz", delta, y=labels), clean)
+    assert torch.equal(poison.images.labels, clean.labels)  # those of the images that it is added to
+    assert "and are not used" in poison.notes[0] and poison.labels_differ == 2 / 24
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda labels: np.eye(4, dtype=np.float32)[labels],
+        lambda labels: np.eye(4, dtype=bool)[labels],
+        lambda labels: labels[:, None],
+        lambda labels: labels.astype(np.float64),
+        lambda labels: labels[:, None].astype(np.uint8),
+    ],
+    ids=["one-hot", "one-hot bool", "column", "real", "column of bytes"],
+)
+@pytest.mark.parametrize("names", [("x", "y"), ("images", "labels"), ("x_train", "y_train")])
+def test_labels_as_others_keep_them(
+    tmp_path: Path, clean: ImageSet, form: Any, names: tuple[str, str]
+) -> None:
+    labels = clean.labels.numpy().copy()
+    for wrong in (0, 1):
+        labels[0] = (clean.labels[0] + wrong) % 4
+        held = dict(zip(names, (clean.images.numpy() ^ 1, form(labels)), strict=True))
+        np.savez(tmp_path / "poison.npz", **held)
+        poison = read_poison(tmp_path / "poison.npz", clean)
+        assert poison.images.labels.tolist() == labels.tolist()
+        assert poison.labels_differ == wrong / 24
+
+
+def test_images_and_labels_in_an_order_of_their_own(tmp_path: Path, clean: ImageSet) -> None:
+    levels = np.rint(sinusoids(24, 8, 10, 8))
+    order = np.random.default_rng(0).permutation(24)
+    for kept in (order, order[:10]):
+        path = save(tmp_path / "own.pt", added(clean, levels)[kept] / 255, labels=clean.labels.numpy()[kept])
+        poison = read_poison(path, clean)
+        expected = clean.images.numpy().copy()
+        expected[kept] = added(clean, levels)[kept]
+        assert np.array_equal(poison.images.images.numpy(), expected)
+        assert torch.equal(poison.images.labels, clean.labels) and poison.labels_differ == 0
+        assert poison.reading.endswith("in an order of their own") or len(kept) < 24
+    assert "holds 10 of 24 images" in poison.notes[0]
+
+
+def test_clean_images_beside_poisoned_ones_are_no_poison(tmp_path: Path, clean: ImageSet) -> None:
+    held = {
+        "adv_inputs": (clean.images ^ 1) / 255,
+        "clean_inputs": clean.images / 255,
+        "labels": clean.labels,
+    }
+    torch.save(held, tmp_path / "attacked.pt")
+    assert torch.equal(read_poison(tmp_path / "attacked.pt", clean).images.images, clean.images ^ 1)
+
+
+def test_class_wise_perturbations_in_an_order_of_their_own(tmp_path: Path, clean: ImageSet) -> None:
+    levels, order = np.rint(sinusoids(4, 8, 10, 8)), np.array([2, 0, 3, 1])
+    path = save(tmp_path / "delta.npz", levels[order].astype(np.int8), labels=order)
+    poison = read_poison(path, clean)
+    assert np.array_equal(poison.images.images.numpy(), added(clean, levels[clean.labels.numpy()]))
+    assert poison.notes == ()
 
 
 GOOD = np.rint(sinusoids(24, 8, 10, 8)).astype(np.float32) / 255
@@ -222,7 +287,14 @@ def test_normalised_images_are_not_taken_for_perturbations(
     ("others", "message"),
     [
         ({"labels": np.zeros(23, np.int64)}, r"labels in .* are int64 \(23,\), not 24 integers"),
-        ({"labels": np.zeros(24)}, r"labels in .* are float64 \(24,\), not 24 integers"),
+        ({"labels": np.full(24, 0.5)}, r"labels in .* are float64 \(24,\), not 24 integers"),
+        ({"labels": np.full(24, np.nan)}, r"labels in .* are float64 \(24,\), not 24 integers"),
+        ({"labels": np.full((24, 4), 0.25)}, "no row of them has a single 1"),
+        (
+            {"labels": np.full(24, 4)},
+            "labels in .* go from 4 to 4, but those of the training set from 0 to 3",
+        ),
+        ({"labels": np.eye(5)[np.full(24, 4)]}, "labels in .* go from 4 to 4"),
         ({"indices": np.arange(24) + 1}, "24 different ones of 0 to 23"),
         ({"indices": np.arange(24) // 2}, "24 different ones of 0 to 23"),
         ({"indices": np.arange(24) - 1}, "24 different ones of 0 to 23"),
@@ -277,10 +349,10 @@ class Trap:
         return Path.touch, (self.mark,)
 
 
-@pytest.mark.parametrize("name", ["trap.pt", "trap.pth", "trap.npy", "trap.pkl", "trap.npz"])
+@pytest.mark.parametrize("name", ["trap.pt", "trap.pth", "trap.npy", "trap.pkl", "trap.pickle", "trap.npz"])
 def test_nothing_that_is_read_can_run_code(tmp_path: Path, clean: ImageSet, name: str) -> None:
     mark, path = tmp_path / "mark", tmp_path / name
-    if path.suffix == ".pkl":
+    if path.suffix in (".pkl", ".pickle"):
         path.write_bytes(pickle.dumps(Trap(mark)))
     elif path.suffix == ".npy":
         np.save(path, np.array([Trap(mark)], object))
@@ -298,7 +370,9 @@ def test_what_is_not_there_or_of_no_known_kind(tmp_path: Path, clean: ImageSet) 
     with pytest.raises(NoSuchPath, match="there is no poison"):
         read_poison(tmp_path / "nowhere.npy", clean)
     (tmp_path / "poison.mat").write_bytes(b"MATLAB")
-    with pytest.raises(UleError, match=r"\.npy, \.npz, \.safetensors, \.pt, \.pth, or a folder"):
+    with pytest.raises(
+        UleError, match=r"\.npy, \.npz, \.safetensors, \.pt, \.pth, \.pkl, \.pickle, or a folder"
+    ):
         read_poison(tmp_path / "poison.mat", clean)
     np.save(tmp_path / "poison.npy", GOOD)
     (tmp_path / "poison.npy").rename(tmp_path / "poison.npz")

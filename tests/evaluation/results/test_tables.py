@@ -7,6 +7,7 @@ import re
 import shutil
 import statistics
 import subprocess
+from dataclasses import replace
 
 import pytest
 from helpers.results_of import run
@@ -258,3 +259,22 @@ def test_what_the_self_checks_found_stands_below_once(form):
 def test_an_unknown_format_is_refused():
     with pytest.raises(ValueError, match="html"):
         render([run()], "html")
+
+
+def test_a_mix_has_its_clean_share_and_differences_from_as_much_clean_data():
+    records = [
+        run("clean", last=71.5, n_train=750),
+        run("x", last=53.5, n_train=750),
+        run("clean-share", last=55.5, n_train=250, epsilon=0),
+    ]
+    text = render(records, "table")
+    assert (
+        "clean-share: the clean 250 images alone; clean: as many clean images in place of the protected"
+        in text
+    )
+    assert "epsilon 8" in text and "epsilon 0" not in text
+    table = text.partition("Difference from as much clean data, points\n")[2].split("\n\n")[0]
+    assert [line.split() for line in table.splitlines()[2:]] == [["clean-share", "-16.0"], ["x", "-18.0"]]
+    assert json.loads(render(records, "json"))["no_verdict"] == []
+    wrong = replace(records[1], audit={"labels_differ": 1.0})
+    assert len(json.loads(render([records[0], wrong, records[2]], "json"))["no_verdict"]) == 1

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from helpers.results_of import run
 
-from ulecli.evaluation.results.verdict import sentence
+from ulecli.evaluation.results.verdict import sentence, withheld
 
 
 def runs(exploiter="standard", *, chance_classes=4, **figures):
@@ -177,3 +177,124 @@ def test_each_data_set_has_its_sentence():
 
 def test_a_name_can_not_break_the_line():
     assert sentence([run(), run("x\ny", last=20)]).isprintable()
+
+
+def mixed(share, clean, poison, *, share_train=99.0, poison_train=99.0):
+    return [
+        run("clean-share", last=share, n_train=250, train_accuracies=(0, 0, share_train)),
+        run("clean", last=clean, n_train=750),
+        run("x", last=poison, n_train=750, train_accuracies=(0, 0, poison_train)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("poison", "verdict"),
+    [
+        (53.5, "protected"),
+        (59.5, "protected"),
+        (60, "partly protected"),
+        (67, "partly protected"),
+        (68, "not protected"),
+    ],
+)
+def test_a_mix_is_judged_between_the_clean_share_and_as_much_clean_data(poison, verdict):
+    assert sentence(mixed(55.5, 71.5, poison)) == (
+        f"The standard exploiter recognises {poison:.1f} % of the clean test images after training on clean "
+        "images and images with the poison x (as much clean data 71.5 %, the clean share alone 55.5 %, "
+        f"guessing 25.0 %): {verdict} against standard."
+    )  # fmt: skip
+
+
+def test_clean_data_that_adds_nothing_can_not_be_protected():
+    assert sentence(mixed(68, 71.5, 60)).endswith(
+        "nothing follows from that, since as much clean data adds no more than 3.5 points either."
+    )
+
+
+def test_a_third_of_a_mix_must_be_learned():
+    # Guessing is 25 %: the clean third alone would give 25 + 74 / 3 %, of which a half is asked for.
+    assert withheld(mixed(55.5, 71.5, 53.5, poison_train=37.4)) == []
+    (line,) = withheld(mixed(55.5, 71.5, 53.5, poison_train=37.3))
+    assert (
+        "37.3 % of its own training images right where the clean ones among them alone would give 49.7 %"
+        in line
+    )
+
+
+def test_a_training_that_learned_nothing_is_no_protection():
+    failed = run("own", last=12, train_accuracies=(10, 15, 20))
+    text = sentence([run("clean", last=85), failed])
+    assert text.endswith(
+        "guessing 25.0 %): no verdict against standard, since it gets no more than 20.0 % of its own "
+        "training images right where clean images give 99.0 %, so it learned nothing that could be protected."
+    )
+    assert "protected against" not in text
+    assert withheld([run("clean", last=85), failed])[0].startswith("own: it gets no more than 20.0 %")
+    fitted = replace(failed, train_accuracies=(10, 40, 62))  # half of what clean images give above guessing
+    assert sentence([run("clean", last=85), fitted]).endswith(": protected against standard.")
+    assert withheld([run("clean", last=85), fitted]) == []
+
+
+def test_who_recognises_clean_images_has_learned_whatever_the_training_accuracy():
+    heavy = run("x", last=84, train_accuracies=(10, 20, 30))
+    assert sentence([run("clean", last=85), heavy]).endswith(": not protected against standard.")
+
+
+@pytest.mark.parametrize(
+    ("audit", "reason"),
+    [
+        ({"misplaced": 0.9}, "90% of the compared images were made from others than those in their place"),
+        ({"labels_differ": 0.34}, "34% of its labels are not those of the data set"),
+    ],
+)
+@pytest.mark.parametrize("last", [12, 84])
+def test_wrong_order_and_labels_leave_no_verdict(audit, reason, last):
+    wrong = run("x", last=last, audit=audit)
+    assert sentence([run("clean", last=85), wrong]).endswith(f"no verdict against standard, since {reason}.")
+    assert withheld([run("clean", last=85), wrong]) == [f"x: {reason}"]
+    right = run("x", last=last, audit={"misplaced": 0.1, "labels_differ": 0.01})
+    assert withheld([run("clean", last=85), right]) == []
+
+
+def test_a_poison_without_verdict_is_not_the_best():
+    reported = [
+        *runs(clean=85, cifar=50),
+        *runs("gray", clean=85, cifar=60),
+        run("own", last=12, audit={"labels_differ": 1.0}),
+        run("own", "gray", last=12, audit={"labels_differ": 1.0}),
+    ]
+    text = sentence(reported)
+    assert text.startswith(
+        "Of 2 poisons cifar protects best: the best of 2 exploiters, gray, recognises 60.0 %"
+    )
+    assert text.endswith("No verdict on own: 100% of its labels are not those of the data set.")
+    text = sentence(
+        [one for one in reported if one.arm.poison != "cifar"] + [run("own2", last=9, audit={"misplaced": 1})]
+    )
+    assert "no verdict against any of them" in text
+
+
+def test_one_exploiter_that_failed_does_not_hide_the_others():
+    reported = [
+        *runs(clean=85, cifar=50),
+        run("clean", "gray"),
+        run("cifar", "gray", last=12, train_accuracies=(0, 0, 25)),
+    ]
+    text = sentence(reported)
+    assert (
+        "partly protected against standard, no verdict against gray, since it gets no more than 25.0 %"
+        in text
+    )
+    assert "(gray)" in text and "(gray)" in withheld(reported)[0]
+
+
+def test_without_a_control_there_is_nothing_to_withhold():
+    assert withheld([run("x", last=12, train_accuracies=(0, 0, 1), audit={"misplaced": 1.0})]) == []
+
+
+def test_images_that_stay_clean_are_mentioned():
+    half = run("x", last=80, audit={"changed_share": 0.5})
+    assert sentence([run("clean", last=85), half]).endswith(
+        ": not protected against standard; 50% of the images it was trained on are clean."
+    )
+    assert "clean." not in sentence([run("clean", last=85), replace(half, audit={"changed_share": 0.995})])

@@ -11,7 +11,7 @@ from torch import nn
 
 from ulecli.errors import ModelError, UsageError
 from ulecli.nets.backbones.backbone import Backbone, BackboneOptions, check
-from ulecli.nets.backbones.state_dict import open_state_dict
+from ulecli.nets.backbones.state_dict import _needed, open_state_dict
 from ulecli.nets.seeding import seeded
 from ulecli.system.torchvision_shim import import_torchvision
 
@@ -58,6 +58,17 @@ def test_architectures_are_recognised_and_give_pooled_features(arch: str, tmp_pa
         net = import_torchvision().models.get_model(arch, weights=None, num_classes=4)
     torch.save(net.state_dict(), tmp_path / f"{arch}.pth")
     assert opened(tmp_path / f"{arch}.pth", size=64).module()(pictures(2, 64)).ndim == 2
+
+
+def test_every_architecture_is_known_by_its_shapes_without_its_weights() -> None:
+    models = import_torchvision().models
+    for arch in ("regnet_y_128gf", "swin_v2_t", "vit_h_14"):  # 645, 28 and 632 million weights
+        needed, head = _needed(models, arch)
+        assert sum(shape.numel() for shape in needed.values()) > 28e6 and f"{head}.weight" in needed
+    needed, _ = _needed(models, "squeezenet1_1")
+    with seeded(0):
+        net = models.squeezenet1_1(weights=None)
+    assert needed == {key: one.shape for key, one in net.state_dict().items()}
 
 
 def test_layers_by_name(tmp_path: Path) -> None:

@@ -77,8 +77,7 @@ def interpret(values: Tensor, clean: ImageSet, places: Tensor | None, kind: Pois
         ValueError: The numbers can be neither, or not what the user says; the message says why.
     """
     low, high = (float(edge) for edge in _extent(values))
-    within = max(-low, high) <= 1 + _UNIT_SLACK
-    scale = LEVELS if values.is_floating_point() and within else 1
+    scale = _scale(values, low, high)
     if places is None:
         found = PoisonKind.PERTURBATION
     elif kind is PoisonKind.AUTO:
@@ -90,6 +89,17 @@ def interpret(values: Tensor, clean: ImageSet, places: Tensor | None, kind: Pois
     if found is PoisonKind.PERTURBATION and max(-low, high) * scale > LEVELS * (1 + _UNIT_SLACK):
         raise ValueError(f"a perturbation lies within -255 to 255, this goes from {low:g} to {high:g}")
     return Meaning(found, scale)
+
+
+def scale_of(values: Tensor) -> tuple[float, int]:
+    """Return the lowest value, 0 for what rounding leaves below it, and the levels for each step of 1."""
+    low, high = (float(edge) for edge in _extent(values))
+    return (0.0 if -_UNIT_SLACK <= low < 0 else low), _scale(values, low, high)
+
+
+def _scale(values: Tensor, low: float, high: float) -> int:
+    within = max(-low, high) <= 1 + _UNIT_SLACK
+    return LEVELS if values.is_floating_point() and within else 1
 
 
 def _extent(values: Tensor) -> tuple[Tensor, Tensor]:

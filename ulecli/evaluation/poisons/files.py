@@ -15,11 +15,12 @@ from safetensors import safe_open
 from torch import Tensor
 
 from ulecli.errors import UleError, shown
+from ulecli.evaluation.poisons.pickles import NAMES, plain, read_pickle
 
-VALUES = ("images", "data", "x", "noise", "delta", "perturbation")
+VALUES = ("images", "data", "x", "noise", "delta", "x_train", "adv_inputs", "perturbation")
 """What the array of a poison is called where a file holds several."""
 
-LABELS = ("labels", "y", "targets")
+LABELS = ("labels", "y", "targets", "y_train")
 """What its labels are called."""
 
 INDICES = "indices"
@@ -35,8 +36,8 @@ class Arrays:
 
     Attributes:
         values: Images or perturbations; any layout, any real dtype. A view of the file where that can be.
-        labels: (N,) integers; None where the file has none.
-        indices: (N,) integers, the place of each image in the training set; None where the file has none.
+        labels: (N,) int64; None where the file has none.
+        indices: (N,) int64, the place of each image in the training set; None where the file has none.
     """
 
     values: Tensor
@@ -62,7 +63,7 @@ def read_arrays(path: Path) -> Arrays:
     except pickle.UnpicklingError as error:
         raise UleError(
             f"{shown(path)} is damaged or holds Python objects, which could run code and are not loaded; "
-            "save the tensor alone, or as .npy"
+            "write it anew as numbers alone: numpy.save('poison.npy', numpy.asarray(poison))"
         ) from error
     except Exception as error:  # damaged archives raise whatever their parser stumbles over
         reason = str(error).partition("\n")[0] or type(error).__name__
@@ -78,16 +79,37 @@ def _checked(found: Arrays, path: Path) -> Arrays:
         raise UleError(f"{shown(path)} holds {_dtype(values)} values; a poison is integers or real numbers")
     if not values.numel():
         raise UleError(f"{shown(path)} is empty: its shape is {tuple(values.shape)}")
-    for name, tensor in (("labels", found.labels), (INDICES, found.indices)):
-        if tensor is None:
-            continue
-        whole = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
-        if not whole or tensor.shape != values.shape[:1]:
+    count = len(values) if values.ndim else 0
+    return Arrays(
+        values,
+        None if found.labels is None else _labels(found.labels, count, path),
+        None if found.indices is None else _whole(found.indices, INDICES, count, path),
+    )
+
+
+def _labels(held: Tensor, count: int, path: Path) -> Tensor:
+    """Return labels as (N,) int64, from whole numbers, a column of them, or one-hot rows."""
+    if held.ndim == 2 and held.shape[1] > 1 and len(held) == count and not held.is_complex():
+        if not (((held == 0) | (held == 1)).all() and (held != 0).sum(1).eq(1).all()):
             raise UleError(
-                f"the {name} in {shown(path)} are {_dtype(tensor)} {tuple(tensor.shape)}, "
-                f"not {len(values) if values.ndim else 0} integers"
+                f"the labels in {shown(path)} are {_dtype(held)} {tuple(held.shape)}, but no row of them has "
+                "a single 1 beside zeros; write one whole number for each image"
             )
-    return found
+        return held.int().argmax(1)
+    return _whole(held, "labels", count, path)
+
+
+def _whole(held: Tensor, what: str, count: int, path: Path) -> Tensor:
+    """Return (N,) int64 from whole numbers of any dtype, or from a column of them."""
+    column = held[:, 0] if held.ndim == 2 and held.shape[1] == 1 else held
+    counts = not (column.is_complex() or column.dtype == torch.bool)
+    if counts and column.is_floating_point():
+        counts = bool((column == column.round()).all()) and bool(column.isfinite().all())
+    if not counts or column.shape != (count,):
+        raise UleError(
+            f"the {what} in {shown(path)} are {_dtype(held)} {tuple(held.shape)}, not {count} integers"
+        )
+    return column.long()
 
 
 def _npy(path: Path) -> Arrays:
@@ -109,19 +131,35 @@ def _safetensors(path: Path) -> Arrays:
 
 
 def _torch(path: Path) -> Arrays:
-    try:
-        held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except RuntimeError:  # the format before torch 1.6 can't be mapped into memory
-        held = torch.load(path, map_location="cpu", weights_only=True)
+    # Arrays of numpy are read by what stands for them in pickles; all else is as strict as torch is.
+    with torch.serialization.safe_globals([(stand_in, name) for name, stand_in in NAMES.items()]):
+        try:
+            held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError:  # the format before torch 1.6 can't be mapped into memory
+            held = torch.load(path, map_location="cpu", weights_only=True)
+    return _sorted_out(plain(held), path)
+
+
+def _pickle(path: Path) -> Arrays:
+    with path.open("rb") as file:
+        is_archive = file.read(len(_ARCHIVE)) == _ARCHIVE
+    # torch.save writes an archive, whatever it is called.
+    return _torch(path) if is_archive else _sorted_out(read_pickle(path), path)
+
+
+def _sorted_out(held: Any, path: Path) -> Arrays:
+    """Return the arrays of an object that a file holds: a dict, a pair with labels, or values alone."""
     if isinstance(held, Mapping):
-        tensors = {
-            str(name): value for name, value in held.items() if isinstance(value, Tensor | list | tuple)
-        }
+        several = (Tensor, np.ndarray, list, tuple)
+        tensors = {str(name): value for name, value in held.items() if isinstance(value, several)}
         return _chosen(list(tensors), lambda name: _stacked(tensors[name], path), path)
     if isinstance(held, list | tuple) and len(held) == 2 and _are_labels(held[1]):
         return Arrays(_stacked(held[0], path), _stacked(held[1], path))
     return Arrays(_stacked(held, path))
 
+
+_ARCHIVE = b"PK\x03\x04"
+"""The first bytes of a zip archive."""
 
 READERS: dict[str, Callable[[Path], Arrays]] = {
     ".npy": _npy,
@@ -129,6 +167,8 @@ READERS: dict[str, Callable[[Path], Arrays]] = {
     ".safetensors": _safetensors,
     ".pt": _torch,
     ".pth": _torch,
+    ".pkl": _pickle,
+    ".pickle": _pickle,
 }
 """By name ending, lower case."""
 
@@ -161,19 +201,24 @@ def _tensor(array: NDArray[Any], path: Path) -> Tensor:
 def _are_labels(held: object) -> bool:
     if isinstance(held, Tensor):
         return held.ndim == 1 and not held.is_floating_point()
+    if isinstance(held, np.ndarray):
+        return held.ndim == 1 and held.dtype.kind in "iu"
     return isinstance(held, list | tuple) and all(isinstance(one, int) for one in held)
 
 
 def _stacked(held: object, path: Path) -> Tensor:
-    """Return a tensor as it is, a list of equal tensors or of integers as one."""
+    """Return a tensor or an array as a tensor, and a list of equal ones or of numbers as one."""
     if isinstance(held, Tensor):
         return held.detach()
+    if isinstance(held, np.ndarray):
+        return _tensor(held, path)
     if isinstance(held, list | tuple) and held:
-        if all(isinstance(one, int) for one in held):
+        if all(isinstance(one, int | float) for one in held):
             return torch.tensor(held)
-        shapes = {tuple(one.shape) if isinstance(one, Tensor) else None for one in held}
-        if len(shapes) == 1 and None not in shapes:
-            return torch.stack([one.detach() for one in held])
+        if all(isinstance(one, Tensor | np.ndarray) for one in held):
+            parts = [_stacked(one, path) for one in held]
+            if len({(part.shape, part.dtype) for part in parts}) == 1:
+                return torch.stack(parts)
     raise UleError(
         f"{shown(path)} holds no tensor and no list of tensors of one shape; save one tensor of all"
     )

@@ -7,20 +7,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ulecli.data.images import ImageSet
 from ulecli.evaluation.poisons.content import chunks
+from ulecli.evaluation.poisons.matching import misplaced, nearer_to_others
 from ulecli.units import LEVELS
 
 _ONE_SIDED = 0.01
 """Below this share of negative changes the poison only brightens: somebody set the negative half to 0."""
-
-_COMPARED = 256
-"""Images, evenly spaced, that are compared with each other's originals."""
-
-_SIDE = 16
-"""Side in pixels that images are averaged down to before they are compared."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +36,7 @@ class PoisonAudit:
         classwise: All images of a class change equally, but for values at 0 or 255.
         nearer_to_others: Of up to 256 images, the share that is nearer to the original of another of them
             than to its own, in mean square distance.
+        misplaced: Of up to 256 images, the share that was clearly made from another image of the set.
     """
 
     source: str
@@ -57,6 +52,7 @@ class PoisonAudit:
     psnr_db: float | None
     classwise: bool
     nearer_to_others: float
+    misplaced: float
 
 
 def audit(images: ImageSet, clean: ImageSet, *, source: str = "", kind: str = "") -> PoisonAudit:
@@ -98,7 +94,8 @@ def audit(images: ImageSet, clean: ImageSet, *, source: str = "", kind: str = ""
         tied=tied / pixels if pixels else 0.0,
         psnr_db=10 * math.log10(LEVELS**2 / mean_square) if squares else None,
         classwise=bool(moving) and classwise.holds,
-        nearer_to_others=_nearer_to_others(images.images, clean.images),
+        nearer_to_others=nearer_to_others(images.images, clean.images),
+        misplaced=misplaced(images.images, clean.images),
     )
 
 
@@ -190,14 +187,3 @@ class _Classwise:
     @property
     def holds(self) -> bool:
         return self._equal and int(self._count.max()) > 1
-
-
-def _nearer_to_others(poisoned: Tensor, clean: Tensor) -> float:
-    count = min(len(clean), _COMPARED)
-    some = torch.linspace(0, len(clean) - 1, count, dtype=torch.float64).long()
-    side = (min(_SIDE, clean.shape[2]), min(_SIDE, clean.shape[3]))
-    ours, originals = (
-        functional.adaptive_avg_pool2d(each[some].float(), side).flatten(1) for each in (poisoned, clean)
-    )
-    distances = torch.cdist(ours, originals, compute_mode="donot_use_mm_for_euclid_dist")
-    return float((distances.min(1).values < distances.diagonal()).float().mean())

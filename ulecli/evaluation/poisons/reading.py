@@ -7,7 +7,7 @@ published accuracies are for one-sided poisons; whole images that such code made
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ulecli.data.images import ImageSet
 from ulecli.errors import NoSuchPath, UleError, nearest, shown
+from ulecli.evaluation.poisons.alignment import align
 from ulecli.evaluation.poisons.content import FAR, Meaning, PoisonKind, chunks, interpret
-from ulecli.evaluation.poisons.files import Arrays, read_arrays
+from ulecli.evaluation.poisons.files import Arrays, few, read_arrays
 from ulecli.evaluation.poisons.numbered import read_numbered
 from ulecli.units import LEVELS
 
@@ -26,11 +27,13 @@ class Poison:
     """A poisoned training set, aligned with the clean one.
 
     Attributes:
-        images: What an exploiter trains on: the clean set's labels and classes, other images.
+        images: What an exploiter trains on, in the order of the clean set and with its classes.
         source: Where it was read.
         kind: Images or perturbation, as demanded or decided.
         reading: How the numbers were understood, in words.
         notes: What the user should look at, one line each.
+        labels_differ: Of the images that the source has labels for, the share whose label is not the official
+            one, 0 to 1.
     """
 
     images: ImageSet
@@ -38,16 +41,19 @@ class Poison:
     kind: PoisonKind
     reading: str
     notes: tuple[str, ...] = ()
+    labels_differ: float = 0.0
 
 
 def read_poison(path: Path, clean: ImageSet, *, kind: PoisonKind = PoisonKind.AUTO) -> Poison:
     """Read a poison that ulecli did not make.
 
-    A file (.npy, .npz, .safetensors, .pt, .pth) holds one array, or one called images, data, x, noise, delta
-    or perturbation; beside it there may be labels (or y, targets) and indices, the places of the images where
-    they are not the whole set. A folder holds numbered PNGs, see `numbered.read_numbered`. Shapes are
-    (N, 3, H, W), (N, H, W, 3), and for one value tied across RGB (N, 1, H, W), (N, H, W, 1), (N, H, W); as
-    many perturbations as there are classes go to the images by label.
+    A file (.npy, .npz, .safetensors, .pt, .pth, .pkl) holds one array, or one called images, data, x, noise,
+    delta or perturbation; beside it there may be labels (or y, targets), as whole numbers, a column of them
+    or one-hot, and indices, the places of the images where they are not the whole set. A folder holds PNGs
+    with numbers, see `numbered.read_numbered`. Shapes are (N, 3, H, W), (N, H, W, 3), and for one value tied
+    across RGB (N, 1, H, W), (N, H, W, 1), (N, H, W); as many perturbations as there are classes go to the
+    images by label. Images with labels may be in an order of their own and a part of the set, see
+    `alignment.align`.
 
     Args:
         path: The file or folder.
@@ -55,8 +61,9 @@ def read_poison(path: Path, clean: ImageSet, *, kind: PoisonKind = PoisonKind.AU
         kind: Whole images or perturbation; `AUTO` decides by the numbers, see `content.interpret`.
 
     Returns:
-        Images of whole levels: clean plus perturbation, clamped to 0 to 255, rounded once. Labels are those
-        of the clean set; where the file's differ, a note says so.
+        Images of whole levels: clean plus perturbation, clamped to 0 to 255, rounded once; images that the
+        source lacks stay clean. Labels are the source's own where it has them beside whole images, else those
+        of the clean set; where the two differ, or some images stay clean, a note says so.
 
     Raises:
         NoSuchPath: There is nothing at `path`.
@@ -69,13 +76,10 @@ def read_poison(path: Path, clean: ImageSet, *, kind: PoisonKind = PoisonKind.AU
             f"{nearest(path.name, beside)}"
         )
     height, width = clean.images.shape[2:]
-    if path.is_dir():
-        found = read_numbered(path, len(clean), (width, height), clean.classes)
-    else:
-        found = read_arrays(path)
+    found = read_numbered(path, clean) if path.is_dir() else read_arrays(path)
     values = _planes(found.values, height, width, path)
-    places = _places(found, clean, kind, path)
     _check_finite(values, path)
+    places = align(values, found, clean, kind, path)
     try:
         meaning = interpret(values, clean, places, kind)
     except ValueError as error:
@@ -85,10 +89,21 @@ def read_poison(path: Path, clean: ImageSet, *, kind: PoisonKind = PoisonKind.AU
             f"{shown(path)} holds {len(values)} images where the training set has {len(clean)}; add their "
             "places as an array called indices"
         )
-    notes = _label_notes(found, clean, places, path)
+    if places is None and found.labels is not None and len(torch.unique(found.labels)) == len(values):
+        values, found = values[found.labels.argsort()], replace(found, labels=None)
+    differ = _differing(found, clean, places)
+    labels = clean.labels
+    if own := found.labels is not None and places is not None and meaning.kind is PoisonKind.IMAGES:
+        labels = labels.index_copy(0, places, found.labels)
     images = _applied(values, clean, places, meaning)
-    reading = f"{meaning}{', one for each class' if places is None else ''}"
-    return Poison(ImageSet(images, clean.labels, clean.classes), path, meaning.kind, reading, notes)
+    return Poison(
+        images=ImageSet(images, labels, clean.classes),
+        source=path,
+        kind=meaning.kind,
+        reading=_reading(meaning, found, places),
+        notes=(*_label_notes(differ, path, own=own), *_part_notes(places, clean, path)),
+        labels_differ=int(differ.sum()) / max(1, len(differ)),
+    )
 
 
 def _planes(values: Tensor, height: int, width: int, path: Path) -> Tensor:
@@ -106,26 +121,6 @@ def _planes(values: Tensor, height: int, width: int, path: Path) -> Tensor:
     )
 
 
-def _places(found: Arrays, clean: ImageSet, kind: PoisonKind, path: Path) -> Tensor | None:
-    """Return the clean image of each value, (n,); None where there is one value for each class."""
-    count = len(found.values)
-    if found.indices is not None:
-        places = found.indices.long()
-        if int(places.min()) < 0 or int(places.max()) >= len(clean) or len(torch.unique(places)) < count:
-            raise UleError(
-                f"the indices in {shown(path)} must be {count} different ones of 0 to {len(clean) - 1}"
-            )
-        return places
-    if count == len(clean):
-        return torch.arange(count)
-    if count == len(clean.classes) and kind is not PoisonKind.IMAGES:
-        return None
-    raise UleError(
-        f"{shown(path)} holds {count} images where the training set has {len(clean)}; a part of it needs an "
-        "array called indices beside it"
-    )
-
-
 def _check_finite(values: Tensor, path: Path) -> None:
     if not values.is_floating_point():
         return
@@ -136,17 +131,39 @@ def _check_finite(values: Tensor, path: Path) -> None:
             raise UleError(f"{shown(path)} holds NaN or infinity, first in image {first}; it is damaged")
 
 
-def _label_notes(found: Arrays, clean: ImageSet, places: Tensor | None, path: Path) -> tuple[str, ...]:
+def _differing(found: Arrays, clean: ImageSet, places: Tensor | None) -> Tensor:
+    """Return whether the label of each value is another than the data set's; empty where there are none."""
     if found.labels is None:
+        return torch.empty(0, dtype=torch.bool)
+    return found.labels != (torch.arange(len(clean.classes)) if places is None else clean.labels[places])
+
+
+def _reading(meaning: Meaning, found: Arrays, places: Tensor | None) -> str:
+    """Say how the numbers were understood."""
+    if places is None:
+        return f"{meaning}, one for each class"
+    stated = torch.arange(len(places)) if found.indices is None else found.indices
+    return str(meaning) if torch.equal(places, stated) else f"{meaning}, in an order of their own"
+
+
+def _label_notes(differ: Tensor, path: Path, *, own: bool) -> tuple[str, ...]:
+    if not differ.any():
         return ()
-    official = torch.arange(len(clean.classes)) if places is None else clean.labels[places]
-    differ = (found.labels.long() != official).nonzero().flatten()
-    if not len(differ):
-        return ()
-    first = int(differ[0])
+    used = "trained on as they are there" if own else "not used"
     return (
-        f"labels don't match the poison: {len(differ)} of {len(official)} in {shown(path)} differ from the "
-        f"data set's, first that of image {first}; it may be in another order, or of another data set",
+        f"labels don't match the poison: {int(differ.sum())} of {len(differ)} in {shown(path)} differ from "
+        f"the data set's, first that of image {int(differ.nonzero()[0])}, and are {used}; it may be in "
+        "another order, or of another data set",
+    )
+
+
+def _part_notes(places: Tensor | None, clean: ImageSet, path: Path) -> tuple[str, ...]:
+    if places is None or len(places) == len(clean):
+        return ()
+    lacks = torch.ones(len(clean), dtype=torch.bool).index_fill(0, places, False).nonzero().flatten()
+    return (
+        f"{shown(path)} holds {len(places)} of {len(clean)} images; those it lacks stay clean: "
+        f"{few(list(map(str, lacks.tolist())))}",
     )
 
 

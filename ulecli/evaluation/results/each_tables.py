@@ -18,12 +18,11 @@ from ulecli.evaluation.results.each import (
     turns,
     verdicts,
 )
-from ulecli.evaluation.results.markup import Block, Table, as_latex, as_markdown, as_text
+from ulecli.evaluation.results.markup import Block, Table, as_csv, as_latex, as_markdown, as_text
 from ulecli.evaluation.results.record import BANDS, PROTECTED, RunRecord, Spread
 from ulecli.evaluation.results.tables import (
     NOTHING,
     Format,
-    as_csv,
     cell,
     conditions,
     csv_lines,

@@ -17,6 +17,7 @@ from typing import Any
 from ulecli.errors import TargetError, shown
 from ulecli.evaluation.results.record import SCHEMA, RunRecord, plain
 from ulecli.system.atomic import replacing, sync_folder
+from ulecli.system.writing import unwritable
 
 if sys.platform == "win32":
     import msvcrt
@@ -58,7 +59,7 @@ class Journal:
             self._read()
         except OSError as error:
             self.close()
-            raise _unwritable(path.parent, error) from error
+            raise unwritable(path.parent, error) from error
         except BaseException:
             self.close()
             raise
@@ -122,7 +123,7 @@ class Journal:
             if os.fstat(self._file).st_size != before + len(line):
                 os.ftruncate(self._file, before)
             if isinstance(error, OSError):
-                raise _unwritable(self.path, error) from error
+                raise unwritable(self.path, error) from error
             raise
         self._records[record.key] = record
 
@@ -191,7 +192,7 @@ class Journal:
                     entry = {"schema": SCHEMA, "fingerprint": fingerprint}
                     part.write_text(json.dumps(entry, indent=2, allow_nan=False) + "\n", encoding="ascii")
             except OSError as error:
-                raise _unwritable(run, error) from error
+                raise unwritable(run, error) from error
             sync_folder(run.parent)
             return
         if differing := sorted(_differences(_fingerprint(run), fingerprint)):
@@ -227,9 +228,3 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str 
 def _brief(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _unwritable(path: Path, error: OSError) -> TargetError:
-    return TargetError(
-        f"can't write to {shown(path)}: {error.strerror or error}; make room, allow it or name another --out"
-    )

@@ -1,12 +1,14 @@
-"""Tables as plain text, Markdown and LaTeX: what is written how, whatever it says."""
+"""Tables as plain text, Markdown, LaTeX and CSV: what is written how, whatever it says."""
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,3 +105,12 @@ def _latex(text: str) -> str:
     from tabulate import LATEX_ESCAPE_RULES
 
     return "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in text).translate(_SYMBOLS)
+
+
+def as_csv(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Write lines of figures by name, under a line of names, as CSV without a newline at its end."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, lines[0] if lines else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue().removesuffix("\n")

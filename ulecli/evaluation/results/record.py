@@ -16,6 +16,10 @@ SCHEMA = 1
 CLEAN = "clean"
 """The poison that is none: what the exploiter gets without protection."""
 
+CLEAN_SHARE = "clean-share"
+"""In a mix, the clean images that protected ones are added to, alone; `CLEAN` then has as many clean images
+in place of the protected, so that a protection is worth what it takes from the distance between the two."""
+
 NOISE = "noise"
 """The poison that learns nothing: random signs at the bound. On images that are trained on as they are
 stored, such as CIFAR's, its mean change is the bound itself, so no protection within it changes them more."""
@@ -29,7 +33,7 @@ BANDS = ("band-10-30", "band-24-56")
 """In photo mode, noise of a band of frequencies, in cycles per shorter side, that is as plain to see in each
 photo as its protection: what a protection has to beat."""
 
-CONTROLS = (CLEAN, NOISE, NOISE_MEAN, *BANDS)
+CONTROLS = (CLEAN, CLEAN_SHARE, NOISE, NOISE_MEAN, *BANDS)
 """Poisons that protect nothing, in the order in which they stand in tables."""
 
 PROTECTED = "protected"
@@ -37,6 +41,9 @@ PROTECTED = "protected"
 
 SHARE = "share"
 """Where an audit holds the share of the photos of the chosen classes that were changed, if it was not all."""
+
+LABELS_DIFFER = "labels_differ"
+"""Where an audit holds the share of the labels beside a poison that are not the data set's."""
 
 
 class Cell(NamedTuple):
@@ -115,7 +122,8 @@ class RunRecord(Curve):
         robust: Accuracy of the finished net by attack ("fgsm", "pgd-20"); empty if not measured.
         seconds: Wall-clock time of the run.
         device: What did the work, in words.
-        deterministic: Whether the same seeds give the same figures on this device.
+        deterministic: The number of CPU threads with which the same seeds give the same figures; 0 if none
+            does. True in records of earlier versions, which did not say for how many.
         versions: Version of every package that had a say, by name.
         warnings: What the self-checks found.
         epsilon: L-infinity bound of the poison, in levels; 0 for clean images.
@@ -138,7 +146,7 @@ class RunRecord(Curve):
     robust: Mapping[str, float]
     seconds: float
     device: str
-    deterministic: bool
+    deterministic: int
     versions: Mapping[str, str]
     warnings: tuple[str, ...]
     epsilon: int

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -12,10 +10,12 @@ from statistics import fmean
 from typing import Any
 
 from ulecli.errors import shown
-from ulecli.evaluation.results.markup import Table, as_latex, as_markdown, as_text
+from ulecli.evaluation.results.audits import audit_lines
+from ulecli.evaluation.results.markup import Table, as_csv, as_latex, as_markdown, as_text
 from ulecli.evaluation.results.record import (
     BANDS,
     CLEAN,
+    CLEAN_SHARE,
     CONTROLS,
     NOISE_MEAN,
     SCHEMA,
@@ -24,7 +24,7 @@ from ulecli.evaluation.results.record import (
     Summary,
     by_cell,
 )
-from ulecli.evaluation.results.verdict import sentence
+from ulecli.evaluation.results.verdict import sentence, withheld
 
 NOTHING = "-"
 """What a cell without a run holds."""
@@ -34,6 +34,10 @@ _PLAIN = (
     *("deterministic", "data_md5", "train_md5"),
 )
 """Attributes of a record that are a column of the CSV as they are."""
+
+
+_UNBOUNDED = (CLEAN, CLEAN_SHARE, NOISE_MEAN, *BANDS)
+"""Controls that are not held to the bound of the others."""
 
 
 class Format(StrEnum):
@@ -56,9 +60,9 @@ def render(
     """Write records in one of five formats.
 
     `table`, `markdown` and `latex` hold the same tables: rows are poisons, the controls first; columns are
-    exploiters; a cell is mean ± sample standard deviation over seeds, in percent. Below them stand a sentence
-    that says what they mean, and what the self-checks found. `csv` has one line a run, `json` is one object
-    with all curves.
+    exploiters; a cell is mean ± sample standard deviation over seeds, in percent. Below them stand what the
+    audit of each poison found, a sentence that says what the figures mean, and what the self-checks found.
+    `csv` has one line a run, `json` is one object with all curves.
 
     Args:
         records: What to write, at least one.
@@ -75,7 +79,7 @@ def render(
     known = {name for record in records for name in record.classes}
     if unknown := [name for name in recalls_for if name not in known]:
         raise ValueError(f"no recall of {unknown[0]!r}: the classes are {', '.join(sorted(known))}")
-    closing = [sentence(records, recalls_for), *made_how(records), *remarks(records)]
+    closing = [*audit_lines(records), sentence(records, recalls_for), *made_how(records), *remarks(records)]
     match Format(form):
         case Format.JSON:
             return json.dumps(document(records, recalls_for), indent=2, allow_nan=False)
@@ -101,6 +105,7 @@ def document(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> d
         "type": "evaluation",
         "schema": SCHEMA,
         "sentence": sentence(records, recalls_for),
+        "no_verdict": withheld(records, recalls_for),
         "arms": arms,
     }
 
@@ -121,7 +126,7 @@ def blocks(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> lis
 def conditions(runs: Sequence[RunRecord]) -> str:
     """Say what the figures of runs of one data set, preset and net were measured on and with."""
     first = runs[0]
-    bounds = sorted({one.epsilon for one in runs if one.arm.poison not in (CLEAN, NOISE_MEAN, *BANDS)})
+    bounds = sorted({one.epsilon for one in runs if one.arm.poison not in _UNBOUNDED})
     strength = f"epsilon {_series(bounds)}" if bounds else "no poison"
     versions = dict.fromkeys(f"{name} {number}" for one in runs for name, number in one.versions.items())
     seeds = sorted({one.arm.seed for one in runs})
@@ -145,7 +150,16 @@ def made_how(records: Sequence[RunRecord]) -> list[str]:
         for one in records
         if one.arm.poison in CONTROLS and one.audit and one.audit.get("kind")
     )
-    return [f"{name}: {shown(kind)}" for name, kind in found]
+    sizes = sorted({one.n_train for one in records if one.arm.poison == CLEAN_SHARE})
+    mixed = (
+        [
+            f"{CLEAN_SHARE}: the clean {_series(sizes)} images alone; {CLEAN}: as many clean images in place "
+            "of the protected"
+        ]
+        if sizes
+        else []
+    )
+    return [*mixed, *(f"{name}: {shown(kind)}" for name, kind in found)]
 
 
 def _row(poison: str) -> int:
@@ -168,6 +182,8 @@ def _tables(runs: Sequence[RunRecord], recalls_for: Sequence[str]) -> list[Table
         _grid("Test accuracy after the last epoch, %", runs, lambda one: {one.arm.exploiter: one.last}, True),
         _grid("Test accuracy after the best epoch, %", runs, lambda one: {one.arm.exploiter: one.peak}, True),
     ]
+    if any(one.arm.poison == CLEAN_SHARE for one in runs):
+        tables.append(_grid("Difference from as much clean data, points", runs, _difference(runs)))
     for exploiter in dict.fromkeys(one.arm.exploiter for one in runs):
         mine = [one for one in runs if one.arm.exploiter == exploiter]
         if any(one.robust for one in mine):
@@ -176,6 +192,19 @@ def _tables(runs: Sequence[RunRecord], recalls_for: Sequence[str]) -> list[Table
             title = f"Share of a class's test images recognised, exploiter {exploiter}, %"
             tables.append(_grid(title, mine, lambda one: _recalls(one, recalls_for)))
     return tables
+
+
+def _difference(runs: Sequence[RunRecord]) -> Callable[[RunRecord], Mapping[str, float]]:
+    """Return what gives a run's last accuracy less that of clean images with the same exploiter and seed."""
+    clean = {(one.arm.exploiter, one.arm.seed): one.last for one in runs if one.arm.poison == CLEAN}
+
+    def figures(record: RunRecord) -> dict[str, float]:
+        beside = clean.get((record.arm.exploiter, record.arm.seed))
+        if beside is None or record.arm.poison == CLEAN:
+            return {}
+        return {record.arm.exploiter: record.last - beside}
+
+    return figures
 
 
 def _robust(record: RunRecord) -> dict[str, float]:
@@ -227,15 +256,6 @@ def cell(spread: Spread | None, usual: int) -> str:
         return NOTHING
     few = f" (n={spread.n})" if spread.n < usual else ""
     return f"{spread.mean:.1f}{few}" if spread.std is None else f"{spread.mean:.1f} ± {spread.std:.1f}{few}"
-
-
-def as_csv(lines: Sequence[Mapping[str, Any]]) -> str:
-    """Write lines of figures by name, under a line of names, as CSV without a newline at its end."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, lines[0] if lines else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue().removesuffix("\n")
 
 
 def csv_lines(records: Sequence[RunRecord]) -> list[dict[str, Any]]:

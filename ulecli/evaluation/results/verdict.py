@@ -2,62 +2,26 @@
 
 A protection is judged by the share of what an exploiter learns from clean images, above guessing, that the
 protection takes away: (clean - protected) / (clean - chance), each exploiter against its own clean control.
+Where protected images are added to clean ones, the clean share alone stands in place of guessing: a
+protection is worth what it takes from what as much clean data would add. There is no verdict where the poison
+is in another order or has other labels than the data set, or where an exploiter did not learn its training
+images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import fmean
 
 from ulecli.errors import shown
-from ulecli.evaluation.results.record import CLEAN, CONTROLS, NOISE, NOISE_MEAN, PROTECTED, SHARE, RunRecord
-
-STRONG = 0.75
-"""From this share on the images are called protected."""
-
-PARTIAL = 0.25
-"""From this share on they are called partly protected, below it not protected."""
-
-LEARNED = 0.25
-"""A clean control must come this share of the way from guessing to 100 %, else nothing follows from it."""
+from ulecli.evaluation.results.record import CONTROLS, PROTECTED, SHARE, RunRecord
+from ulecli.evaluation.results.scores import Scores, scores_of
 
 _LEVELS = ("protected", "partly protected", "not protected")
 _UNJUDGED = "not judged, for want of a clean control that learns,"
+_WITHHELD = "no verdict"
 
-
-@dataclass(frozen=True)
-class Scores:
-    """Accuracies of one exploiter in percent, means over its runs; None where there is none.
-
-    Attributes:
-        exploiter: Its name; with net and preset where there are several.
-        chance: What guessing gives.
-        clean: Trained on clean images.
-        noise: Trained on images with random noise: with that of equal mean change where there is such.
-        equal: Whether it is that of equal mean change.
-        protected: Trained on protected images.
-        peak: The same after its best epoch; None where recalls of some classes are judged.
-    """
-
-    exploiter: str
-    chance: float
-    clean: float | None
-    noise: float | None
-    protected: float
-    peak: float | None
-    equal: bool = False
-
-    @property
-    def judged(self) -> bool:
-        """Whether the clean control is there and learned enough to compare with."""
-        return self.clean is not None and self.clean - self.chance >= LEARNED * (100 - self.chance)
-
-    def level(self, accuracy: float) -> int:
-        """Return 0, 1 or 2 (protected, partly, not) for what an exploiter with a clean control reached."""
-        assert self.clean is not None
-        taken = (self.clean - accuracy) / (self.clean - self.chance)
-        return 0 if taken >= STRONG else 1 if taken >= PARTIAL else 2
+_WHOLE = 0.99
+"""Share of the images that must be changed for a poison to be one of all of them."""
 
 
 def sentence(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> str:
@@ -70,77 +34,120 @@ def sentence(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> s
     Returns:
         One line of plain text.
     """
-    if recalls_for:
-        records = [record for record in records if record.recalls]
-    sets = dict.fromkeys(record.arm.dataset for record in records)
-    found = [_sentence([one for one in records if one.arm.dataset == name], recalls_for) for name in sets]
-    if len(found) > 1:
-        found = [f"{shown(name)}: {words}" for name, words in zip(sets, found, strict=True)]
-    return " ".join(found) or "There are no results."
+    found = _by_dataset(records, recalls_for)
+    lines = {name: _sentence(runs, recalls_for) for name, runs in found.items()}
+    if len(lines) > 1:
+        lines = {name: f"{shown(name)}: {words}" for name, words in lines.items()}
+    return " ".join(lines.values()) or "There are no results."
+
+
+def withheld(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> list[str]:
+    """Say on which poisons there is no verdict against whom, and why; one line for each poison.
+
+    Args:
+        records: As for `sentence`.
+        recalls_for: Likewise.
+    """
+    lines = []
+    for runs in _by_dataset(records, recalls_for).values():
+        for poison, scores in _scored(runs, recalls_for).items():
+            if any(map(_is_withheld, scores)):
+                lines.append(f"{shown(poison)}: {_reasons(scores)}")
+    return lines
+
+
+def _by_dataset(records: Sequence[RunRecord], recalls_for: Sequence[str]) -> dict[str, list[RunRecord]]:
+    """Return the runs of each data set; where recalls are judged, those that have them."""
+    found: dict[str, list[RunRecord]] = {}
+    for one in records:
+        if one.recalls or not recalls_for:
+            found.setdefault(one.arm.dataset, []).append(one)
+    return found
+
+
+def _scored(records: Sequence[RunRecord], recalls_for: Sequence[str]) -> dict[str, list[Scores]]:
+    poisons = dict.fromkeys(one.arm.poison for one in records if one.arm.poison not in CONTROLS)
+    return {poison: scores_of(records, poison, recalls_for) for poison in poisons}
+
+
+def _is_withheld(scores: Scores) -> bool:
+    """Return whether doubts keep a verdict from an exploiter that there would be one on."""
+    return bool(scores.doubts) and scores.judged
+
+
+def _reasons(scores: Sequence[Scores]) -> str:
+    """List why there is no verdict, each reason once, with the exploiters it holds for if not for all."""
+    found: dict[str, list[str]] = {}
+    for one in filter(_is_withheld, scores):
+        for doubt in one.doubts:
+            found.setdefault(doubt, []).append(one.exploiter)
+    return "; ".join(
+        doubt if len(names) == len(scores) else f"{doubt} ({', '.join(names)})"
+        for doubt, names in found.items()
+    )
 
 
 def _sentence(records: Sequence[RunRecord], recalls_for: Sequence[str]) -> str:
-    poisons = dict.fromkeys(one.arm.poison for one in records if one.arm.poison not in CONTROLS)
-    if not poisons:
+    scored = _scored(records, recalls_for)
+    if not scored:
         return "No protected images were tried, so this says nothing about a protection."
-    scored = {poison: _scores(records, poison, recalls_for) for poison in poisons}
     most = max(len(scores) for scores in scored.values())
     whole = {poison: scores for poison, scores in scored.items() if len(scores) == most}
-    best = min(whole, key=lambda poison: max(one.protected for one in whole[poison]))
-    scores = whole[best]
+    sound = {poison: scores for poison, scores in whole.items() if not any(map(_is_withheld, scores))}
+    choice = sound or whole
+    best = min(choice, key=lambda poison: max(one.protected for one in choice[poison]))
+    scores = choice[best]
     worst = max(scores, key=lambda one: one.protected)
     who = f"the {worst.exploiter} exploiter"
     if len(scores) > 1:
         who = f"the best of {len(scores)} exploiters, {worst.exploiter},"
-    if len(poisons) > 1:
-        who = f"of {len(poisons)} poisons {shown(best)} protects best: {who}"
-    what = "protected images" if best.split(" ")[0] == PROTECTED else f"images with the poison {shown(best)}"
+    if len(scored) > 1:
+        who = (
+            f"of {len(scored)} poisons {shown(best)} protects best: {who}"
+            if sound
+            else (f"of {len(scored)} poisons none can be judged; with {shown(best)} {who}")
+        )
+    own = [one for one in records if one.arm.poison == best]
     whose = "the clean test images"
     if recalls_for:
         whose += f" of {_listed([shown(name) for name in recalls_for])}"
+    words = (
+        f"{who} recognises {worst.protected:.1f} % of {whose} after training on "
+        f"{_training_images(own[0], worst, recalls_for)}"
+    )
+    others = "".join(
+        f" No verdict on {shown(poison)}: {_reasons(scored[poison])}."
+        for poison in scored
+        if poison != best and any(map(_is_withheld, scored[poison]))
+    )
+    part = _part_caveat(own[0], worst, recalls_for)
+    return (
+        f"{words[0].upper()}{words[1:]} ({_controls(worst)}): {_verdict(scores)}{_caveats(worst)}{part}."
+        f"{others}"
+    )
+
+
+def _training_images(record: RunRecord, scores: Scores, recalls_for: Sequence[str]) -> str:
+    """Say what a run was trained on."""
+    poison = record.arm.poison
+    if recalls_for:
         only = "this class is" if len(recalls_for) == 1 else "these classes are"
-        shares = {(one.audit or {}).get(SHARE) for one in records if one.arm.poison == best}
-        part = "".join(f"{share * 100:g} % of " for share in shares if share)
+        share = (record.audit or {}).get(SHARE)
+        part = f"{share * 100:g} % of " if share else ""
         what = f"images of which only {part}{only} protected"
-    words = f"{who} recognises {worst.protected:.1f} % of {whose} after training on {what}"
-    return f"{words[0].upper()}{words[1:]} ({_controls(worst)}): {_verdict(scores)}{_caveats(worst)}."
-
-
-def _scores(records: Sequence[RunRecord], poison: str, recalls_for: Sequence[str]) -> list[Scores]:
-    """Return the scores of every exploiter that met the poison."""
-
-    def score(record: RunRecord) -> float:
-        if not recalls_for:
-            return record.last
-        return fmean(record.recalls[record.classes.index(name)] for name in recalls_for)
-
-    several = [len({one.arm.arch for one in records}) > 1, len({one.arm.preset for one in records}) > 1]
-    runs: dict[tuple[str, str, str], dict[str, list[RunRecord]]] = {}
-    for one in records:
-        setting = (one.arm.exploiter, one.arm.arch, one.arm.preset)
-        runs.setdefault(setting, {}).setdefault(one.arm.poison, []).append(one)
-    found = []
-    for (exploiter, *rest), arms in runs.items():
-        if poison not in arms:
-            continue
-        label = [exploiter, *(name for name, differs in zip(rest, several, strict=True) if differs)]
-        means = {name: fmean(map(score, arms[name])) for name in (*CONTROLS, poison) if name in arms}
-        found.append(
-            Scores(
-                exploiter="/".join(label),
-                chance=arms[poison][0].chance,
-                clean=means.get(CLEAN),
-                noise=means.get(NOISE_MEAN, means.get(NOISE)),
-                protected=means[poison],
-                peak=None if recalls_for else fmean(one.peak for one in arms[poison]),
-                equal=NOISE_MEAN in means,
-            )
-        )
-    return found
+    elif poison.split(" ")[0] == PROTECTED:
+        what = "protected images"
+    else:
+        what = f"images with the poison {shown(poison)}"
+    return what if scores.share is None else f"clean images and {what}"
 
 
 def _controls(scores: Scores) -> str:
-    found = ["no clean control" if scores.clean is None else f"clean {scores.clean:.1f} %"]
+    found = ["no clean control"]
+    if scores.clean is not None:
+        found = [f"{'clean' if scores.share is None else 'as much clean data'} {scores.clean:.1f} %"]
+    if scores.share is not None:
+        found.append(f"the clean share alone {scores.share:.1f} %")
     if scores.noise is not None:
         found.append(f"random noise{' of equal mean change' if scores.equal else ''} {scores.noise:.1f} %")
     return ", ".join([*found, f"guessing {scores.chance:.1f} %"])
@@ -150,20 +157,32 @@ def _verdict(scores: Sequence[Scores]) -> str:
     if not any(one.judged for one in scores):
         if all(one.clean is None for one in scores):
             return "without a clean control nothing follows from that"
+        added = [one.added for one in scores if one.learned and one.added is not None]
+        if added:
+            return (
+                "nothing follows from that, since as much clean data adds no more than "
+                f"{max(added):.1f} points either"
+            )
         return "nothing follows from that, since little was learned from clean images either"
-    groups: dict[str, list[str]] = {level: [] for level in (*_LEVELS, _UNJUDGED)}
+    groups: dict[str, list[str]] = {level: [] for level in (*_LEVELS, _UNJUDGED, _WITHHELD)}
     for one in scores:
-        groups[_LEVELS[one.level(one.protected)] if one.judged else _UNJUDGED].append(one.exploiter)
+        if not one.judged:
+            level = _UNJUDGED
+        else:
+            level = _WITHHELD if one.doubts else _LEVELS[one.level(one.protected)]
+        groups[level].append(one.exploiter)
     found = {level: names for level, names in groups.items() if names}
+    reasons = f", since {_reasons(scores)}" if _WITHHELD in found else ""
     if len(found) == 1 and len(scores) > 1:
         (level,) = found
-        return f"{level} against {'any' if level == _LEVELS[2] else 'all'} of them"
-    return ", ".join(f"{level} against {_listed(names)}" for level, names in found.items())
+        whom = "any" if level in (_LEVELS[2], _WITHHELD) else "all"
+        return f"{level} against {whom} of them{reasons}"
+    return ", ".join(f"{level} against {_listed(names)}" for level, names in found.items()) + reasons
 
 
 def _caveats(worst: Scores) -> str:
     """Return what weakens the verdict on the strongest exploiter."""
-    if not worst.judged:
+    if not worst.judged or worst.doubts:
         return ""
     level, caveats = worst.level(worst.protected), ""
     if level < 2 and worst.noise is not None and worst.noise <= worst.protected:
@@ -172,6 +191,14 @@ def _caveats(worst: Scores) -> str:
     if worst.peak is not None and worst.level(worst.peak) > level:
         caveats += f"; at its best epoch, which needs clean validation images, it was {worst.peak:.1f} %"
     return caveats
+
+
+def _part_caveat(record: RunRecord, worst: Scores, recalls_for: Sequence[str]) -> str:
+    """Say if much of what was trained on is clean, which no protection of the rest can help."""
+    changed = (record.audit or {}).get("changed_share", 1.0)
+    if recalls_for or worst.share is not None or not worst.judged or changed >= _WHOLE:
+        return ""
+    return f"; {1 - changed:.0%} of the images it was trained on are clean"
 
 
 def _listed(names: Sequence[str]) -> str:

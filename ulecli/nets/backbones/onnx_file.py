@@ -117,7 +117,10 @@ def _read(path: Path, name: str) -> onnx.ModelProto:
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf's own errors, and those of files beside it
-        raise ModelError(f"{name} can't be read as ONNX ({_line(error)}): export the net again") from error
+        raise ModelError(
+            f"{name} is no TorchScript, .pth or .safetensors file and can't be read as ONNX "
+            f"({_line(error)}): export the net again"
+        ) from error
     if not model.graph.node or not model.graph.output:
         raise ModelError(f"{name} holds no net: give an ONNX, TorchScript, .pth or .safetensors file")
     return model

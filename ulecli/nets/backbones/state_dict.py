@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +12,7 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ulecli.errors import ModelError, nearest, shown, unknown
 from ulecli.nets.backbones.backbone import (
@@ -131,13 +132,23 @@ def _renamings(weights: Weights) -> Iterator[Weights]:
 
 def _needed(models: ModuleType, arch: str) -> tuple[dict[str, torch.Size], str]:
     """Return the shapes of an architecture's weights by name, and the name of its classifier."""
-    try:
-        with torch.device("meta"):  # where nothing is drawn
-            net = models.get_model(arch, weights=None, **_settings(arch))
-    except (NotImplementedError, RuntimeError):  # some compute numbers while they are built
-        with seeded(0):
-            net = models.get_model(arch, weights=None, **_settings(arch))
+    with seeded(0), _WithoutWeights():
+        net = models.get_model(arch, weights=None, **_settings(arch))
     return {key: one.shape for key, one in net.state_dict().items() if _counts(key)}, _classifier(net)
+
+
+class _WithoutWeights(TorchFunctionMode):
+    """Nets get weights of a shape but no values, so that none takes seconds or gigabytes to build.
+
+    Not by `torch.device("meta")`: some architectures compute with small tensors of their own meanwhile.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Let new tensors without values have no memory either."""
+        where = {"device": "meta"} if func is torch.empty else {}
+        return func(*args, **{**(kwargs or {}), **where})
 
 
 def _counts(key: str) -> bool:

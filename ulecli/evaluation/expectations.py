@@ -1,0 +1,162 @@
+"""All that an evaluation will have to do, and how long each part takes by its first steps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, product
+from math import prod
+from typing import Any
+
+from ulecli.data.datasets import Dataset
+from ulecli.evaluation.config import EvaluateConfig
+from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS
+from ulecli.evaluation.exploiters.protocol import PRESETS, Protocol
+from ulecli.evaluation.forecast import Work
+from ulecli.evaluation.outlook import Outlook, Preparation
+from ulecli.evaluation.own_surrogates import needs_training
+from ulecli.evaluation.parts import Part
+from ulecli.evaluation.preparation import jobs_of
+from ulecli.evaluation.probes import seconds_of_an_image, seconds_of_protecting, seconds_of_training
+from ulecli.evaluation.results.record import NOISE, Arm, RunRecord
+from ulecli.evaluation.scheduling import torch_threads
+from ulecli.evaluation.training_sets import TrainingSets
+from ulecli.evaluation.ways import Way, ways
+from ulecli.surrogates.recipe import ON
+from ulecli.system.cores import usable_cores
+
+
+@dataclass(frozen=True)
+class ExpectedTraining:
+    """A training of the plan, before its training set is there.
+
+    Attributes:
+        arm: What distinguishes it.
+        work: What it costs.
+        protocol: How the net is trained; None where it is a pretrained one.
+        part: The place of the part of the evaluation that it belongs to.
+    """
+
+    arm: Arm
+    work: Work
+    protocol: Protocol | None
+    part: int
+
+
+def expect(
+    config: EvaluateConfig,
+    parts: Sequence[Part],
+    read: Sequence[Dataset],
+    builders: Sequence[TrainingSets],
+    known: Iterable[RunRecord],
+    outlook: Outlook,
+) -> list[tuple[str, float | None]]:
+    """Take the first steps of everything, and return how long each part of the work takes.
+
+    Args:
+        config: What was asked.
+        parts: The parts of the evaluation.
+        read: The clean data set of each of them.
+        builders: Of the training sets of each of them.
+        known: Results of earlier runs.
+        outlook: Takes note of it; see there what is returned.
+    """
+    done = {record.arm for record in known}
+    found = expected_trainings(parts, read, builders)
+    left = list({one.arm: one for one in found if one.arm not in done}.values())
+    pictures = zip(builders, read, strict=True)
+    largest = max(one.count * prod(data.train.images.shape[1:]) for one, data in pictures)
+    jobs = jobs_of(config, len(left), largest)
+    measured = paces(left, parts, read, max(1, (config.threads or usable_cores()) // jobs))
+    first = chain.from_iterable(map(preparations, parts, read, builders))
+    return outlook.expect(list(first), [one.work for one in left], jobs, measured)
+
+
+def cost_of(arm: Arm, way: Way, images: int) -> Work:
+    """Return what a training costs, in passes of one image forward and back.
+
+    Adversarial training takes a pass for each step of its attack as well.
+
+    Args:
+        arm: What distinguishes it.
+        way: How it is done.
+        images: Number of training images.
+    """
+    attack: Mapping[str, Any] | None = way.settings.get("attack")
+    passes = 1 + (int(attack.get("steps", 1)) if attack else 0)
+    return Work(way.epochs * images * passes, (arm.exploiter, arm.arch))
+
+
+def expected_trainings(
+    parts: Sequence[Part], read: Sequence[Dataset], builders: Sequence[TrainingSets]
+) -> Iterator[ExpectedTraining]:
+    """Yield every training of an evaluation, without making any training set.
+
+    Args:
+        parts: The parts of the evaluation.
+        read: The clean data set of each of them.
+        builders: Of the training sets of each of them.
+    """
+    for number, (part, data, builder) in enumerate(zip(parts, read, builders, strict=True)):
+        config, side = part.config, data.train.images.shape[-1]
+        for measure in part.measures():
+            for way in ways(part, measure, side, PRESETS[config.preset].robust_images):
+                for seed, name in product(part.seeds(measure, drawn=builder.drawn), builder.names()):
+                    arm = Arm(data.name, name, measure.name, way.net, config.preset, seed)
+                    work = cost_of(arm, way, builder.count)
+                    yield ExpectedTraining(arm, work, way.protocol, number)
+
+
+def preparations(part: Part, data: Dataset, builder: TrainingSets) -> Iterator[Preparation]:
+    """Yield what defenders still have to do for the training sets of a part, measured on first steps.
+
+    A surrogate that has to be trained comes before what it protects; noise takes no time.
+    """
+    device, images = part.config.device, data.train
+    trained, paces = set[tuple[str, int]](), dict[str, float]()
+    for name, seed, label in builder.to_make():
+        stem, words = name.removesuffix(CLASSWISE), f"protecting {builder.count:,} images by {label}"
+        if stem == NOISE:
+            continue
+        if stem.partition(ON)[0] not in DEFENDERS:
+            yield Preparation(words, f"{label}: protecting", None)
+            continue
+        if (stem, seed) not in trained and (training := needs_training(stem, images, seed, device)):
+            surrogate = f"training a surrogate {stem} for {len(images.classes)} classes, which is then kept"
+            yield Preparation(surrogate, f"{label}: training", seconds_of_training(training))
+            trained.add((stem, seed))
+        if name == stem:
+            if stem not in paces:
+                paces[stem] = seconds_of_protecting(stem, images, builder.count, device)
+            yield Preparation(words, f"{label}: protecting", paces[stem])
+
+
+def paces(
+    trainings: Collection[ExpectedTraining], parts: Sequence[Part], read: Sequence[Dataset], threads: int
+) -> dict[Hashable, float]:
+    """Return the seconds for one unit of cost of the kinds of training, measured on first steps.
+
+    Each net is measured once, without what countermeasures do to a batch. Pretrained nets are left out: their
+    first step comes after all images went through them.
+
+    Args:
+        trainings: Those that are left to do.
+        parts: The parts of the evaluation.
+        read: The data set of each of them.
+        threads: CPU threads of one training.
+    """
+    nets: dict[tuple[int, str], float | None] = {}
+    found: dict[Hashable, float] = {}
+    with torch_threads(threads):
+        for one in trainings:
+            if one.protocol is None:
+                continue
+            place = one.part, one.protocol.net
+            if place not in nets:
+                config, data = parts[one.part].config, read[one.part]
+                nets[place] = seconds_of_an_image(
+                    data.train, data.test, one.protocol, config.device, config.known.nets
+                )
+            if (pace := nets[place]) is not None:
+                found[one.work.kind] = pace
+    return found

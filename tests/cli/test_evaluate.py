@@ -313,7 +313,8 @@ def test_a_training_that_learns_nothing_ends_without_a_verdict(evaluate, colours
     np.save(tmp_path / "mixed.npy", images ^ 1)
     noise = np.random.default_rng(2).integers(0, 256, images.shape, dtype=np.uint8)
     np.save(tmp_path / "unrelated.npy", noise)
-    usual = (*FAST, "--exploiter", "standard", "--poison-kind", "images")
+    kept = ("--out", tmp_path / "out", "--resume")  # so that controls are trained once
+    usual = (*FAST, "--exploiter", "standard", "--poison-kind", "images", *kept)
     code, out, _ = evaluate(*usual, "--poison", tmp_path / "own.npz")
     assert code == 0 and "not protected against standard" in out and "in an order of their own" in out
     for name, reason in (("mixed", "were made from others"), ("unrelated", "so it learned nothing")):

@@ -160,7 +160,10 @@ def evaluate(
     ] = "",
     train_images: Annotated[int, _count("Train on N of the images. Default: all.")] = 0,
     eps: Annotated[
-        str, typer.Option(metavar="N[/255]", help=f"Bound of defenders and noise, 1 to {MAX_EPSILON}.")
+        str,
+        typer.Option(
+            metavar="LEVELS", help=f"Bound of defenders and noise, 1 to {MAX_EPSILON}; or as 8/255."
+        ),
     ] = str(DEFAULT_EPSILON),
     gray: Annotated[
         str, typer.Option(metavar="both|train-only", help="Which images the gray exploiter turns gray.")

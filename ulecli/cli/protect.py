@@ -43,7 +43,7 @@ def protect(
     eps: Annotated[
         str,
         typer.Option(
-            "--eps", metavar="N[/255]", help=f"Largest change of a channel in levels, 1 to {MAX_EPSILON}."
+            "--eps", metavar="N", help=f"Largest change of a channel in levels, 1 to {MAX_EPSILON}."
         ),
     ] = str(DEFAULT_EPSILON),
     mask: Annotated[

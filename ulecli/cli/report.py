@@ -39,7 +39,7 @@ def report(
     ] = None,
     eps: Annotated[
         str | None,
-        typer.Option("--eps", metavar="N[/255]", help="The bound in levels, if the run does not say it."),
+        typer.Option("--eps", metavar="N", help="The bound in levels, if the run does not say it."),
     ] = None,
     photos: Annotated[
         int,

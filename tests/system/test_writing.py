@@ -15,13 +15,19 @@ from ulecli.system.writing import check_room, writing_to
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size")
 def test_what_can_not_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TargetError, match=r"can't write to .*here: File too large; make room") as caught:
-        with writing_to(tmp_path / "here"), files_up_to(1000):
-            (tmp_path / "here").write_bytes(bytes(2000))
+    with (
+        pytest.raises(TargetError, match=r"can't write to .*here: File too large; make room") as caught,
+        writing_to(tmp_path / "here"),
+        files_up_to(1000),
+    ):
+        (tmp_path / "here").write_bytes(bytes(2000))
     assert caught.value.exit_code is ExitCode.TARGET
-    with pytest.raises(TargetError, match=r"can't write to .*here: the disk took only a part; name another"):
-        with writing_to(tmp_path / "here", "name another"), files_up_to(10000):
-            np.save(tmp_path / "here.npy", np.zeros(20000, np.uint8))
+    with (
+        pytest.raises(TargetError, match=r"can't write to .*here: the disk took only a part; name another"),
+        writing_to(tmp_path / "here", "name another"),
+        files_up_to(10000),
+    ):
+        np.save(tmp_path / "here.npy", np.zeros(20000, np.uint8))
 
 
 def test_other_errors_pass() -> None:

@@ -188,9 +188,12 @@ def test_a_damaged_surrogate_is_told(evaluate, monkeypatch, tmp_path) -> None:
 def test_the_usual_run_is_a_table_and_a_sentence(evaluate) -> None:
     code, out, err = evaluate(*FAST, "--defender", "cifar-linear")
     assert code == 0
-    first, made, *done = steps_of(err)
+    first, told, made, *done = steps_of(err)
     assert first == "6 trainings, on images called clean, noise, cifar-linear"
-    assert made == "protecting: 60 of 60"
+    assert re.fullmatch(r"protecting 60 images by cifar-linear: .+; 6 trainings: .+; in all .+", told)
+    assert made.startswith(
+        "cifar-linear: protecting: 60 of 60"
+    )  # and what is left, if there was time to measure
     assert len(done) == 6 and re.fullmatch(
         r"clean · standard · fast-conv · seed 0: last \S+ %, peak \S+ %, \d+ s; 5 left.*", done[0]
     )
@@ -259,7 +262,7 @@ def test_results_are_kept_and_taken_up(evaluate, tmp_path) -> None:
     out = tmp_path / "out"
     arguments = (*FAST, "--exploiter", "standard", "--defender", "noise", "--out", out)
     code, first, err = evaluate(*arguments)
-    assert code == 0 and len(steps_of(err)) == 4  # the plan, two trainings, and where they are kept
+    assert code == 0 and len(steps_of(err)) == 5  # the plan, its time, two trainings, and where they are kept
     assert f"kept in {out}: results.jsonl, curves.png, curves.svg" in err
     assert ("gallery.png" in err) == (out / "gallery.png").exists()
     assert {"results.jsonl", "run.json", "curves.png", "curves.svg"} <= {path.name for path in out.iterdir()}

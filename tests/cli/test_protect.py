@@ -66,7 +66,7 @@ def test_some_failed(ulecli, photo_folder, tmp_path):
         (["p", "--eps", "33"], 2, "1 to 32"),
         (["p", "--eps", "eight"], 2, "--eps is eight, but must be a whole number of levels, 1 to 32"),
         (["p", "--eps", "7.5"], 2, "--eps is 7.5, but must be a whole number of levels, 1 to 32"),
-        (["p", "--eps", "8/255"], 2, "--eps is 8/255, but must be a whole number of levels, 1 to 32"),
+        (["p", "--eps", "8/256"], 2, "--eps is 8/256, but must be a whole number of levels, 1 to 32"),
         (["p", "--jobs", "0"], 2, "--jobs"),
         (["p", "--identity", ""], 2, "--identity"),
         (["p", "--device", "abacus"], 2, "abacus"),

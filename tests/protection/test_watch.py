@@ -202,7 +202,7 @@ def test_while_one_folder_is_gone_the_others_are_watched(tmp_path, monkeypatch):
         folder.mkdir()
         scene(16, 16, seed).save(folder / "x.png")
     with watching(ProtectConfig((disk, album), out)) as seen:
-        until((out / "album" / "x.png").exists)
+        until(lambda: all((out / name / "x.png").exists() for name in ("disk", "album")))
         move_away(disk)
         until(lambda: seen.remarks)
         scene(16, 16, 3).save(album / "y.png")

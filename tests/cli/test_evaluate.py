@@ -28,7 +28,7 @@ from ulecli.evaluation import scheduling
 from ulecli.evaluation.defenders import defender_names
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.exploiters.registry import FAMILIES, exploiter_names, from_scratch
-from ulecli.evaluation.results.tables import Format
+from ulecli.evaluation.results.markup import Format
 from ulecli.nets.backbones.judges import JUDGES
 from ulecli.nets.backbones.makers import MAKERS
 from ulecli.nets.registry import NETS

@@ -212,7 +212,7 @@ def evaluate(
     from ulecli.evaluation.exploiters.protocol import default_preset
     from ulecli.evaluation.field_values import parse_mix
     from ulecli.evaluation.poisons.content import PoisonKind
-    from ulecli.evaluation.results.tables import Format
+    from ulecli.evaluation.results.markup import Format
     from ulecli.imaging.upload import Upload
 
     _check("--format", output_format, Format)

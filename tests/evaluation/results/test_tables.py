@@ -12,8 +12,9 @@ from dataclasses import replace
 import pytest
 from helpers.results_of import run
 
+from ulecli.evaluation.results.markup import Format
 from ulecli.evaluation.results.record import RunRecord
-from ulecli.evaluation.results.tables import Format, render
+from ulecli.evaluation.results.tables import render
 
 FIGURES = {
     ("cifar", "standard"): (20.0, 22.0, 24.0),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,11 +17,10 @@ from ulecli.evaluation.results.each import (
     turns,
     verdicts,
 )
-from ulecli.evaluation.results.markup import Block, Table, as_csv, as_latex, as_markdown, as_text
+from ulecli.evaluation.results.markup import Block, Format, Table, written
 from ulecli.evaluation.results.record import BANDS, PROTECTED, RunRecord, Spread
 from ulecli.evaluation.results.tables import (
     NOTHING,
-    Format,
     cell,
     conditions,
     csv_lines,
@@ -54,17 +52,14 @@ def render_each(records: Sequence[RunRecord], form: Format | str, *, encoding: s
     found = rows(turns(records))
     renamed = by_treatment(records)
     closing = [*verdicts(found), *made_how(renamed), *remarks(renamed)]
-    match Format(form):
-        case Format.JSON:
-            return json.dumps(each_document(records), indent=2, allow_nan=False)
-        case Format.CSV:
-            return _csv(records)
-        case Format.MARKDOWN:
-            return as_markdown(_blocks(renamed, found), closing)
-        case Format.LATEX:
-            return as_latex(_blocks(renamed, found), closing)
-        case Format.TABLE:
-            return as_text(_blocks(renamed, found), closing, encoding)
+    return written(
+        form,
+        document=lambda: each_document(records),
+        lines=lambda: _csv_lines(records),
+        blocks=lambda: _blocks(renamed, found),
+        closing=closing,
+        encoding=encoding,
+    )
 
 
 def each_document(records: Sequence[RunRecord]) -> dict[str, Any]:
@@ -176,8 +171,8 @@ def _signed(spread: Spread | None) -> str:
     return NOTHING if spread is None else f"{spread.mean:+.1f}"
 
 
-def _csv(records: Sequence[RunRecord]) -> str:
-    """Return a line a run under a line of names; an empty field is a figure that was not measured."""
+def _csv_lines(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
+    """Return a line a run; an empty field is a figure that was not measured."""
     found = {(one.setting, one.seed, one.treatment, one.identity): one for one in turns(records)}
     lines = []
     for line, record, renamed in zip(csv_lines(records), records, by_treatment(records), strict=True):
@@ -194,4 +189,4 @@ def _csv(records: Sequence[RunRecord]) -> str:
                 **{name: "" if value is None else value for name, value in zip(names, figures, strict=True)},
             }
         )
-    return as_csv(lines)
+    return lines

@@ -1,13 +1,15 @@
-"""Tables as plain text, Markdown, LaTeX and CSV: what is written how, whatever it says."""
+"""Results as plain text, Markdown, LaTeX, CSV and JSON: what is written how, whatever it says."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +32,54 @@ class Table:
     title: str
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+class Format(StrEnum):
+    """How results are written."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+    CSV = "csv"
+
+
+def written(
+    form: Format | str,
+    *,
+    document: Callable[[], Mapping[str, Any]],
+    lines: Callable[[], Sequence[Mapping[str, Any]]],
+    blocks: Callable[[], Sequence[Block]],
+    closing: Sequence[str],
+    encoding: str,
+) -> str:
+    """Write results in one of five formats; only what a format needs is asked for.
+
+    Args:
+        form: How.
+        document: Makes the object of JSON.
+        lines: Makes the lines of CSV.
+        blocks: Makes the tables of the others.
+        closing: What stands below the tables.
+        encoding: Of the stream that a `table` goes to; what it can't hold is replaced.
+
+    Returns:
+        Text without a newline at its end.
+
+    Raises:
+        ValueError: There is no such format.
+    """
+    match Format(form):
+        case Format.JSON:
+            return json.dumps(document(), indent=2, allow_nan=False)
+        case Format.CSV:
+            return as_csv(lines())
+        case Format.MARKDOWN:
+            return as_markdown(blocks(), closing)
+        case Format.LATEX:
+            return as_latex(blocks(), closing)
+        case Format.TABLE:
+            return as_text(blocks(), closing, encoding)
 
 
 def _laid_out(table: Table, layout: str, written: Callable[[str], str] = str) -> str:

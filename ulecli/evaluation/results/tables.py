@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from enum import StrEnum
 from statistics import fmean
 from typing import Any
 
 from ulecli.errors import shown
 from ulecli.evaluation.results.audits import audit_lines
-from ulecli.evaluation.results.markup import Table, as_csv, as_latex, as_markdown, as_text
+from ulecli.evaluation.results.markup import Format, Table, written
 from ulecli.evaluation.results.record import (
     BANDS,
     CLEAN,
@@ -38,16 +37,6 @@ _PLAIN = (
 
 _UNBOUNDED = (CLEAN, CLEAN_SHARE, NOISE_MEAN, *BANDS)
 """Controls that are not held to the bound of the others."""
-
-
-class Format(StrEnum):
-    """How results are written."""
-
-    TABLE = "table"
-    JSON = "json"
-    MARKDOWN = "markdown"
-    LATEX = "latex"
-    CSV = "csv"
 
 
 def render(
@@ -80,17 +69,14 @@ def render(
     if unknown := [name for name in recalls_for if name not in known]:
         raise ValueError(f"no recall of {unknown[0]!r}: the classes are {', '.join(sorted(known))}")
     closing = [*audit_lines(records), sentence(records, recalls_for), *made_how(records), *remarks(records)]
-    match Format(form):
-        case Format.JSON:
-            return json.dumps(document(records, recalls_for), indent=2, allow_nan=False)
-        case Format.CSV:
-            return as_csv(csv_lines(records))
-        case Format.MARKDOWN:
-            return as_markdown(blocks(records, recalls_for), closing)
-        case Format.LATEX:
-            return as_latex(blocks(records, recalls_for), closing)
-        case Format.TABLE:
-            return as_text(blocks(records, recalls_for), closing, encoding)
+    return written(
+        form,
+        document=lambda: document(records, recalls_for),
+        lines=lambda: csv_lines(records),
+        blocks=lambda: blocks(records, recalls_for),
+        closing=closing,
+        encoding=encoding,
+    )
 
 
 def document(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> dict[str, Any]:

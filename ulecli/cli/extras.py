@@ -1,15 +1,28 @@
-"""What the commands that need torch share."""
+"""What the commands that need an extra share."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from ulecli.errors import DeviceUnavailable, MissingExtra, install_extra
 from ulecli.system.devices import Device
 
 if TYPE_CHECKING:
     import torch
+
+
+Visibility = Annotated[
+    bool | None,
+    typer.Option(
+        "--visibility/--no-visibility",
+        help="Measure what an eye sees at 1080 pixels, SSIMULACRA2 and FLIP: some 4 s a photo. Default: "
+        "where the extra measure is installed.",
+    ),
+]
+"""The option of commands that measure with the extra `measure`."""
 
 
 def need_torch(*more: str) -> None:
@@ -31,11 +44,11 @@ def torch_device(device: Device) -> torch.device:
     Raises:
         DeviceUnavailable: torch can't use it here.
     """
-    import torch
+    from ulecli.nets.devices import usable_device
 
-    usable = {Device.CUDA: torch.cuda.is_available(), Device.MPS: torch.backends.mps.is_available()}
-    if device is Device.AUTO:
-        return torch.device(next((kind.value for kind, there in usable.items() if there), "cpu"))
-    if not usable.get(device, True):
-        raise DeviceUnavailable(f"--device {device.value}: torch can't use one here; choose --device cpu")
-    return torch.device(device.value)
+    try:
+        return usable_device(device.value)
+    except DeviceUnavailable as error:
+        raise DeviceUnavailable(
+            f"--device {device.value}: torch can't use one here; choose --device cpu"
+        ) from error

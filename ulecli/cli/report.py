@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ulecli.cli.console import say
+from ulecli.cli.extras import Visibility
 from ulecli.errors import NoSuchPath, TargetError, UsageError, shown
 from ulecli.system.cores import usable_cores
 from ulecli.system.limits import DEFAULT_TIMEOUT
@@ -49,14 +50,7 @@ def report(
             help=f"Show at most so many photos: the worst of {SEARCHED} times as many, evenly spread.",
         ),
     ] = 24,
-    visibility: Annotated[
-        bool | None,
-        typer.Option(
-            "--visibility/--no-visibility",
-            help="Measure what an eye sees at 1080 pixels, SSIMULACRA2 and FLIP: some 4 s a photo. Default: "
-            "where the extra measure is installed.",
-        ),
-    ] = None,
+    visibility: Visibility = None,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="How long one photo may take; 0 for ever.")
     ] = DEFAULT_TIMEOUT,

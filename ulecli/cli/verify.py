@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ulecli.cli.console import put, say
+from ulecli.cli.extras import Visibility
 from ulecli.errors import ExitCode, KeyFileError, TargetError, UsageError, shown
 from ulecli.formats.options import MetadataMode
 from ulecli.system.cores import usable_cores
@@ -49,14 +50,7 @@ def verify(
         str, typer.Option(metavar="NAME", help="The surrogate whose nets look for the cue.")
     ] = "photo",
     cue: Annotated[bool, typer.Option("--cue/--no-cue", help="Check whether the cue is recognised.")] = True,
-    visibility: Annotated[
-        bool | None,
-        typer.Option(
-            "--visibility/--no-visibility",
-            help="Measure what an eye sees at 1080 pixels, SSIMULACRA2 and FLIP: some 4 s a photo. Default: "
-            "where the extra measure is installed.",
-        ),
-    ] = None,
+    visibility: Visibility = None,
     jobs: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Pairs in work at a time. Default: one per core.")
     ] = None,

@@ -124,7 +124,7 @@ def verify(
         protected: What was made of it.
         epsilon: The bound in levels; None means what the mark of each file says.
         metadata: With which mode they were protected.
-        surrogate: Whose nets try to recognise the code; None for not trying.
+        surrogate: Whose net looks for the cue; None for not looking.
         visibility: Measure SSIMULACRA2 and FLIP; None means where the extra `measure` is installed.
         jobs: Pairs in work at a time; None means one for each usable core.
 

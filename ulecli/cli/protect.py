@@ -12,6 +12,7 @@ from ulecli.cli.file_list import read_file_list
 from ulecli.cli.protect_run import run
 from ulecli.errors import UsageError
 from ulecli.formats.options import MetadataMode, Reading
+from ulecli.imaging.strength import Strength
 from ulecli.protection.config import ProtectConfig, Selection
 from ulecli.system.cores import usable_cores
 from ulecli.system.devices import Device
@@ -46,9 +47,9 @@ def protect(
             "--eps", metavar="N", help=f"Largest change of a channel in levels, 1 to {MAX_EPSILON}."
         ),
     ] = str(DEFAULT_EPSILON),
-    mask: Annotated[
-        bool, typer.Option("--mask/--no-mask", help="Change smooth areas, such as sky, less than texture.")
-    ] = False,
+    strength: Annotated[
+        Strength, typer.Option(help="How visible the change may be; smooth areas are changed less.")
+    ] = Strength.DEFAULT,
     identity: Annotated[
         str, typer.Option(metavar="NAME", help="Whose photos these are; use the same name for later photos.")
     ] = "me",
@@ -167,7 +168,7 @@ def protect(
         sources=tuple(paths or ()),
         output=output,
         epsilon=parse_epsilon(eps),
-        mask=mask,
+        strength=strength,
         identity=identity,
         identity_from_folder=identity_from is IdentityFrom.FOLDER,
         key_file=key_file,

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import torch
 
     from ulecli.data.images import ImageSet
-    from ulecli.surrogates.min_min_training import Progress
     from ulecli.surrogates.recipe import Recipe
+    from ulecli.surrogates.store import Card
 
 app = typer.Typer(help="Make, look at and check surrogates.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -73,17 +73,14 @@ def verify(
 def export(
     name: Name,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The ONNX file to write.")],
-    family: Annotated[int, typer.Option(min=0, metavar="N", help="Which of its nets.")] = 0,
 ) -> None:
     """Write a surrogate's gradient graph (loss and input gradient) anew from its verified weights."""
     need_torch()
-    from ulecli.perturb.gradient_graph import gradient_graph
-    from ulecli.surrogates.store import load_card
-    from ulecli.surrogates.weights import load_net
+    from ulecli.surrogates.export import graph_of
     from ulecli.system.atomic import replacing
     from ulecli.system.writing import NO_ROOM, writing_to
 
-    graph = gradient_graph(load_net(name, family), load_card(name).net["channels"])
+    graph = graph_of(name)
     _make_writable(output.parent)
     with writing_to(output, NO_ROOM), replacing(output) as part:
         part.write_bytes(graph)
@@ -120,47 +117,99 @@ def train(
         typer.Option(metavar="FILE.npy", help="Also protect the training images: write their delta, int8."),
     ] = None,
 ) -> None:
-    """Train a surrogate by amortised min-min; an interrupted training is taken up where it was.
+    """Make a surrogate; an interrupted training is taken up where it was.
+
+    By the recipe "photo" a pretrained net is taken over, from a package of the extra transfer, and --data
+    is a folder of photos of anything that its features are standardised by. By every other one a net is
+    trained by amortised min-min.
 
     \b
     Examples:
-      ulecli surrogate train photo --data-root ~/data
+      ulecli surrogate train cifar --data-root ~/data
       ulecli surrogate train mine --recipe cifar-linear --data ~/pictures -o ~/surrogates
+      ulecli surrogate train photo --data ~/photos-of-anything -o ~/surrogates
     """  # noqa: D301 - the help needs the character itself
     need_torch()
     import torch
 
-    from ulecli.surrogates.making import make_surrogate
-    from ulecli.surrogates.recipe import find_recipe
+    from ulecli.surrogates.feature_recipe import FEATURE_RECIPES
 
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise UsageError(f"{name!r} can't name a surrogate: use letters, digits, - and _")
     if threads:
         torch.set_num_threads(threads)
-    chosen = find_recipe(recipe or name)
-    if deltas and chosen.families > 1:
-        raise UsageError("--deltas needs a recipe with one family: delta then follows the classes")
-    if batches:
-        chosen = replace(chosen, batches=batches)
-    where = torch_device(device)
     for folder in (output, *([deltas.parent] if deltas else [])):
         _make_writable(folder)
+    if (recipe or name) in FEATURE_RECIPES:
+        if data == "cifar10" or batches or deltas:
+            raise UsageError(
+                f"the recipe {recipe or name} takes a pretrained net: name a folder of photos with --data, "
+                "and leave out --batches and --deltas"
+            )
+        card = _take_over(name, recipe, data, output, seed)
+    else:
+        card = _train(name, recipe, data, data_root, output, batches, seed, torch_device(device), deltas)
+    say(f"wrote {output / name}.json and what it vouches for: {', '.join(card.files)}")
+
+
+def _take_over(name: str, recipe: str | None, data: str, output: Path, seed: int) -> Card:
+    """Make a surrogate of a pretrained net."""
+    from ulecli.surrogates.feature_making import make_feature_surrogate
+    from ulecli.surrogates.feature_recipe import FEATURE_RECIPES
+
+    chosen = FEATURE_RECIPES[recipe or name]
+    pictures = _pictures(data, None, chosen.grid)
+    say(f"making {name} of {chosen.backbone}, its features standardised by {len(pictures)} photos")
+    with _bar(len(pictures), "photos") as advance:
+        return make_feature_surrogate(
+            name,
+            chosen,
+            pictures,
+            output,
+            data=f"{len(pictures)} photos of anything, beside those of ImageNet that the net was trained on",
+            command=_command(name, recipe, data, None, seed),
+            seed=seed,
+            progress=advance,
+        )
+
+
+def _train(
+    name: str,
+    recipe: str | None,
+    data: str,
+    data_root: Path | None,
+    output: Path,
+    batches: int | None,
+    seed: int,
+    where: torch.device,
+    deltas: Path | None,
+) -> Card:
+    """Train a surrogate by amortised min-min."""
+    from ulecli.surrogates.making import make_surrogate
+    from ulecli.surrogates.recipe import find_recipe
+
+    chosen = find_recipe(recipe or name)
+    if batches:
+        chosen = replace(chosen, batches=batches)
     pictures = _pictures(data, data_root, chosen.grid if data != "cifar10" else None)
     say(f"training {name} by the recipe {recipe or name} on {where.type}, {chosen.batches} batches")
-    card, nets = make_surrogate(
-        name,
-        chosen,
-        pictures,
-        output,
-        data="CIFAR-10, the 50,000 training images" if data == "cifar10" else f"{len(pictures)} own images",
-        command=_command(name, recipe, data, batches, seed, where),
-        seed=seed,
-        device=where,
-        bar=lambda words: _bar(chosen.batches, words),
-    )
-    say(f"wrote {output / name}.json and what it vouches for: {', '.join(card.files)}")
+    with _bar(chosen.batches, "training") as advance:
+        card, net = make_surrogate(
+            name,
+            chosen,
+            pictures,
+            output,
+            data="CIFAR-10, the 50,000 training images"
+            if data == "cifar10"
+            else f"{len(pictures)} own images",
+            command=_command(name, recipe, data, batches, seed, where),
+            seed=seed,
+            device=where,
+            progress=advance,
+        )
     if deltas:
-        _write_deltas(nets[0], pictures, chosen, deltas, where)
+        _write_deltas(net, pictures, chosen, deltas, where)
+    return card
 
 
 def _make_writable(folder: Path) -> None:
@@ -206,18 +255,26 @@ def _write_deltas(
 
 
 def _command(
-    name: str, recipe: str | None, data: str, batches: int | None, seed: int, where: torch.device
+    name: str,
+    recipe: str | None,
+    data: str,
+    batches: int | None,
+    seed: int,
+    where: torch.device | None = None,
 ) -> str:
     """Return the command that makes the surrogate again, without paths of this machine."""
     words = ["ulecli", "surrogate", "train", name]
     words += ["--recipe", recipe] if recipe else []
     words += ["--data", "FOLDER"] if data != "cifar10" else []
     words += ["--batches", str(batches)] if batches else []
-    return shlex.join([*words, "--seed", str(seed), "--device", where.type])
+    words += ["--seed", str(seed)]
+    words += ["--device", where.type] if where else []
+    return shlex.join(words)
 
 
 @contextmanager
-def _bar(total: int, what: str) -> Iterator[Progress | None]:
+def _bar(total: int, what: str) -> Iterator[Callable[..., None] | None]:
+    """Lend what shows progress: called with how much is done and, of a training, its loss and accuracy."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -227,7 +284,8 @@ def _bar(total: int, what: str) -> Iterator[Progress | None]:
     with Bar(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
 
-        def advance(done: int, loss: float, accuracy: float) -> None:
-            bar.update(task, completed=done, description=f"{what}: loss {loss:.2f}, right {accuracy:.0%}")
+        def advance(done: int, loss: float | None = None, accuracy: float = 0.0) -> None:
+            words = what if loss is None else f"{what}: loss {loss:.2f}, right {accuracy:.0%}"
+            bar.update(task, completed=done, description=words)
 
         yield advance

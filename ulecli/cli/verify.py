@@ -20,6 +20,7 @@ from ulecli.units import parse_epsilon
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from ulecli.protection.ledger import Direction
     from ulecli.surrogates.recognition import CueReader
     from ulecli.verification.pair_check import Checked
 
@@ -41,13 +42,13 @@ def verify(
         MetadataMode, typer.Option(help="With which mode they were protected.")
     ] = MetadataMode.PRIVATE,
     key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your key: demand the code that it gives --identity.")
+        Path | None, typer.Option(metavar="FILE", help="Your key: demand the cue of --identity under it.")
     ] = None,
     identity: Annotated[
         str, typer.Option(metavar="NAME", help="Whose photos these are; only with --key-file.")
     ] = "me",
     surrogate: Annotated[
-        str, typer.Option(metavar="NAME", help="The surrogate whose nets look for the cue.")
+        str, typer.Option(metavar="NAME", help="The surrogate whose net looks for the cue.")
     ] = "photo",
     cue: Annotated[bool, typer.Option("--cue/--no-cue", help="Check whether the cue is recognised.")] = True,
     visibility: Visibility = None,
@@ -73,14 +74,14 @@ def verify(
 
     For every pair: the largest change, PSNR and SSIM; how visible the change is at 1080 pixels, as
     SSIMULACRA2 (SSIM2: 90 is not seen, 70 is a good JPEG, below 0 is gross) and mean FLIP (0 to 1, less is
-    better); what the file reveals beyond --metadata private; and how surely the surrogate's net recognises
-    the cue in the file, after JPEG (q85), and shrunk to 1080, 512 and 224 pixels and stored so: by how many
-    nats its code is ahead of the next one, or "no:" and the code that it sees instead. The code is known
-    from the ledger beside the protected photos or from --key-file; else it is a guess, "?".
+    better); what the file reveals beyond --metadata private; and how far the surrogate's net sees it
+    moved from the original along its direction, in the file, after JPEG (q85), and shrunk to 1080, 512 and
+    224 pixels and stored so: in standard deviations of a feature, or "no" where the move is hardly along the
+    direction. The ledger beside the protected photos knows the direction; without it no cue is looked for.
 
     A pair fails (exit code 3) if a lossless file breaks the bound, if it is another picture or unchanged, if
-    it reveals more than its mode lets through, or if it is not there. A known code that is not recognised is
-    listed as weak, and fails the run only where it does so in more than half of the pairs.
+    it reveals more than its mode lets through, or if it is not there. A photo whose cue is not recognised is
+    listed as weak, and fails the run only where more than half of the pairs are.
 
     \b
     Examples:
@@ -97,12 +98,14 @@ def verify(
     epsilon = None if eps is None else parse_epsilon(eps)
     measured = to_be_measured(visibility)
     reader = CueReader(surrogate) if cue else None
-    code = _code(key_file, identity, reader)
     pairs = pair_up(original, protected)
+    direction = _demanded(key_file, identity, reader, protected)
     if run_in_progress(protected):
         say("a run is in progress: photos that it has not come to have no protected copy yet")
-    if code is not None:
-        pairs = [replace(pair, code=code) for pair in pairs]
+    if direction is not None:
+        pairs = [replace(pair, direction=direction) for pair in pairs]
+    elif reader and not quiet and all(pair.direction is None for pair in pairs):
+        say("no ledger says how these photos were moved, so no cue is looked for")
     workers = jobs or usable_cores()
     try:
         checking = check_all(
@@ -121,19 +124,21 @@ def verify(
     raise typer.Exit(exit_code(all_found))
 
 
-def _code(key_file: Path | None, identity: str, reader: CueReader | None) -> int | None:
-    """Return the code that an identity has under a key."""
+def _demanded(
+    key_file: Path | None, identity: str, reader: CueReader | None, protected: Path
+) -> Direction | None:
+    """Return the direction that an identity has under a key; None where no key is named."""
     if key_file is None:
         return None
-    from ulecli.protection.identity import code_of
     from ulecli.protection.key import load_key
+    from ulecli.protection.pairs import direction_under
 
     if reader is None:
         raise UsageError("--key-file is for the cue, and --no-cue says not to look for it; leave one out")
     key = load_key(key_file)
     if key is None:
         raise KeyFileError(f"there is no key in {shown(key_file)}; name the key file that protect used")
-    return code_of(identity, key.secret, reader.codes, reader.families)
+    return direction_under(protected, identity, key.secret, reader.sha256)
 
 
 def _report(checking: Iterable[Checked], *, visibility: bool, json_lines: bool, quiet: bool) -> list[Checked]:

@@ -200,14 +200,13 @@ def _by_surrogate(images: ImageSet, order: Order, *, name: str, classwise: bool)
 
 
 def _defenders(classwise: bool) -> dict[str, Defender]:
-    """Return noise and every recipe of one family, by name."""
+    """Return noise and every recipe, by name."""
     end = CLASSWISE if classwise else ""
     words = "random signs at the bound, tied across RGB: a control"
     found = {f"{NOISE}{end}": Defender(partial(_noise, classwise=classwise), words)}
     for name, recipe in RECIPES.items():
-        if recipe.families == 1:
-            protect = partial(_by_surrogate, name=name, classwise=classwise)
-            found[f"{name}{end}"] = Defender(protect, recipe.purpose, recipe.grid)
+        protect = partial(_by_surrogate, name=name, classwise=classwise)
+        found[f"{name}{end}"] = Defender(protect, recipe.purpose, recipe.grid)
     return found
 
 

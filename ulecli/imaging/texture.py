@@ -1,4 +1,4 @@
-"""The amplitude mask by texture: less of a delta where a picture is smooth, all of it where it has texture.
+"""How far each part of a picture may be changed: little where it is smooth, more where it has texture.
 
 The eye misses a faint pattern on a pattern of about the same size and sees it on an even ground. So what
 counts is the contrast of the picture within windows of about the size of what a delta draws, not that of
@@ -7,17 +7,25 @@ single pixels: grain and noise, which a smooth dark wall has too, are averaged a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-CELLS = 128
-"""Side of the square grid of weights: two cells for each of the default surrogate's."""
+from ulecli.imaging.strength import Strength
 
-FLOOR = 0.4
+CELLS = 128
+"""Side of the square grid of parts, unless another one is asked for."""
+
+FLOOR = 0.25
 """The weight where there is no texture at all."""
+
+AMPLITUDES: Mapping[Strength, float] = MappingProxyType(
+    {Strength.SUBTLE: 2.0, Strength.DEFAULT: 4.0, Strength.STRONG: 6.0}
+)
+"""Levels that a picture may be changed by where it has texture."""
 
 SMOOTH = 1.0
 FULL = 10.0
@@ -31,35 +39,54 @@ _SAMPLES = 4
 Floats = NDArray[np.float32]
 
 
-def texture_weights(image: Image.Image, floor: float = FLOOR) -> Floats:
+def amplitudes(image: Image.Image, cells: int, strength: Strength, epsilon: int) -> Floats:
+    """Return how far each part of a picture may be changed.
+
+    Args:
+        image: RGB, RGBX or RGBA (whose opacity is not looked at), any size.
+        cells: Side of the square grid of parts.
+        strength: How visible the change may be.
+        epsilon: L-infinity bound in levels, which holds whatever the strength.
+
+    Returns:
+        (1, cells, cells) levels, above 0 and at most epsilon.
+    """
+    levels = texture_weights(image, cells) * np.float32(AMPLITUDES[strength])
+    bounded: Floats = np.minimum(levels, np.float32(epsilon))[None]
+    return bounded
+
+
+def texture_weights(image: Image.Image, cells: int = CELLS, floor: float = FLOOR) -> Floats:
     """Return how much of a delta each part of a picture hides.
 
     The weight rises linearly with `contrast`, from the floor at `SMOOTH` to 1 at `FULL`.
 
     Args:
         image: RGB, RGBX or RGBA (whose opacity is not looked at), any size.
+        cells: Side of the square grid of parts.
         floor: The weight where there is no texture at all, 0 to 1.
 
     Returns:
-        (CELLS, CELLS), floor to 1.
+        (cells, cells), floor to 1.
     """
-    rise = np.clip((contrast(image) - SMOOTH) / (FULL - SMOOTH), 0, 1)
+    rise = np.clip((contrast(image, cells) - SMOOTH) / (FULL - SMOOTH), 0, 1)
     weights: Floats = (floor + (1 - floor) * rise).astype(np.float32)
     return weights
 
 
-def contrast(image: Image.Image) -> Floats:
+def contrast(image: Image.Image, cells: int = CELLS) -> Floats:
     """Measure the texture around every part of a picture.
 
     Args:
         image: RGB, RGBX or RGBA, any size.
+        cells: Side of the square grid of parts.
 
     Returns:
-        (CELLS, CELLS): the least standard deviation of the luma, in levels, of all windows that a cell lies
+        (cells, cells): the least standard deviation of the luma, in levels, of all windows that a cell lies
         in. The least, so that a sky counts as smooth up to the edge of a roof.
     """
     # Only the pixels looked at are fetched: to average all of a camera's photo takes as long as to add to it.
-    side = CELLS * _SAMPLES
+    side = cells * _SAMPLES
     luma = image.resize((side, side), Image.Resampling.NEAREST).convert("L").reduce(_SAMPLES // _TEXELS)
     texels = np.asarray(luma, np.float32)
     count = (_WINDOW * _TEXELS) ** 2
@@ -67,24 +94,6 @@ def contrast(image: Image.Image) -> Floats:
     square = _slide(_gathered(np.square(texels)), np.add) / count
     deviation = np.sqrt(np.maximum(square - np.square(mean), 0))
     return _slide(np.pad(deviation, _WINDOW - 1, constant_values=np.inf), np.minimum)
-
-
-def masked(delta: NDArray[np.int8], weights: Floats) -> NDArray[np.int8]:
-    """Weigh a delta.
-
-    Args:
-        delta: (C, S, S) levels.
-        weights: (T, T), 0 to 1.
-
-    Returns:
-        (C, T, T) levels, none further from 0 than the largest of `delta`: interpolated to the finer grid,
-        multiplied, and rounded.
-    """
-    size = weights.shape[::-1]
-    planes = [Image.fromarray(plane.astype(np.float32)) for plane in delta]
-    fine = np.stack([np.asarray(plane.resize(size, Image.Resampling.BILINEAR)) for plane in planes])
-    kept: NDArray[np.int8] = np.rint(fine * weights).astype(np.int8)
-    return kept
 
 
 def _gathered(texels: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""The two layers that torch lacks."""
+"""The layers that torch lacks."""
 
 from __future__ import annotations
 
@@ -25,6 +25,24 @@ class GlobalMax(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the maximum over all positions."""
         return features.amax((2, 3))
+
+
+class Deviations(nn.Module):
+    """Standardise features: (N, D) to (N, D), each divided by its deviation over ordinary photos.
+
+    Args:
+        features: Number D of features.
+    """
+
+    deviations: torch.Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("deviations", torch.ones(features))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return ``features / deviations``; their means stay, since only differences count."""
+        return features / self.deviations
 
 
 def check_channels(channels: int) -> int:

@@ -12,6 +12,7 @@ from torch import nn
 from ulecli.nets.conv import conv
 from ulecli.nets.dense import linear, mlp
 from ulecli.nets.densenet import densenet121
+from ulecli.nets.efficientnet_lite import efficientnet_lite0
 from ulecli.nets.fast_conv import fast_conv
 from ulecli.nets.resnet import resnet18
 from ulecli.nets.torchvision_nets import ARCHITECTURES, torchvision_net
@@ -53,6 +54,9 @@ NETS: Registry[Net] = Registry(
     {
         "conv": _net(conv, "small VGG-like net, that of the surrogates"),
         "densenet121": _net(densenet121, "CIFAR form of DenseNet-121 (Huang et al. 2017)"),
+        "efficientnet-lite0": _net(
+            efficientnet_lite0, "EfficientNet-Lite0 (Tan and Le 2019), for sides of 32 n"
+        ),
         "fast-conv": _net(fast_conv, "net of presets quick and fast (after Jordan 2024)"),
         "linear": _net(linear, "logistic regression on all pixels", sized=True),
         "mlp": _net(mlp, "256 and 128 hidden units on all pixels (Liu et al. 2021, Table 6)", sized=True),

@@ -24,10 +24,13 @@ _GPUS = ("cuda", "mps", "coreml", "directml")
 @dataclass(frozen=True)
 class _Request:
     images: NDArray[np.float32]
-    codes: NDArray[np.int64]
+    directions: NDArray[np.float32]
+    amplitudes: NDArray[np.float32]
     aspects: NDArray[np.float32]
-    epsilon: int
     answer: Future[NDArray[np.int8]] = field(default_factory=Future)
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
 class BatchingPerturber:
@@ -38,8 +41,7 @@ class BatchingPerturber:
 
     Attributes:
         grid: As of the real one.
-        codes: As of the real one.
-        families: As of the real one.
+        samples: As of the real one.
         device: As of the real one.
         label: As of the real one.
         sha256: As of the real one.
@@ -47,30 +49,35 @@ class BatchingPerturber:
 
     def __init__(self, perturber: Perturber) -> None:
         self._perturber = perturber
-        self.grid, self.codes, self.families = perturber.grid, perturber.codes, perturber.families
+        self.grid, self.samples = perturber.grid, perturber.samples
         self.device, self.label, self.sha256 = perturber.device, perturber.label, perturber.sha256
         self._waiting: SimpleQueue[_Request | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="batches")
         self._thread.start()
 
+    def direction(
+        self, images: NDArray[np.float32], amplitudes: NDArray[np.float32], seed: int
+    ) -> NDArray[np.float32]:
+        """Return the direction of an identity; see `Perturber`. Calls are not joined."""
+        return self._perturber.direction(images, amplitudes, seed)
+
     def __call__(
         self,
         images: NDArray[np.float32],
-        codes: NDArray[np.int64],
+        directions: NDArray[np.float32],
+        amplitudes: NDArray[np.float32],
         aspects: NDArray[np.float32],
-        *,
-        epsilon: int,
     ) -> NDArray[np.int8]:
         """Return delta in levels; see `Perturber`."""
-        request = _Request(images, codes, aspects, epsilon)
+        request = _Request(images, directions, amplitudes, aspects)
         self._waiting.put(request)
         return request.answer.result()
 
     def recognised(
-        self, images: NDArray[np.float32], codes: NDArray[np.int64], deltas: NDArray[np.int8]
+        self, images: NDArray[np.float32], directions: NDArray[np.float32], deltas: NDArray[np.int8]
     ) -> NDArray[np.bool_]:
-        """Return whether the surrogate recognises each code; see `Perturber`. Calls are not joined."""
-        return self._perturber.recognised(images, codes, deltas)
+        """Return whether each direction is recognised; see `Perturber`. Calls are not joined."""
+        return self._perturber.recognised(images, directions, deltas)
 
     def close(self) -> None:
         """End the thread after all that was asked before has been answered."""
@@ -80,8 +87,7 @@ class BatchingPerturber:
     def _serve(self) -> None:
         while request := self._waiting.get():
             batch, ended = self._collect(request)
-            for epsilon in sorted({one.epsilon for one in batch}):
-                self._answer([one for one in batch if one.epsilon == epsilon])
+            self._answer(batch)
             if ended:
                 return
 
@@ -89,7 +95,7 @@ class BatchingPerturber:
         """Return the first request with those that come right after it, and whether the end came too."""
         batch = [first]
         with contextlib.suppress(Empty):
-            while sum(len(one.codes) for one in batch) < MAX_BATCH:
+            while sum(map(len, batch)) < MAX_BATCH:
                 request = self._waiting.get(timeout=PATIENCE)
                 if request is None:
                     return batch, True
@@ -100,9 +106,9 @@ class BatchingPerturber:
         try:
             deltas = self._perturber(
                 np.concatenate([one.images for one in batch]),
-                np.concatenate([one.codes for one in batch]),
+                np.concatenate([one.directions for one in batch]),
+                np.concatenate([one.amplitudes for one in batch]),
                 np.concatenate([one.aspects for one in batch]),
-                epsilon=batch[0].epsilon,
             )
         except Exception as error:
             if len(batch) == 1:
@@ -111,7 +117,7 @@ class BatchingPerturber:
             for one in batch:  # too many for the memory perhaps; and one photo's fault is not the others'
                 self._answer([one])
             return
-        ends = np.cumsum([len(one.codes) for one in batch])[:-1]
+        ends = np.cumsum([len(one) for one in batch])[:-1]
         for one, delta in zip(batch, np.split(deltas, ends), strict=True):
             one.answer.set_result(delta)
 

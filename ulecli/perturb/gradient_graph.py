@@ -32,13 +32,14 @@ from ulecli.perturb.gradient_rules.reshaping import Size, Sizes
 from ulecli.perturb.gradient_rules.table import RULES
 
 
-def gradient_graph(net: nn.Module, channels: int, *, feature: str | None = None) -> bytes:
+def gradient_graph(net: nn.Module, channels: int, *, feature: str | None = None, half: bool = False) -> bytes:
     """Write the gradient graph of a trained net.
 
     Args:
         net: In evaluation mode; takes images (N, `channels`, H, W) and returns logits.
         channels: 1 for luma, 3 for RGB.
         feature: Name of a layer within the net, as `named_modules` has it, for the graph of its output.
+        half: Store the weights in half precision; what has no more digits than that stays what it is.
 
     Returns:
         The serialised ONNX model, which holds its weights.
@@ -47,7 +48,7 @@ def gradient_graph(net: nn.Module, channels: int, *, feature: str | None = None)
         ModelError: the net does something that has no rule, or is in training mode.
         UsageError: there is no layer of the name.
     """
-    graph = Graph()
+    graph = Graph(half=half)
     images = float_info("images", ["N", channels, "H", "W"])
     walk = _Walk(net, graph)
     output = walk.forward(feature)

@@ -70,6 +70,7 @@ class OnnxGradients:
                 f"onnxruntime has {name} but could not start it (are its driver and libraries installed?); "
                 "choose --device cpu"
             )
+        self._target = self.session.get_inputs()[1]
 
     def asarray(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return the values themselves."""
@@ -83,22 +84,23 @@ class OnnxGradients:
         """Return -1, 0 or 1 for each value."""
         return np.sign(values)
 
-    def gradient(self, images: Floats, delta: Floats, labels: NDArray[np.int64], view: View | None) -> Floats:
-        """Return the gradient of the summed cross-entropy by delta; see `Gradients.gradient`."""
+    def gradient(self, images: Floats, delta: Floats, targets: NDArray[Any], view: View | None) -> Floats:
+        """Return the gradient of the summed loss by delta; see `Gradients.gradient`."""
         shown = images + delta
         seen = look(shown.clip(0, 1), view)
-        outputs: list[Any] = self.session.run(["gradient"], {"images": seen, "labels": labels})
+        outputs: list[Any] = self.session.run(["gradient"], {"images": seen, self._target.name: targets})
         gradient: Floats = outputs[0] if view is None else view.adjoint(outputs[0])
         # Clipping passes a gradient only where a step along it leads back inside.
         passed: Floats = gradient * (((shown <= 1) | (gradient > 0)) & ((shown >= 0) | (gradient < 0)))
-        return passed
+        return passed if delta.shape[1] == passed.shape[1] else passed.sum(axis=1, keepdims=True)
 
-    def losses(self, images: Floats, labels: NDArray[np.int64]) -> Floats:
-        """Return the cross-entropy of images as they are; see `Gradients.losses`."""
+    def features(self, images: Floats) -> Floats:
+        """Return the features of images, of a graph that has some; see `FeatureGradients.features`."""
         forward = onnxruntime.RunOptions()
         forward.only_execute_path_to_fetches = True  # not the gradient
-        feeds = {"images": np.ascontiguousarray(images, np.float32), "labels": labels}
-        found: Floats = self.session.run(["loss"], feeds, forward)[0]
+        unused = np.zeros((len(images), self._target.shape[1]), np.float32)
+        feeds = {"images": np.ascontiguousarray(images, np.float32), self._target.name: unused}
+        found: Floats = self.session.run(["feature"], feeds, forward)[0]
         return found
 
 

@@ -36,39 +36,44 @@ class Gradients(Protocol):
         """Return -1, 0 or 1 for each value."""
         ...
 
-    def gradient(self, images: Array, delta: Array, labels: Array, view: View | None) -> Array:
-        """Return the gradient of the summed cross-entropy of ``view(stored(clip(images + delta, 0, 1)))``.
+    def gradient(self, images: Array, delta: Array, targets: Array, view: View | None) -> Array:
+        """Return the gradient of the summed loss of ``view(stored(clip(images + delta, 0, 1)))``.
 
         It is by delta, passes straight through the JPEG or posterising of the storage, and is 0 for a pixel
         beyond 0 or 1 that a step along it would not lead back.
 
         Args:
             images: (N, C, S, S), unit scale.
-            delta: (N, C, S, S), unit scale.
-            labels: (N,) classes or codes, in whatever integer array the surrogate takes.
+            delta: (N, C, S, S), or (N, 1, S, S) for one value tied across the channels; unit scale.
+            targets: (N,) integers: classes, and the loss is the cross-entropy. Or (N, D) floats: directions,
+                and the loss is the inner product of each with the features.
             view: What the images go through; None for nothing.
 
         Returns:
-            (N, C, S, S).
+            Of the shape of delta.
         """
         ...
 
-    def losses(self, images: Array, labels: Array) -> Floats:
-        """Return the cross-entropy (N,), in nats, of images (N, C, h, w) as they are, unit scale."""
+
+class FeatureGradients(Gradients, Protocol):
+    """A surrogate that has features, and answers with the gradients of directions in them."""
+
+    def features(self, images: Array) -> Floats:
+        """Return the features (N, D) of images (N, C, h, w), unit scale, of a size that the net takes."""
         ...
 
 
 def minimise(
     surrogate: Gradients,
     images: Array,
-    labels: Array,
+    targets: Array,
     settings: PgdSettings,
     views: Iterable[View | None],
     *,
-    epsilon: float,
+    epsilon: float | Array,
     rng: np.random.Generator,
 ) -> Array:
-    """Find samplewise delta that make the surrogate sure of `labels`.
+    """Find samplewise delta that minimise the surrogate's loss.
 
     Each step normalises the gradient of every image to mean absolute value 1, adds it to the decaying sum of
     the earlier ones (the momentum of Dong et al., 2018), moves by the sign, and projects to the L-infinity
@@ -77,30 +82,33 @@ def minimise(
     Args:
         surrogate: What answers with gradients.
         images: (N, C, S, S) of the surrogate's library, unit scale; C is `settings.channels`.
-        labels: (N,) of the surrogate's library.
+        targets: Of the surrogate's library; see `Gradients.gradient`.
         settings: Steps, momentum and the like.
         views: What the images go through, one for each gradient: see `views_of`.
-        epsilon: L-infinity bound, unit scale.
+        epsilon: L-infinity bound, unit scale: one for all, or one for each cell, (N, 1, S, S) of the
+            surrogate's library. A random start needs one for all.
         rng: Draws the start, before the first view is asked for.
 
     Returns:
-        (N, C, S, S) of the surrogate's library, within [-epsilon, epsilon].
+        (N, C, S, S) of the surrogate's library, or (N, 1, S, S) where delta is tied; within
+        [-epsilon, epsilon].
     """
-    delta = surrogate.asarray(_start(rng, tuple(images.shape), epsilon if settings.random_start else 0.0))
-    direction = delta * 0
+    shape = (len(images), 1 if settings.gray else images.shape[1], *images.shape[2:])
+    delta = surrogate.asarray(_start(rng, shape, epsilon if settings.random_start else 0.0))
+    momentum = delta * 0
     step_size = settings.travel * epsilon / settings.steps
     upcoming = iter(views)
     for _ in range(settings.steps):
         gradient = delta * 0
         for view in islice(upcoming, settings.views):
-            gradient = gradient + surrogate.gradient(images, delta, labels, view)
+            gradient = gradient + surrogate.gradient(images, delta, targets, view)
         # Both libraries know these names: torch takes numpy's `axis` and `keepdims`.
         size = abs(gradient).mean(axis=(1, 2, 3), keepdims=True)
-        direction = settings.momentum * direction + gradient / size.clip(1e-12)
-        delta = (delta - step_size * surrogate.sign(direction)).clip(-epsilon, epsilon)
+        momentum = settings.momentum * momentum + gradient / size.clip(1e-12)
+        delta = (delta - step_size * surrogate.sign(momentum)).clip(-epsilon, epsilon)
     if settings.saturate:
         # A cell that came back to 0 goes where the next step would have taken it.
-        delta = epsilon * surrogate.sign(surrogate.sign(delta) - 0.5 * surrogate.sign(direction))
+        delta = epsilon * surrogate.sign(surrogate.sign(delta) - 0.5 * surrogate.sign(momentum))
     return delta
 
 

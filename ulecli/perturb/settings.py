@@ -33,6 +33,8 @@ class PgdSettings:
         saturate: Finally move every cell to +epsilon or -epsilon by its sign: the strongest cue within the
             bound, and 2 dB more noise.
         gray: One luma value tied across RGB, on gray images, instead of free RGB.
+        colour: With `gray`: the surrogate sees the images in colour, delta tied all the same, and in gray
+            only where a view says so. For pretrained nets, which were shown colour.
         augment: What the images go through inside the loop; None for nothing.
 
     Raises:
@@ -46,6 +48,7 @@ class PgdSettings:
     random_start: bool = False
     saturate: bool = False
     gray: bool = True
+    colour: bool = False
     augment: ViewPolicy | None = field(default_factory=ViewPolicy)
 
     def __post_init__(self) -> None:
@@ -80,8 +83,8 @@ class PgdSettings:
 
     @property
     def channels(self) -> int:
-        """Channels of the images that the surrogate sees and of delta: 1 under gray, else 3."""
-        return 1 if self.gray else 3
+        """Channels of the images that the surrogate sees: 1 under gray without colour, else 3."""
+        return 1 if self.gray and not self.colour else 3
 
     @property
     def variant(self) -> str:

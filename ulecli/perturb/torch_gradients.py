@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from ulecli.nets.precision import has_bfloat16
 from ulecli.transforms.geometry import Axes, axes_of, see
+from ulecli.transforms.gray import gray, gray_adjoint
 from ulecli.transforms.jpeg_dct import jpeg_dct
 from ulecli.transforms.quantise import posterize
 from ulecli.transforms.views import Floats, View
@@ -21,7 +22,7 @@ class TorchGradients:
     """`Gradients` of a surrogate that is a torch net that is left as it is, in evaluation mode.
 
     Attributes:
-        net: From (N, C, h, w), unit scale, to logits (N, K).
+        net: From (N, C, h, w), unit scale, to logits or features (N, D).
         device: Where net and arrays lie.
         autocast: Whether the net runs in bfloat16; several times faster on CPUs that have it.
     """
@@ -44,25 +45,29 @@ class TorchGradients:
         """Return -1, 0 or 1 for each value."""
         return values.sign()
 
-    def gradient(self, images: Tensor, delta: Tensor, labels: Tensor, view: View | None) -> Tensor:
-        """Return the gradient of the summed cross-entropy by delta; see `Gradients.gradient`."""
+    def gradient(self, images: Tensor, delta: Tensor, targets: Tensor, view: View | None) -> Tensor:
+        """Return the gradient of the summed loss by delta; see `Gradients.gradient`."""
         axes = None if view is None else axes_of(view, images)
         shown = images + delta
         seen = look(shown.clip(0, 1), view, axes).requires_grad_(True)
         logits = self.logits(seen)
-        (gradient,) = torch.autograd.grad(logits, seen, entropy_gradient(logits.detach(), labels))
+        upstream = targets if targets.ndim == 2 else entropy_gradient(logits.detach(), targets)
+        (gradient,) = torch.autograd.grad(logits, seen, upstream)
+        if view is not None and view.gray:
+            gradient = gray_adjoint(gradient)
         if axes is not None:
             gradient = axes.rows[:, None].mT @ gradient @ axes.columns[:, None]
         # Clipping passes a gradient only where a step along it leads back inside.
-        return gradient * (((shown <= 1) | (gradient > 0)) & ((shown >= 0) | (gradient < 0)))
+        passed = gradient * (((shown <= 1) | (gradient > 0)) & ((shown >= 0) | (gradient < 0)))
+        return passed if delta.shape[1] == passed.shape[1] else passed.sum(1, keepdim=True)
 
-    def losses(self, images: Tensor, labels: Tensor) -> Floats:
-        """Return the cross-entropy of images as they are; see `Gradients.losses`."""
+    def features(self, images: Tensor) -> Floats:
+        """Return the features of images as they are; see `FeatureGradients.features`."""
         with torch.no_grad():
-            return self.asnumpy(functional.cross_entropy(self.logits(images), labels, reduction="none"))
+            return self.asnumpy(self.logits(images))
 
     def logits(self, seen: Tensor) -> Tensor:
-        """Return float32 logits (N, K) of what the net sees (N, C, h, w)."""
+        """Return float32 logits or features (N, D) of what the net sees (N, C, h, w)."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             answer: Tensor = self.net(seen.contiguous(memory_format=torch.channels_last))
         return answer.float()
@@ -102,4 +107,6 @@ def look(shown: Tensor, view: View | None, axes: Axes | None = None) -> Tensor:
             shown = jpeg_dct(shown, view.quality)
         elif view.bits < 8:
             shown = posterize(shown, view.bits)
+        if view.gray:
+            shown = gray(shown).expand_as(shown)
         return see(shown, axes or view)

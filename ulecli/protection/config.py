@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ulecli.errors import UsageError
 from ulecli.formats.options import Reading
+from ulecli.imaging.strength import Strength
 from ulecli.system.devices import Device
 from ulecli.units import DEFAULT_EPSILON, check_epsilon
 
@@ -37,8 +38,8 @@ class ProtectConfig:
         sources: Files and folders, as named by the user.
         output: Root of the protected tree; None means the sibling `NAME-protected` of each source.
         epsilon: L-infinity bound on the change of every channel of every pixel, in levels (1 to 32).
-        mask: Change smooth parts of a photo less than epsilon allows.
-        identity: Whose photos these are; with the user's key it chooses the code of the perturbation.
+        strength: How visible the change may be; smooth parts of a photo are changed less than others.
+        identity: Whose photos these are; with the user's key it chooses where they are moved to.
         identity_from_folder: Take the identity from the name of each photo's folder instead.
         key_file: The user's key; None means the one in the platform's configuration folder.
         surrogate: Name of the surrogate whose gradients shape the perturbation.
@@ -64,7 +65,7 @@ class ProtectConfig:
     sources: tuple[Path, ...]
     output: Path | None = None
     epsilon: int = DEFAULT_EPSILON
-    mask: bool = False
+    strength: Strength = Strength.DEFAULT
     identity: str = "me"
     identity_from_folder: bool = False
     key_file: Path | None = None

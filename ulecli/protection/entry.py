@@ -21,7 +21,8 @@ class Entry:
         target: Where its protected copy was written.
         source_fingerprint: The photo's.
         target_fingerprint: The copy's.
-        parameters: What decides the pixels, as JSON: epsilon, mask, code, surrogate, how the file is read.
+        parameters: What decides the pixels, as JSON: epsilon, strength, direction, surrogate, how the file
+            is read.
         version: Of ulecli.
         outcome: `PhotoOutcome.recorded`, and "edited" if a tool has changed the copy beside its pixels.
         finished: When, in seconds since 1970.

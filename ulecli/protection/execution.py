@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Self
 
@@ -14,31 +16,25 @@ from numpy.typing import NDArray
 
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.formats.image_data import image_data_sha256
-from ulecli.imaging import texture
 from ulecli.perturb.perturber import Perturber
 from ulecli.protection.backup import keep
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.decision import Due, judge
 from ulecli.protection.destination import free_name
+from ulecli.protection.directions import Directions
 from ulecli.protection.entry import Entry
 from ulecli.protection.folders import MirroredFolders
+from ulecli.protection.identity import name_of
+from ulecli.protection.ledger import Direction
 from ulecli.protection.ledgers import Ledgers
 from ulecli.protection.outcome import PhotoOutcome, Status
-from ulecli.protection.photo import Job, Made
-from ulecli.protection.task import Task
-from ulecli.protection.worker import ENTRY, make_in
+from ulecli.protection.photo import Job, Made, Sample
+from ulecli.protection.task import Task, parameters_of
+from ulecli.protection.worker import ENTRY, make_in, sample_in
 from ulecli.system.atomic import part_of, sync
 from ulecli.system.fingerprint import Fingerprint, fingerprint_of
 from ulecli.system.isolated import Pool, reason_of
 from ulecli.system.limits import Limits
-
-
-@dataclass(frozen=True)
-class _Perturbed:
-    """A working image (3, S, S), unit scale, and its delta (C, S, S), levels."""
-
-    image: NDArray[np.float32]
-    delta: NDArray[np.int8]
 
 
 class Executor:
@@ -50,6 +46,8 @@ class Executor:
         perturber: Perturber,
         ledgers: Ledgers,
         folders: MirroredFolders,
+        directions: Directions,
+        tasks: Iterable[Task] = (),
         writable: Iterable[Path] = (),
     ) -> None:
         """Make one for a run.
@@ -59,10 +57,15 @@ class Executor:
             perturber: What makes the perturbations.
             ledgers: Of the output.
             folders: Makes the folders of the output.
+            directions: Of the identities.
+            tasks: All of the run, from which the direction of an identity is found.
             writable: Folders that exist and below which the workers may write.
         """
         self._config, self._perturber, self._ledgers = config, perturber, ledgers
-        self._folders = folders
+        self._folders, self._directions = folders, directions
+        self._tasks: defaultdict[str, list[Task]] = defaultdict(list)
+        for task in tasks:
+            self._tasks[task.identity].append(task)
         limits = Limits(writable=tuple(writable))
         self._pool = Pool(ENTRY, config.jobs, limits=limits, timeout=config.timeout)
 
@@ -96,15 +99,35 @@ class Executor:
             raise PhotoSkipped("has the pixels of what an earlier run wrote, and nothing is protected twice")
         return verdict
 
+    def _shown(self, tasks: Sequence[Task]) -> Iterator[Sample]:
+        """Yield what the perturbations of photos would be made from; what can't be shown is left out."""
+
+        def show(task: Task) -> Sample | None:
+            try:
+                with self._pool.hired() as worker:
+                    return sample_in(worker, self._job(task))
+            except (PhotoError, PhotoSkipped, OSError, MemoryError):  # it is reported when its turn comes
+                return None
+
+        with ThreadPoolExecutor(self._config.jobs, thread_name_prefix="sample") as threads:
+            yield from filter(None, threads.map(show, tasks))
+        if self._pool.given_up:
+            raise PhotoError("was given up")
+
     def _protected(self, task: Task) -> PhotoOutcome:
+        direction = self._directions.of(task.identity, self._tasks[task.identity], self._shown)
+        if not task.direction:
+            name = name_of(direction)
+            parameters = parameters_of(self._config, self._perturber, name)
+            task = replace(task, direction=name, parameters=parameters)
         job = self._job(task)
         before = _stat(task.photo.path)
-        perturbed: list[_Perturbed] = []
+        recognised = False
 
-        def perturb(image: NDArray[np.float32], aspect: float) -> NDArray[np.int8]:
+        def perturb(sample: Sample) -> NDArray[np.int8]:
+            nonlocal recognised
             self._make_folders(task)  # not for a photo that can't be decoded
-            delta = self._delta(image, aspect, task.code)
-            perturbed.append(_Perturbed(image, delta))
+            delta, recognised = self._delta(sample, direction)
             return delta
 
         try:
@@ -116,7 +139,6 @@ class Executor:
             # The worker goes on while the disk and the ledger take in what it has made.
             sync(job.part)
             made = replace(made, remarks=(*made.remarks, *_backed_up(task, made)))
-            recognised = self._recognised(perturbed[-1], made.masked_delta, task.code)
             outcome = replace(task.outcome(Status.WRITTEN), recognised=recognised, **asdict(made.measured))
             return self._put(task, job.part, made, verdict, outcome, before)
         finally:
@@ -135,24 +157,16 @@ class Executor:
             grid=self._perturber.grid,
             reading=config.reading,
             read_back=task.read_back,
-            masked=config.mask,
+            strength=config.strength,
             owner=config.in_place,
         )
 
-    def _delta(self, image: NDArray[np.float32], aspect: float, code: int) -> NDArray[np.int8]:
-        codes, aspects = np.array([code], np.int64), np.array([aspect], np.float32)
-        delta: NDArray[np.int8] = self._perturber(image[None], codes, aspects, epsilon=self._config.epsilon)[
-            0
-        ]
-        return delta
-
-    def _recognised(self, perturbed: _Perturbed, masked: bytes, code: int) -> bool:
-        """Return whether the surrogate recognises the code in what was made of a photo."""
-        delta = perturbed.delta
-        if masked:  # by the worker, which has the whole picture
-            delta = np.frombuffer(masked, np.int8).reshape(len(delta), texture.CELLS, texture.CELLS)
-        codes = np.array([code], np.int64)
-        return bool(self._perturber.recognised(perturbed.image[None], codes, delta[None])[0])
+    def _delta(self, sample: Sample, direction: Direction) -> tuple[NDArray[np.int8], bool]:
+        """Return the delta of a photo, and whether the surrogate sees the photo moved by it."""
+        images, directions = sample.image[None], direction[None]
+        aspects = np.array([sample.aspect], np.float32)
+        deltas = self._perturber(images, directions, sample.amplitudes[None], aspects)
+        return deltas[0], bool(self._perturber.recognised(images, directions, deltas)[0])
 
     def _put(
         self,
@@ -211,7 +225,7 @@ class Executor:
             status, reason = Status.SKIPPED, str(skipped)
         except Exception as error:  # also a fault of ours: the other photos shall not suffer from it
             reason = reason_of(error)
-        return replace(task.outcome(status), target=None, code=-1, reason=reason)
+        return replace(task.outcome(status), target=None, direction="", reason=reason)
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -15,7 +15,7 @@ from ulecli.protection.outcome import PhotoOutcome, ProtectReport, Status
 
 Number = TypeVar("Number", int, float)
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the JSON objects; it grows when a field changes its meaning or goes. New fields may come."""
 
 
@@ -36,7 +36,7 @@ def photo_record(outcome: PhotoOutcome) -> dict[str, Any]:
         "width": outcome.width,
         "height": outcome.height,
         "identity": _text(outcome.identity),
-        "code": outcome.code,
+        "direction": outcome.direction,
         "max_change": outcome.max_change,
         "psnr_db": _finite(outcome.psnr_db),
         "max_change_on_disk": outcome.max_change_on_disk,
@@ -54,12 +54,14 @@ def summary_record(report: ProtectReport, exit_code: ExitCode | None = None) -> 
         exit_code: What the process ends with, if that is not the report's.
     """
     written = written_in(report)
+    directions = {one.identity: one.direction for one in report.outcomes if one.direction}
     return {
         "type": "summary",
         "schema": SCHEMA,
         **{str(status): report.count(status) for status in Status},
         "left": report.left,
         "epsilon": report.config.epsilon,
+        "strength": str(report.config.strength),
         "surrogate": report.surrogate,
         "device": report.device,
         "jobs": report.config.jobs,
@@ -71,7 +73,7 @@ def summary_record(report: ProtectReport, exit_code: ExitCode | None = None) -> 
         "psnr_db_on_disk_mean": _finite(mean(one.psnr_db_on_disk for one in written)),
         "psnr_db_on_disk_min": _finite(min(known(one.psnr_db_on_disk for one in written), default=None)),
         "identities": [
-            {"name": _text(one.name), "code": one.code, "moved": one.moved} for one in report.identities
+            {"name": _text(name), "direction": directions.get(name, "")} for name in report.identities
         ],
         "notes": [_text(note) for note in report.notes],
         "recognised": sum(one.recognised is True for one in written),

@@ -88,7 +88,7 @@ def load_key(path: Path) -> Key | None:
     if len(secret) != KEY_BYTES:
         raise KeyFileError(
             f"{shown(path)} is not a key (it should hold {2 * KEY_BYTES} hex digits); restore it from a "
-            "backup, or move it away to have a new one made: new photos will then carry other codes"
+            "backup, or move it away to have a new one made: new photos will then be moved another way"
         )
     exposed = os.name == "posix" and bool(mode & (stat.S_IRWXG | stat.S_IRWXO))
     return Key(path, secret, exposed=exposed)

@@ -17,10 +17,13 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ulecli.protection.entry import Entry
 from ulecli.protection.outcome import PhotoOutcome
@@ -29,10 +32,12 @@ from ulecli.system.database import Database, Statement, held
 from ulecli.system.database import reading as reading_database
 from ulecli.system.fingerprint import Fingerprint, file_sha256, fingerprint_of
 
+Direction = NDArray[np.float32]
+
 NAME = ".ulecli.sqlite"
 """The file's name in the root of an output; hidden, so no run takes it for a photo."""
 
-SCHEMA = 2
+SCHEMA = 3
 
 _COLUMNS = (
     "target, source, source_size, source_mtime_ns, source_sha256, target_size, target_mtime_ns, "
@@ -44,7 +49,7 @@ CREATE INDEX photos_by_source ON photos (source);
 CREATE INDEX photos_by_image ON photos (image_sha256) WHERE image_sha256 IS NOT NULL;
 CREATE TABLE intended ({_COLUMNS.replace("target,", "target BLOB PRIMARY KEY,", 1)}) WITHOUT ROWID;
 CREATE TABLE troubles (source BLOB PRIMARY KEY, outcome, finished) WITHOUT ROWID;
-CREATE TABLE identities (name, scheme, code, PRIMARY KEY (name, scheme)) WITHOUT ROWID;
+CREATE TABLE directions (name, scheme, direction BLOB, PRIMARY KEY (name, scheme)) WITHOUT ROWID;
 """
 _UPGRADES = {
     1: """
@@ -53,7 +58,11 @@ ALTER TABLE photos ADD COLUMN image_sha256;
 ALTER TABLE intended ADD COLUMN source_ctime_ns;
 ALTER TABLE intended ADD COLUMN image_sha256;
 CREATE INDEX photos_by_image ON photos (image_sha256) WHERE image_sha256 IS NOT NULL;
-"""
+""",
+    2: """
+DROP TABLE identities;
+CREATE TABLE directions (name, scheme, direction BLOB, PRIMARY KEY (name, scheme)) WITHOUT ROWID;
+""",
 }
 """What takes the tables of each earlier version to the next."""
 
@@ -77,6 +86,7 @@ class Ledger:
             "SELECT 1 FROM photos WHERE image_sha256 IS NOT NULL LIMIT 1"
         )
         self._knows_images = bool(known)
+        self._knows_directions = bool(database.read("SELECT 1 FROM sqlite_master WHERE name = 'directions'"))
 
     def empty(self) -> bool:
         """Return whether no photo is finished yet."""
@@ -145,21 +155,31 @@ class Ledger:
         row = (_bytes(outcome.source), json.dumps(outcome.recorded(), allow_nan=True), time.time())
         self._database.write(("INSERT OR REPLACE INTO troubles VALUES (?, ?, ?)", row))
 
-    def codes(self, scheme: str) -> dict[str, int]:
-        """Return the codes that identities carry in this output.
+    def direction(self, name: str, scheme: str) -> Direction | None:
+        """Return the direction (D,) that the photos of an identity are moved along in this output.
 
         Args:
-            scheme: Of which key and which number of codes.
+            name: The identity.
+            scheme: Of which key and which surrogate.
         """
-        rows = self._database.read("SELECT name, code FROM identities WHERE scheme = ?", scheme)
-        return {os.fsdecode(name): int(code) for name, code in rows}
+        if not self._knows_directions:
+            return None
+        query = "SELECT direction FROM directions WHERE name = ? AND scheme = ?"
+        rows = self._database.read(query, os.fsencode(name), scheme)
+        return np.frombuffer(rows[0][0], "<f4") if rows else None
 
-    def keep_codes(self, scheme: str, codes: Mapping[str, int]) -> None:
-        """Note which codes identities carry from now on."""
-        statement = "INSERT OR REPLACE INTO identities VALUES (?, ?, ?)"
-        self._database.write(
-            *((statement, (os.fsencode(name), scheme, code)) for name, code in codes.items())
-        )
+    def directions(self) -> list[Direction]:
+        """Return the directions (D,) of all identities, keys and surrogates of this output."""
+        if not self._knows_directions:
+            return []
+        return [
+            np.frombuffer(row[0], "<f4") for row in self._database.read("SELECT direction FROM directions")
+        ]
+
+    def keep_direction(self, name: str, scheme: str, direction: Direction) -> None:
+        """Note along which direction the photos of an identity are moved from now on."""
+        row = (os.fsencode(name), scheme, np.ascontiguousarray(direction, "<f4").tobytes())
+        self._database.write(("INSERT OR REPLACE INTO directions VALUES (?, ?, ?)", row))
 
     def snapshot(self) -> contextlib.AbstractContextManager[None]:
         """Have all that is read meanwhile be of one moment; not for longer than it takes to read it."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
 from ulecli.errors import LedgerError, UleError
 from ulecli.formats.image_data import image_data_sha256
-from ulecli.protection.ledger import NAME, Ledger, opened, reading
+from ulecli.protection.ledger import NAME, Direction, Ledger, opened, reading
 from ulecli.protection.outcome import Photo, PhotoOutcome
 from ulecli.system import paths
 from ulecli.system.fingerprint import is_unchanged
@@ -106,18 +105,16 @@ class Ledgers:
             self._nearest[folder] = ledger
         return self._nearest[folder]
 
-    def codes(self, scheme: str) -> dict[str, int]:
-        """Return the codes that identities carry in the open ledgers; the first that knows one counts."""
-        found: dict[str, int] = {}
-        for ledger in self._ledgers():
-            found = {**ledger.codes(scheme), **found}
-        return found
+    def direction(self, name: str, scheme: str) -> Direction | None:
+        """Return the direction of an identity in the open ledgers; the first that knows one counts."""
+        found = (ledger.direction(name, scheme) for ledger in self._ledgers())
+        return next((direction for direction in found if direction is not None), None)
 
-    def keep_codes(self, scheme: str, codes: Mapping[str, int]) -> None:
-        """Note in every open ledger which codes identities carry from now on."""
+    def keep_direction(self, name: str, scheme: str, direction: Direction) -> None:
+        """Note in every open ledger along which direction the photos of an identity are moved."""
         if not self._dry:
             for ledger in self._ledgers():
-                ledger.keep_codes(scheme, codes)
+                ledger.keep_direction(name, scheme, direction)
 
     def add_problem(self, outcome: PhotoOutcome, root: Path | None = None) -> None:
         """Note what could not be protected; without a root, in the first ledger."""

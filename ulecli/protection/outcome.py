@@ -40,21 +40,6 @@ class Photo:
 
 
 @dataclass(frozen=True)
-class IdentityCode:
-    """The code that the photos of one identity carry in a run.
-
-    Attributes:
-        name: The identity as the user named it.
-        code: 0 to K-1.
-        moved: Another identity of the run held its own code, so it carries its next one.
-    """
-
-    name: str
-    code: int
-    moved: bool = False
-
-
-@dataclass(frozen=True)
 class PhotoOutcome:
     """What became of one photo.
 
@@ -67,7 +52,8 @@ class PhotoOutcome:
         width: Of the upright picture, in pixels.
         height: Of the upright picture, in pixels.
         identity: Whose photo it is; empty where it came to no perturbation.
-        code: The code of the identity that the perturbation carries; -1 where there is none.
+        direction: Name of the direction that the photo is moved along in the surrogate's features, 16
+            hexadecimal digits; empty where there is none, or where it is not known yet.
         max_change: How far the perturbation moves a channel before encoding, in levels; never above epsilon.
             Where black or white is reached, a channel moves less.
         psnr_db: Peak signal-to-noise ratio of the perturbation in dB, at least; infinite if there is none.
@@ -75,8 +61,8 @@ class PhotoOutcome:
             read from the disk; above epsilon only for lossy formats. None if it was not read back.
         psnr_db_on_disk: Peak signal-to-noise ratio of the same two in dB. None if it was not read back.
         seconds: Wall-clock time from opening the source to the finished target.
-        recognised: Whether the surrogate recognises the code in the protected picture; None if it was not
-            asked.
+        recognised: Whether the surrogate sees the protected picture moved along its direction; None if it was
+            not asked.
     """
 
     source: Path
@@ -87,7 +73,7 @@ class PhotoOutcome:
     width: int = 0
     height: int = 0
     identity: str = ""
-    code: int = -1
+    direction: str = ""
     max_change: int | None = None
     psnr_db: float | None = None
     max_change_on_disk: int | None = None
@@ -149,7 +135,7 @@ class ProtectReport:
         device: What did the work, in words ("cpu (onnxruntime 1.22)").
         surrogate: Name and first digits of the sha256 of the surrogate.
         outcomes: One for every photo found, sorted by source.
-        identities: Who carries which code, sorted by name; empty if there was no key in a dry run.
+        identities: Names of the identities that photos belong to, sorted.
         notes: What the user should know beyond the outcomes, one line each.
         seconds: Wall-clock time of the run.
         left: Photos that the run was stopped before.
@@ -160,7 +146,7 @@ class ProtectReport:
     device: str
     surrogate: str
     outcomes: tuple[PhotoOutcome, ...]
-    identities: tuple[IdentityCode, ...]
+    identities: tuple[str, ...]
     notes: tuple[str, ...]
     seconds: float
     left: int = 0

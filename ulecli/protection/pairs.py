@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ulecli.errors import LedgerError, NoSuchPath, NothingToDo, UsageError, shown
+from ulecli.errors import KeyFileError, LedgerError, NoSuchPath, NothingToDo, UsageError, shown
 from ulecli.formats.registry import SUFFIXES
 from ulecli.protection.entry import Entry
 from ulecli.protection.find import check_exist, find
-from ulecli.protection.ledger import NAME, reading
+from ulecli.protection.identity import composed, name_of, scheme_of
+from ulecli.protection.ledger import NAME, Direction, reading
 from ulecli.protection.outcome import Photo, Status
 from ulecli.system import database, paths
 
@@ -23,13 +24,13 @@ class Pair:
     Attributes:
         original: The photo.
         protected: Its copy; None where there is none.
-        code: The code that it carries by the ledger; None if it is not known.
+        direction: (D,) along which it was moved, by the ledger; None if it is not known.
         reason: Why there is no copy, by the ledger; empty if it is not known.
     """
 
     original: Path
     protected: Path | None
-    code: int | None = None
+    direction: Direction | None = field(default=None, compare=False)
     reason: str = ""
 
 
@@ -68,6 +69,32 @@ def pair_up(original: Path, protected: Path) -> list[Pair]:
     return sorted(pairs, key=lambda pair: pair.original)
 
 
+def direction_under(protected: Path, identity: str, key: bytes, surrogate: str) -> Direction:
+    """Return the direction that an identity has under a key, by the ledger of protected photos.
+
+    Args:
+        protected: A protected photo, or a folder of them.
+        identity: Whose photos they are.
+        key: The user's secret.
+        surrogate: The sha256 of its weights, in hex.
+
+    Raises:
+        KeyFileError: The ledger knows none.
+        LedgerError: There is no ledger, or it can't be read.
+    """
+    path = (protected if paths.is_folder(protected) else protected.parent) / NAME
+    if not paths.is_file(path):
+        raise LedgerError(f"there is no ledger {shown(path)}, which knows how photos were moved under a key")
+    with reading(path) as ledger:
+        direction = ledger.direction(composed(identity), scheme_of(key, surrogate))
+    if direction is None:
+        raise KeyFileError(
+            f"no photos of {shown(identity)} were protected there under that key and with this surrogate; "
+            "name the key file and the --identity that protect was given"
+        )
+    return direction
+
+
 def run_in_progress(protected: Path) -> bool:
     """Return whether a run is writing into a folder, or into that of a photo, at this moment."""
     return database.run_in_progress((protected if protected.is_dir() else protected.parent) / NAME)
@@ -75,16 +102,21 @@ def run_in_progress(protected: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Recorded:
-    """What a ledger records, by the real paths of the originals; `targets` by those of the copies."""
+    """What a ledger records: by the real paths of the originals, those of the copies, and names of directions."""
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     targets: Mapping[str, Entry] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+    directions: Mapping[str, Direction] = field(default_factory=dict)
+
+    def direction(self, entry: Entry | None) -> Direction | None:
+        """Return the direction of a finished photo, if the ledger has it."""
+        return self.directions.get(str(entry.outcome.get("direction"))) if entry else None
 
 
 def _single(original: Path, protected: Path) -> Pair:
     recorded = _recorded_in_ledger(protected.parent)
-    return Pair(original, protected, _code(recorded.targets.get(paths.real(protected))))
+    return Pair(original, protected, recorded.direction(recorded.targets.get(paths.real(protected))))
 
 
 def _recorded_in_ledger(protected: Path) -> _Recorded:
@@ -98,6 +130,7 @@ def _recorded_in_ledger(protected: Path) -> _Recorded:
                 {paths.real(entry.source): entry for entry in entries},
                 {paths.real(entry.target): entry for entry in entries},
                 {paths.real(outcome.source): outcome.reason for outcome in ledger.problems()},
+                {name_of(direction): direction for direction in ledger.directions()},
             )
     except LedgerError:  # damaged: names show nearly as much
         return _Recorded()
@@ -107,23 +140,20 @@ def _pair(photo: Photo, original: Path, protected: Path, recorded: _Recorded) ->
     real = paths.real(photo.path)
     entry = recorded.entries.get(real)
     if entry and paths.is_file(entry.target):
-        return Pair(photo.path, _as_named(entry.target, protected), _code(entry))
+        return Pair(photo.path, _as_named(entry.target, protected), recorded.direction(entry))
     candidates = _mirrored(protected / photo.path.relative_to(original), photo.format)
     there = next((path for path in candidates if paths.is_file(path)), None)
     if there is None:
         return Pair(photo.path, None, reason=recorded.reasons.get(real, ""))
-    return Pair(photo.path, there, _code(recorded.targets.get(paths.real(there))))  # of photos in place
+    return Pair(
+        photo.path, there, recorded.direction(recorded.targets.get(paths.real(there)))
+    )  # of photos in place
 
 
 def _as_named(target: Path, protected: Path) -> Path:
     """Return a path of the ledger, which is absolute, the way the user named the folder above it."""
     inner = os.path.relpath(paths.real(target), paths.real(protected))
     return target if inner.startswith("..") else protected / inner
-
-
-def _code(entry: Entry | None) -> int | None:
-    code = entry.outcome.get("code") if entry else None
-    return code if isinstance(code, int) and code >= 0 else None
 
 
 def _mirrored(path: Path, format: str) -> Iterator[Path]:

@@ -20,15 +20,31 @@ from ulecli.formats.metadata.policy import carried, merged
 from ulecli.formats.options import MetadataMode as Mode
 from ulecli.formats.options import Reading
 from ulecli.formats.picture import MAX_PIXELS, Picture, decode, encode, read_rgb
-from ulecli.imaging import texture
 from ulecli.imaging.delta import add_delta, working_image
 from ulecli.imaging.difference import difference, set_aside
+from ulecli.imaging.strength import Strength
+from ulecli.imaging.texture import amplitudes
 from ulecli.protection.outcome import Photo
 from ulecli.system.fingerprint import Fingerprint, file_sha256
 
-Perturb = Callable[[NDArray[np.float32], float], NDArray[np.int8]]
-"""Returns (1 or 3, S, S) levels for a working image (3, S, S) of unit scale and the aspect of the photo."""
 
+@dataclass(frozen=True)
+class Sample:
+    """What a perturbation is made from.
+
+    Attributes:
+        image: (3, S, S) the working image, unit scale.
+        amplitudes: (1, S, S) how far each cell may be moved, in levels, above 0 and at most epsilon.
+        aspect: Width / height of the photo.
+    """
+
+    image: NDArray[np.float32]
+    amplitudes: NDArray[np.float32]
+    aspect: float
+
+
+Perturb = Callable[[Sample], NDArray[np.int8]]
+"""Returns (1 or 3, S, S) levels."""
 
 _LARGE = 30_000_000
 """Pixels; two pictures of more are not held in memory at once."""
@@ -45,7 +61,8 @@ class Job:
         grid: Side S of the working image.
         reading: How the file is read.
         read_back: Read the written file and measure it.
-        masked: Change smooth parts of the picture less.
+        strength: How visible the change may be.
+        sampled: Only show what a perturbation would be made from; write nothing.
         owner: Give the written file to the photo's owner.
     """
 
@@ -55,7 +72,8 @@ class Job:
     grid: int
     reading: Reading
     read_back: bool
-    masked: bool = False
+    strength: Strength = Strength.DEFAULT
+    sampled: bool = False
     owner: bool = False
 
 
@@ -80,14 +98,12 @@ class Made:
         sha256: Of the written file.
         measured: Of the picture.
         remarks: For the user.
-        masked_delta: The delta after the mask, (C, CELLS, CELLS) int8 as bytes; empty without a mask.
     """
 
     source: Fingerprint
     sha256: bytes
     measured: Measured
     remarks: tuple[str, ...]
-    masked_delta: bytes = b""
 
 
 def make(job: Job, perturb: Perturb, memory: Memory | None = None) -> Made:
@@ -116,25 +132,49 @@ def _make(job: Job, before: os.stat_result, perturb: Perturb, memory: Memory) ->
     if is_protected(path):
         raise PhotoSkipped("is marked as protected already, and nothing is protected twice")
     sha256 = file_sha256(path)
-    measured, remarks, masked_delta = _write(job, perturb, memory)
+    measured, remarks = _write(job, perturb, memory)
     _dress(job, before)
     _check_same(path, before)
     source = Fingerprint(before.st_size, before.st_mtime_ns, 0, sha256)
-    return Made(source, file_sha256(job.part), measured, remarks, masked_delta)
+    return Made(source, file_sha256(job.part), measured, remarks)
 
 
-def _write(job: Job, perturb: Perturb, memory: Memory) -> tuple[Measured, tuple[str, ...], bytes]:
-    picture = decode(
+def sample(job: Job, memory: Memory | None = None) -> Sample:
+    """Return what a photo's perturbation would be made from.
+
+    Raises:
+        PhotoError: It can't be protected.
+        PhotoSkipped: It is left alone on purpose.
+        OSError: It can't be read.
+        MemoryError: It is too large for the machine.
+    """
+    if is_protected(job.photo.path):
+        raise PhotoSkipped("is marked as protected already, and nothing is protected twice")
+    return _sample(_decoded(job, memory or Memory()), job)
+
+
+def _decoded(job: Job, memory: Memory) -> Picture:
+    return decode(
         job.photo.path,
         job.photo.format,
         memory=memory,
         first_frame=job.reading.first_frame,
         max_pixels=job.reading.max_pixels or MAX_PIXELS,
     )
-    aspect = picture.image.width / picture.image.height
-    delta = perturb(working_image(picture.image, job.grid, picture.pixels), aspect)
-    if job.masked:
-        delta = texture.masked(delta, texture.texture_weights(picture.image))
+
+
+def _sample(picture: Picture, job: Job) -> Sample:
+    image = picture.image
+    return Sample(
+        working_image(image, job.grid, picture.pixels),
+        amplitudes(image, job.grid, job.strength, job.epsilon),
+        image.width / image.height,
+    )
+
+
+def _write(job: Job, perturb: Perturb, memory: Memory) -> tuple[Measured, tuple[str, ...]]:
+    picture = _decoded(job, memory)
+    delta = perturb(_sample(picture, job))
     with _original(picture.image, job) as original:
         change = add_delta(picture.image, delta, picture.pixels)
         if change.max_change > job.epsilon:
@@ -153,7 +193,7 @@ def _write(job: Job, perturb: Perturb, memory: Memory) -> tuple[Measured, tuple[
             del picture  # a large photo's memory, needed again
             stored = difference(original, read_rgb(job.part, job.photo.format))
             measured = replace(measured, max_change_on_disk=stored.max_change, psnr_db_on_disk=stored.psnr_db)
-    return measured, remarks, delta.tobytes() if job.masked else b""
+    return measured, remarks
 
 
 @contextlib.contextmanager

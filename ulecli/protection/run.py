@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
@@ -18,16 +17,17 @@ from ulecli.perturb.batching import batched
 from ulecli.perturb.perturber import Perturber
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.destination import plan, root_of
+from ulecli.protection.directions import Directions
 from ulecli.protection.execution import Executor
 from ulecli.protection.find import Found, find
 from ulecli.protection.folders import MirroredFolders
-from ulecli.protection.identity import assign_codes, scheme_of
+from ulecli.protection.identity import name_of
 from ulecli.protection.key import Key, default_key_path, load_key, load_or_create_key
 from ulecli.protection.ledgers import Ledgers
 from ulecli.protection.orphans import orphaned_copies
-from ulecli.protection.outcome import IdentityCode, PhotoOutcome, ProtectReport, Start, Status
+from ulecli.protection.outcome import PhotoOutcome, ProtectReport, Start, Status
 from ulecli.protection.output_check import check
-from ulecli.protection.task import Task
+from ulecli.protection.task import Task, parameters_of
 from ulecli.system.atomic import remove_parts, sync_folder
 
 OnOutcome = Callable[[PhotoOutcome, int], None]
@@ -84,16 +84,18 @@ def protect(
         if not config.dry_run:
             _make(roots, folders)
         placed = plan(found.photos, config, ledgers.of)
-        used = [ledgers.of(root) for root in roots]  # all of them before the codes are asked for
-        identities = _assign(config, placed, key, perturber, ledgers)
-        tasks = list(_complete(config, placed, identities, perturber))
+        used = [ledgers.of(root) for root in roots]  # all of them before the directions are asked for
+        directions = Directions(perturber, ledgers, key.secret if key else None)
+        tasks = list(_complete(config, placed, directions, perturber))
         outcomes = []
         if on_start:
             on_start(Start(len(tasks), tuple(roots), again=not ledgers.empty()))
         # Closed at once when the caller's callback or the user breaks off, so that the workers stop.
         with (
             batched(perturber) as shared,
-            closing(_outcomes(config, shared, found, tasks, ledgers, folders, should_stop)) as stream,
+            closing(
+                _outcomes(config, shared, found, tasks, ledgers, folders, directions, should_stop)
+            ) as stream,
         ):
             for outcome in stream:
                 outcomes.append(outcome)
@@ -106,8 +108,8 @@ def protect(
         device=perturber.device,
         surrogate=perturber.label,
         outcomes=tuple(sorted(outcomes, key=lambda outcome: outcome.source)),
-        identities=tuple(identities.values()),
-        notes=(*notes, *_moves(identities), *(_left_out(found) if only is None else ())),
+        identities=tuple(sorted({task.identity for task in tasks})),
+        notes=(*notes, *(_left_out(found) if only is None else ())),
         seconds=time.perf_counter() - began,
         left=len(tasks) + len(found.others) - len(outcomes),
         orphans=tuple(orphans),
@@ -167,7 +169,9 @@ def _key(config: ProtectConfig) -> tuple[Key | None, list[str]]:
             "you have a copy of an older key, put it there before you go on; else keep a copy of this one"
         )
     elif key.created:
-        notes.append(f"made your key {path}; keep a copy, later photos need it to carry the same code")
+        notes.append(
+            f"made your key {path}; keep a copy, later photos need it to be moved as the earlier ones were"
+        )
     elif key.exposed:
         notes.append(f"other users can read your key; make it yours alone with: chmod 600 {path}")
     return key, notes
@@ -179,50 +183,31 @@ def _identity(config: ProtectConfig, task: Task) -> str:
     return task.photo.path.absolute().parent.name or config.identity
 
 
-def _assign(
-    config: ProtectConfig, tasks: list[Task], key: Key | None, perturber: Perturber, ledgers: Ledgers
-) -> dict[str, IdentityCode]:
-    """Give every identity its code: the one it has in this output, where an earlier run gave it one."""
-    if key is None:
-        return {}
-    names = {_identity(config, task) for task in tasks}
-    scheme = scheme_of(key.secret, perturber.codes, perturber.families)
-    kept = ledgers.codes(scheme)
-    assigned = assign_codes(names, key.secret, perturber.codes, perturber.families, kept)
-    ledgers.keep_codes(scheme, {one.name: one.code for one in assigned.values()})
-    return assigned
-
-
 def _complete(
-    config: ProtectConfig, tasks: list[Task], identities: dict[str, IdentityCode], perturber: Perturber
+    config: ProtectConfig, tasks: list[Task], directions: Directions, perturber: Perturber
 ) -> Iterator[Task]:
+    """Say whose each photo is and what decides its pixels, as far as that is known from earlier runs."""
+
     @cache
-    def parameters(code: int) -> str:
-        decisive = {
-            "epsilon": config.epsilon,
-            "mask": config.mask,
-            "code": code,
-            "surrogate": perturber.label,
-            "surrogate_sha256": perturber.sha256,
-            "first_frame": config.reading.first_frame,
-            "metadata": str(config.reading.metadata),
-        }
-        return json.dumps(decisive, sort_keys=True)
+    def name(identity: str) -> str:
+        direction = directions.known(identity)
+        return "" if direction is None else name_of(direction)
+
+    @cache
+    def parameters(direction: str) -> str:
+        return parameters_of(config, perturber, direction)
 
     for number, task in enumerate(tasks):
         identity = _identity(config, task)
-        code = identities[identity].code if identity in identities else -1
+        direction = name(identity)
         read_back = config.verify or number % READ_BACK_EVERY == 0
-        yield replace(task, identity=identity, code=code, read_back=read_back, parameters=parameters(code))
-
-
-def _moves(identities: dict[str, IdentityCode]) -> Iterator[str]:
-    for one in identities.values():
-        if one.moved:
-            yield (
-                f"the photos of {one.name} carry another cue than in an output of their own, since another "
-                "identity of this output has theirs"
-            )
+        yield replace(
+            task,
+            identity=identity,
+            direction=direction,
+            read_back=read_back,
+            parameters=parameters(direction),
+        )
 
 
 def _outcomes(
@@ -232,13 +217,14 @@ def _outcomes(
     tasks: list[Task],
     ledgers: Ledgers,
     folders: MirroredFolders,
+    directions: Directions,
     should_stop: Callable[[], bool],
 ) -> Generator[PhotoOutcome, None, None]:
     for outcome in found.others:
         ledgers.add_problem(outcome)
         yield outcome
     if config.dry_run:
-        executor = Executor(config, perturber, ledgers, folders)
+        executor = Executor(config, perturber, ledgers, folders, directions)
         yield from (executor.look(task) for task in tasks)
         return
     written = {task.target.parent for task in tasks}
@@ -247,7 +233,8 @@ def _outcomes(
     # One thread more than there are workers: it waits for the disk while all of them are busy.
     threads = ThreadPoolExecutor(config.jobs + 1, thread_name_prefix="photo")
     try:
-        with Executor(config, perturber, ledgers, folders, _writable(tasks)) as executor:
+        writable = _writable(tasks)
+        with Executor(config, perturber, ledgers, folders, directions, tasks, writable) as executor:
             yield from _in_threads(threads, executor.protect, tasks, 2 * config.jobs, should_stop)
     finally:
         threads.shutdown()

@@ -141,7 +141,7 @@ def _orphans(report: ProtectReport) -> Iterator[str]:
 
 
 def _identities(report: ProtectReport) -> str:
-    names = [one.name for one in report.identities]
+    names = report.identities
     return _some(names) if len(names) < 2 else f"{len(names)} of them: {_some(names)}"
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ulecli.protection.config import ProtectConfig
 from ulecli.protection.outcome import Photo, PhotoOutcome, Status
+
+if TYPE_CHECKING:
+    from ulecli.perturb.perturber import Perturber
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class Task:
         remark: Why the name is not the source's; empty if it is.
         backup: Where the photo itself goes before it is replaced; None where it is not, or shall be lost.
         identity: Whose it is.
-        code: What the perturbation carries; -1 if it is not known yet.
+        direction: Name of the direction that the photo is moved along; empty if it is not known yet.
         read_back: Measure the written file.
         parameters: What decides the pixels, as JSON.
     """
@@ -30,7 +36,7 @@ class Task:
     remark: str = ""
     backup: Path | None = None
     identity: str = ""
-    code: int = -1
+    direction: str = ""
     read_back: bool = False
     parameters: str = ""
 
@@ -43,5 +49,25 @@ class Task:
             reason=self.remark,
             format=self.photo.format,
             identity=self.identity,
-            code=self.code,
+            direction=self.direction,
         )
+
+
+def parameters_of(config: ProtectConfig, perturber: Perturber, direction: str) -> str:
+    """Return what decides the pixels of a protected photo, as JSON.
+
+    Args:
+        config: What the run was asked to do.
+        perturber: What makes the perturbations.
+        direction: Name of the direction that the photo is moved along; empty if it is not known yet.
+    """
+    decisive = {
+        "epsilon": config.epsilon,
+        "strength": str(config.strength),
+        "direction": direction,
+        "surrogate": perturber.label,
+        "surrogate_sha256": perturber.sha256,
+        "first_frame": config.reading.first_frame,
+        "metadata": str(config.reading.metadata),
+    }
+    return json.dumps(decisive, sort_keys=True)

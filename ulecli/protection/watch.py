@@ -13,7 +13,7 @@ from ulecli.errors import MissingExtra, NothingToDo, UsageError, install_extra, 
 from ulecli.perturb.perturber import Perturber
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.folder_changes import changes, files_below
-from ulecli.protection.outcome import IdentityCode, OrphanedCopy, PhotoOutcome, ProtectReport, Status
+from ulecli.protection.outcome import OrphanedCopy, PhotoOutcome, ProtectReport, Status
 from ulecli.protection.run import OnOutcome, protect
 
 QUIET = 2.0
@@ -94,7 +94,7 @@ def watch(
     check_watchable(config)
     waiting = Waiting(quiet)
     latest: dict[Path, PhotoOutcome] = {}
-    identities: dict[str, IdentityCode] = {}
+    identities: set[str] = set()
     notes: dict[str, None] = {}
     orphans: dict[Path, OrphanedCopy] = {}
     looked: float | None = None
@@ -115,14 +115,14 @@ def watch(
         if rest:
             _add(latest, rest.outcomes)
             orphans |= {one.target: one for one in rest.orphans}
-            identities |= {one.name: one for one in rest.identities}
+            identities |= set(rest.identities)
             notes |= dict.fromkeys(rest.notes)
     return ProtectReport(
         config=config,
         device=perturber.device,
         surrogate=perturber.label,
         outcomes=tuple(latest[path] for path in sorted(latest)),
-        identities=tuple(identities[name] for name in sorted(identities)),
+        identities=tuple(sorted(identities)),
         notes=tuple(notes),
         seconds=time.perf_counter() - began,
         orphans=tuple(orphans[path] for path in sorted(orphans)),

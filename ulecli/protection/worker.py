@@ -8,13 +8,13 @@ it over: the ranges here are those that a worker of good faith keeps.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ulecli.formats.memory import Memory
-from ulecli.imaging.texture import CELLS
-from ulecli.protection.photo import Job, Made, Perturb, make
+from ulecli.protection.photo import Job, Made, Perturb, Sample, make, sample
 from ulecli.system.isolated import Ask, Handler, IsolatedWorker
 from ulecli.system.plain_data import BadMessage, Message, plain, restored
 from ulecli.units import LEVELS
@@ -44,35 +44,54 @@ def make_in(worker: IsolatedWorker, job: Job, perturb: Perturb) -> Made:
         if asked:
             raise BadMessage("asks twice")
         asked = True
-        return {"delta": perturb(*_question(question, job.grid))}
+        return {"delta": perturb(_sample(question, job))}
 
     return worker.call(plain(job), lambda made: _made(made, job), answer, max_content=_MAX_CONTENT)
 
 
+def sample_in(worker: IsolatedWorker, job: Job) -> Sample:
+    """Have a worker show what a photo's perturbation would be made from; see `photo.sample`.
+
+    Raises:
+        PhotoError: As `make_in`.
+        PhotoSkipped: It is left alone on purpose.
+    """
+    job = replace(job, sampled=True)
+    return worker.call(plain(job), lambda found: _sample(found, job), max_content=_MAX_CONTENT)
+
+
 def photo_handler() -> Handler:
-    """Return what protects a photo for each request, in the process of a worker."""
+    """Return what protects or shows a photo for each request, in the process of a worker."""
     memory = Memory()
 
     def handle(request: Message, ask: Ask) -> Message:
-        def perturb(image: NDArray[np.float32], aspect: float) -> NDArray[np.int8]:
-            delta: NDArray[np.int8] = ask({"image": image, "aspect": aspect})["delta"]
+        job = restored(Job, request)
+
+        def perturb(sample: Sample) -> NDArray[np.int8]:
+            delta: NDArray[np.int8] = ask(plain(sample))["delta"]
             return delta
 
-        made: Message = plain(make(restored(Job, request), perturb, memory))
-        return made
+        answer: Message = plain(sample(job, memory) if job.sampled else make(job, perturb, memory))
+        return answer
 
     return handle
 
 
-def _question(content: Message, grid: int) -> tuple[NDArray[np.float32], float]:
-    image, aspect = content.get("image"), content.get("aspect")
-    if not isinstance(image, np.ndarray) or image.dtype != np.float32 or image.shape != (3, grid, grid):
+def _sample(content: Message, job: Job) -> Sample:
+    """Return what a worker shows of a photo, if it can be."""
+    found, cells = restored(Sample, content), (job.grid, job.grid)
+    image, amplitudes = found.image, found.amplitudes
+    if image.dtype != np.float32 or image.shape != (3, *cells):
         raise BadMessage("asks for the perturbation of something else than a working image")
     if not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
         raise BadMessage("asks for the perturbation of levels that no picture has")
-    if not isinstance(aspect, float) or not 0 < aspect < math.inf:
+    if amplitudes.dtype != np.float32 or amplitudes.shape != (1, *cells):
+        raise BadMessage("asks for a perturbation without saying how far")
+    if not (np.isfinite(amplitudes).all() and amplitudes.min() >= 0 and amplitudes.max() <= job.epsilon):
+        raise BadMessage("asks for a perturbation beyond the bound")
+    if not 0 < found.aspect < math.inf:
         raise BadMessage("asks for the perturbation of a picture without a shape")
-    return image, aspect
+    return found
 
 
 def _made(content: Message, job: Job) -> Made:
@@ -81,8 +100,6 @@ def _made(content: Message, job: Job) -> Made:
     sides = 0 < measured.width <= _MAX_SIDE and 0 < measured.height <= _MAX_SIDE
     changes = 0 <= measured.max_change <= job.epsilon and 0 <= (measured.max_change_on_disk or 0) <= LEVELS
     hashes = len(made.sha256) == len(made.source.sha256) == 32 and made.source.size >= 0
-    cells = len(made.masked_delta)
-    delta = cells in (CELLS**2, 3 * CELLS**2) if job.masked else not cells
-    if not (sides and changes and hashes and delta):
+    if not (sides and changes and hashes):
         raise BadMessage("reports of a photo what can't be")
     return made

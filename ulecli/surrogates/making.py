@@ -1,9 +1,7 @@
-"""Making a surrogate: train the net of each family, one after the other, and write the files."""
+"""Making a surrogate: train its net and write the files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -14,9 +12,6 @@ from ulecli.surrogates.export import write_surrogate
 from ulecli.surrogates.min_min_training import Progress, Training
 from ulecli.surrogates.recipe import Recipe
 from ulecli.surrogates.store import Card
-
-Bar = Callable[[str], AbstractContextManager[Progress | None]]
-"""Opens a progress display for a part of the work, given in words."""
 
 
 def make_surrogate(
@@ -29,12 +24,12 @@ def make_surrogate(
     command: str,
     seed: int,
     device: torch.device,
-    bar: Bar,
-) -> tuple[Card, list[nn.Sequential]]:
-    """Train all nets of a recipe and write the surrogate.
+    progress: Progress | None = None,
+) -> tuple[Card, nn.Sequential]:
+    """Train the net of a recipe and write the surrogate.
 
-    Each net leaves checkpoints in `folder` until the whole surrogate is written, so that an interrupted call
-    is taken up by the next one with the same arguments.
+    The training leaves a checkpoint in `folder` until the whole surrogate is written, so that an interrupted
+    call is taken up by the next one with the same arguments.
 
     Args:
         name: Stem of the files.
@@ -45,25 +40,21 @@ def make_surrogate(
         command: What makes the surrogate again, for the card.
         seed: Decides all randomness.
         device: Where to train.
-        bar: Shows progress.
+        progress: Called after each step.
 
     Returns:
-        The card and the frozen nets.
+        The card and the frozen net.
 
     Raises:
         UleError: a checkpoint is damaged or of another training.
         OSError: the folder can't be written to.
     """
-    nets, accuracies, checkpoints = [], [], []
-    for family in range(recipe.families):
-        checkpoints.append(folder / f"{name}.{family}.checkpoint")
-        training = Training(recipe, pictures, seed=seed, device=device, family=family)
-        with bar(f"net {family + 1} of {recipe.families}") as progress:
-            nets.append(training.run(checkpoints[-1], progress))
-        accuracies.append(training.accuracy)
+    checkpoint = folder / f"{name}.checkpoint"
+    training = Training(recipe, pictures, seed=seed, device=device)
+    net = training.run(checkpoint, progress)
     card = write_surrogate(
         name,
-        nets,
+        net,
         recipe,
         folder,
         classes=len(pictures.classes),
@@ -71,8 +62,7 @@ def make_surrogate(
         command=command,
         seed=seed,
         device=device.type,
-        accuracy=sum(accuracies) / len(accuracies),
+        accuracy=training.accuracy,
     )
-    for checkpoint in checkpoints:
-        checkpoint.unlink(missing_ok=True)
-    return card, nets
+    checkpoint.unlink(missing_ok=True)
+    return card, net

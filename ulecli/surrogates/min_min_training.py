@@ -54,9 +54,7 @@ class Training:
         accuracy: Running share of the batch that the surrogate gets right on images + delta, 0 to 1.
     """
 
-    def __init__(
-        self, recipe: Recipe, data: ImageSet, *, seed: int, device: torch.device, family: int = 0
-    ) -> None:
+    def __init__(self, recipe: Recipe, data: ImageSet, *, seed: int, device: torch.device) -> None:
         """Set up step 0.
 
         Args:
@@ -64,12 +62,11 @@ class Training:
             data: Images and their classes.
             seed: Decides initial weights, batches, random labels, views and starts.
             device: Where everything runs; convolutions in bfloat16 on the CPU.
-            family: Number of this net among those of the recipe; changes the seed.
 
         Raises:
             UsageError: there are fewer than two classes.
         """
-        self.recipe, self.seed, self.device = recipe, (seed, family), device
+        self.recipe, self.seed, self.device = recipe, (seed, 0), device
         self.classes = len(data.classes)
         if self.classes < 2:
             raise UsageError(
@@ -141,11 +138,8 @@ class Training:
         recipe, rng = self.recipe, self.rng
         indices = torch.from_numpy(rng.integers(0, self.images.count, recipe.batch_size))
         guided = self.done < recipe.guided * recipe.batches
-        if guided or rng.random() >= recipe.random_labels:
-            images, labels = self.images.batch(indices, rng), self.labels[indices]
-        else:
-            tiles = int(rng.integers(2, 4)) if rng.random() < recipe.mosaic else 1
-            images = self.images.batch(indices, rng, tiles=tiles)
+        images, labels = self.images.batch(indices, rng), self.labels[indices]
+        if not guided and rng.random() < recipe.random_labels:
             labels = torch.from_numpy(rng.integers(0, self.classes, recipe.batch_size))
         return images, labels.to(self.device)
 
@@ -172,7 +166,7 @@ class Training:
 
     def _identity(self) -> dict[str, Any]:
         # Words on the card, and what comes after the training, don't change what is trained.
-        core = replace(self.recipe, purpose="", limits=(), protection=self.recipe.training, families=1)
+        core = replace(self.recipe, purpose="", limits=(), protection=self.recipe.training)
         return asdict(core) | {"seed": self.seed, "data": self._data}
 
     def _save(self, checkpoint: Path) -> None:

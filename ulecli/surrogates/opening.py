@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ulecli.errors import DeviceUnavailable, install_extra
+from ulecli.errors import DeviceUnavailable, UsageError, install_extra
 from ulecli.perturb.perturber import Perturber
 from ulecli.system.devices import Device
 
 if TYPE_CHECKING:
-    from ulecli.perturb.pgd import Gradients
-    from ulecli.surrogates.photo_perturber import OpenGradients
+    from ulecli.perturb.pgd import FeatureGradients
 
-    Way = tuple[OpenGradients, str]
-    """How to open the nets of a surrogate on a device, and that device in words."""
+    Way = tuple[FeatureGradients, str]
+    """The net of a surrogate on a device, and that device in words."""
 
 BACKENDS = ("onnxruntime", "torch")
 
@@ -41,14 +39,19 @@ def open_perturber(
 
     Raises:
         ModelError: the surrogate is unknown, damaged or changed.
+        UsageError: the surrogate is for data sets.
         DeviceUnavailable: the device or backend can't be had.
     """
-    from ulecli.surrogates.photo_perturber import SurrogatePerturber
+    from ulecli.surrogates.feature_perturber import FeaturePerturber
     from ulecli.surrogates.store import load_card
 
     card = load_card(name)
-    open_gradients, words = _way(name, device, threads, backend)
-    return SurrogatePerturber(open_gradients, card, words)
+    if "directions" not in card.protocol:
+        raise UsageError(
+            f"the surrogate '{name}' is for data sets (ulecli evaluate), not for photos; take 'photo'"
+        )
+    gradients, words = _way(name, device, threads, backend)
+    return FeaturePerturber(gradients, card, words)
 
 
 def _way(name: str, device: Device, threads: int, backend: str | None) -> Way:
@@ -89,14 +92,8 @@ def _with_onnx(name: str, device: Device, threads: int) -> Way | None:
     ways = {Device.CPU: ("cpu",), Device.CUDA: ("cuda", "directml"), Device.MPS: ("coreml",)}[device]
     for provider in ways:
         if provider in available():
-
-            @cache
-            def open_gradients(family: int, provider: str = provider) -> Gradients:
-                graph = verified_bytes(name, f".{family}.onnx")
-                return OnnxGradients(graph, provider, threads=threads)
-
-            open_gradients(0)  # a provider that can't start says so now, not at the first photo
-            return open_gradients, f"{provider} (onnxruntime {onnxruntime.__version__})"
+            gradients = OnnxGradients(verified_bytes(name, ".0.onnx"), provider, threads=threads)
+            return gradients, f"{provider} (onnxruntime {onnxruntime.__version__})"
     return None
 
 
@@ -116,14 +113,8 @@ def _with_torch(name: str, device: Device, threads: int) -> Way | None:
     if not usable[device]:
         return None
     where = torch.device(device.value)
-
-    @cache
-    def open_gradients(family: int) -> Gradients:
-        return gradients_of(load_net(name, family), where)
-
-    open_gradients(0)
     model = f" {torch.cuda.get_device_name()}" if device is Device.CUDA else ""
-    return open_gradients, f"{device.value}{model} (torch {torch.__version__})"
+    return gradients_of(load_net(name), where), f"{device.value}{model} (torch {torch.__version__})"
 
 
 def _unavailable(device: Device) -> str:

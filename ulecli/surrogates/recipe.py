@@ -19,14 +19,11 @@ class Recipe:
         purpose: What it is for, in one sentence; goes on the card.
         net: Name of the net and its settings, without `channels` and `classes`.
         grid: Side S of the square working image, on whose cells delta lives.
-        families: Number of nets that are trained one after the other, each from a seed of its own. Each
-            makes one family of codes; code k is class ``k % classes`` of family ``k // classes``.
         guided: Share of the training whose labels are the classes of the data set, 0 to 1. What a net
             learns for them are features that natural images have in varying strength, which is what a good
             cue is made of; from random labels alone, a fresh net takes thousands of steps to find any.
         random_labels: Share of the later batches whose labels are drawn at random, so that only delta can
             show the surrogate what they are: codes instead of classes.
-        mosaic: Share of the random batches whose images are tiled.
         training: PGD inside the training loop.
         protection: PGD of the frozen surrogate.
         batches: Number of training steps.
@@ -52,10 +49,8 @@ class Recipe:
     batches: int
     batch_size: int
     rate: float
-    families: int = 1
     guided: float = 1.0
     random_labels: float = 0.0
-    mosaic: float = 0.0
     decay: float = 5e-4
     epsilon: int = 8
     first_epsilon: float = 8.0
@@ -66,11 +61,11 @@ class Recipe:
             raise UsageError(f"the source makes images of {self.source.sizes}, but the grid is {self.grid}")
         if self.training.gray is not self.protection.gray:
             raise UsageError("training and protection must both be gray or both RGB")
-        shares = (self.guided, self.random_labels, self.mosaic)
+        shares = (self.guided, self.random_labels)
         if not all(0 <= share <= 1 for share in shares):
-            raise UsageError(f"guided, random_labels and mosaic are {shares}, but are shares of 1")
-        if min(self.batches, self.batch_size, self.families) < 1:
-            raise UsageError("training needs at least one family, one batch and one image in it")
+            raise UsageError(f"guided and random_labels are {shares}, but are shares of 1")
+        if min(self.batches, self.batch_size) < 1:
+            raise UsageError("training needs at least one batch and one image in it")
 
     def to_card(self) -> dict[str, Any]:
         """Return what the card says of the protocol: all but what stands elsewhere on it."""
@@ -117,9 +112,6 @@ _ONE_PATTERN = (
 _COUNTERMEASURES = ViewPolicy(sizes=(32,), shift=4, jpeg=0.45, quality=(10, 30), posterize=0.25, bits=2)
 """What a reactive exploiter does to CIFAR-10: stores it badly on purpose, then crops and flips."""
 
-_UPLOAD = ViewPolicy(sizes=(32, 48), area=(0.25, 1.0), jpeg=0.3, quality=(40, 95))
-"""What becomes of a photo on its way into a net: stored as JPEG, cropped, flipped, shrunk."""
-
 _LINEAR = Recipe(
     purpose="fast protection of CIFAR-10 against exploiters without countermeasures but gray",
     net={"name": "linear"},
@@ -161,32 +153,6 @@ def _form(gray: bool, augment: ViewPolicy | None) -> Recipe:
 _RGB = PgdSettings(steps=5, momentum=0.0, random_start=True, gray=False, augment=None)
 
 RECIPES: dict[str, Recipe] = {
-    "photo": Recipe(
-        purpose="protection of photos of anything and anyone, of any size; the default",
-        net={"name": "conv", "stem": 16, "widths": (16, 32, 64)},
-        grid=64,
-        source=ViewPolicy(sizes=(64,), area=(0.25, 1.0)),
-        training=PgdSettings(steps=5, momentum=0.75, random_start=True, augment=_UPLOAD),
-        # Measured on photos, with three seeds each: a travel of 5 epsilon protects 5 points less than 1.5,
-        # JPEG in these views adds nothing, and a second view for each step too little for twice the time.
-        protection=PgdSettings(
-            steps=20, travel=1.5, momentum=0.75, saturate=True, augment=replace(_UPLOAD, jpeg=0.0)
-        ),
-        batches=600,
-        batch_size=96,
-        rate=0.05,
-        families=7,
-        guided=0.4,
-        random_labels=0.7,
-        mosaic=0.5,
-        limits=(
-            "an exploiter who trains on other, unprotected photos of the same person learns from those",
-            "not measured against adversarial training, which undoes nearly every published method",
-            "who can protect photos of their own with the same key can learn to undo it",
-            "trained for nets that see 32 to 48 px and JPEG from quality 40; measured at 64 px, not above",
-            "no later filter, crop or platform can be promised to keep it",
-        ),
-    ),
     "cifar": Recipe(
         purpose="protection of CIFAR-10 that survives gray, 2-bit posterising and JPEG at quality 10",
         net={"name": "conv", "stem": 16, "widths": (16, 32, 64)},

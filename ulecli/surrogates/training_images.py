@@ -33,29 +33,18 @@ class WorkingImages:
         self._augment = augment
         self._channels = channels
 
-    def batch(self, indices: Tensor, rng: np.random.Generator, *, tiles: int = 1) -> Tensor:
+    def batch(self, indices: Tensor, rng: np.random.Generator) -> Tensor:
         """Return augmented images.
 
         Args:
             indices: (N,) of the stored images.
-            rng: Draws crops, flips and tiles.
-            tiles: 1 for the images themselves. With more, each is one of `tiles` x `tiles` stored images in a
-                mosaic: small images enlarged to the working size have no fine texture, but tiles of them have
-                as much as a photo does. A mosaic has no class.
+            rng: Draws crops and flips.
 
         Returns:
             (N, channels, S, S), unit scale.
         """
-        images = self._unit(indices) if tiles == 1 else self._tiled(indices, tiles, rng)
+        images = self._unit(indices)
         return see(images, self._augment.draw(rng, len(images), images.shape[-1]))
-
-    def _tiled(self, indices: Tensor, tiles: int, rng: np.random.Generator) -> Tensor:
-        others = torch.from_numpy(rng.integers(0, self.count, (len(indices), tiles * tiles)))
-        others[:, 0] = indices
-        images = self._unit(others.flatten())
-        _, channels, side, _ = images.shape
-        grid = images.view(len(indices), tiles, tiles, channels, side, side).permute(0, 3, 1, 4, 2, 5)
-        return grid.reshape(len(indices), channels, tiles * side, tiles * side)
 
     def _unit(self, indices: Tensor) -> Tensor:
         images = self._stored[indices.to(self._stored.device)].float() / LEVELS

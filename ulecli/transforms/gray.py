@@ -31,6 +31,20 @@ def gray(images: Tensor) -> Tensor:
     return green + LUMA[0] * (red - green) + LUMA[2] * (blue - green)
 
 
+def gray_adjoint(gradients: Tensor) -> Tensor:
+    """Carry gradients at gray images that have the channels of the coloured ones back to those.
+
+    Args:
+        gradients: (N, 1 or 3, H, W) floating point.
+
+    Returns:
+        Of the same shape: the sum over the channels, shared out by the weights of luma.
+    """
+    if gradients.shape[1] == 1:
+        return gradients
+    return gradients.sum(1, keepdim=True) * gradients.new_tensor(LUMA)[:, None, None]
+
+
 def gray_levels(levels: Tensor) -> Tensor:
     """Convert stored RGB to gray exactly as Pillow's ``convert("L")``, repeated to three channels.
 

@@ -17,8 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ulecli.errors import UsageError
+from ulecli.units import LUMA
 
 Floats = NDArray[np.float32]
+
+_LUMA = np.array(LUMA, np.float32)
 
 
 def axis_matrix(
@@ -76,21 +79,27 @@ class View:
         columns: (N or 1, w, W) float32.
         quality: JPEG quality that the image is stored with before it is seen, 1 to 100; 0 for none.
         bits: Bits per channel that are left of the image before it is seen; 8 for all.
+        gray: The image is seen as its luma, in as many channels as it has.
     """
 
     rows: Floats
     columns: Floats
     quality: int = 0
     bits: int = 8
+    gray: bool = False
 
     def see(self, images: Floats) -> Floats:
         """Return (N, C, h, w): the images (N, C, H, W), as they are stored, through this view."""
+        if self.gray and images.shape[1] == len(LUMA):
+            images = np.einsum("nchw,c->nhw", images, _LUMA)[:, None].repeat(len(LUMA), 1)
         resampled: Floats = self.rows[:, None] @ images
         seen: Floats = resampled @ self.columns[:, None].swapaxes(2, 3)
         return seen
 
     def adjoint(self, gradients: Floats) -> Floats:
         """Return (N, C, H, W): gradients (N, C, h, w) at the seen image carried back to the image."""
+        if self.gray and gradients.shape[1] == len(LUMA):
+            gradients = gradients.sum(axis=1, keepdims=True) * _LUMA[:, None, None]
         spread: Floats = self.rows[:, None].swapaxes(2, 3) @ gradients
         carried: Floats = spread @ self.columns[:, None]
         return carried
@@ -114,6 +123,7 @@ class ViewPolicy:
         blur: Chance of a Gaussian blur of 0.3 to 1 seen pixels.
         posterize: Chance that the image has kept only `bits` bits per channel.
         bits: Bits per channel that posterising leaves.
+        gray: Chance that an image in colour is seen in gray.
 
     Raises:
         UsageError: the numbers describe no distribution.
@@ -129,9 +139,10 @@ class ViewPolicy:
     blur: float = 0.0
     posterize: float = 0.0
     bits: int = 2
+    gray: float = 0.0
 
     def __post_init__(self) -> None:
-        chances = (self.flip, self.jpeg, self.blur, self.posterize, self.jpeg + self.posterize)
+        chances = (self.flip, self.jpeg, self.blur, self.posterize, self.jpeg + self.posterize, self.gray)
         if not all(0 <= chance <= 1 for chance in chances):
             raise UsageError(
                 "the chances of a view must be 0 to 1, and so must those of JPEG and posterising together"
@@ -148,8 +159,8 @@ class ViewPolicy:
 
         Args:
             rng: Source of all randomness.
-            count: Number N of images; each gets its own crop, all share size, blur, JPEG and bits. 1 draws
-                one crop for all images.
+            count: Number N of images; each gets its own crop, all share size, blur, JPEG, bits and gray. 1
+                draws one crop for all images.
             cells: Side of the square working image.
             aspects: (N,) width / height of the photos before they were squeezed to a square; None for square.
                 A crop's aspect is that of the photo, not of the squeezed image.
@@ -171,7 +182,9 @@ class ViewPolicy:
         stored = rng.random()
         quality = int(rng.integers(self.quality[0], self.quality[1] + 1)) if stored < self.jpeg else 0
         few = self.jpeg <= stored < self.jpeg + self.posterize
-        return View(rows, columns, quality, self.bits if few else 8)
+        # Nothing is drawn for policies without it, whose sequences stay what they were.
+        gray = self.gray > 0 and bool(rng.random() < self.gray)
+        return View(rows, columns, quality, self.bits if few else 8, gray)
 
     def _crop(
         self, rng: np.random.Generator, count: int, aspects: Floats | None

@@ -14,7 +14,7 @@ from ulecli.protection.json_records import path_fields
 from ulecli.surrogates.recognition import Cue
 from ulecli.verification.pair_check import WEAK, Checked
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the JSON objects; it grows when a field changes its meaning or goes."""
 
 
@@ -22,7 +22,7 @@ def heading(*, visibility: bool) -> str:
     """Return what stands above the lines of `line`, whose last column is the name."""
     eye = f" {'SSIM2':>6} {'FLIP':>6}" if visibility else ""
     variants = " ".join(f"{name:>5}" for name in VARIANTS)
-    return f"{'max':>4} {'PSNR':>6} {'SSIM':>6}{eye}  {'code':>4} {variants}  leaks"
+    return f"{'max':>4} {'PSNR':>6} {'SSIM':>6}{eye}  {variants}  leaks"
 
 
 def pair_record(found: Checked) -> dict[str, Any]:
@@ -69,13 +69,13 @@ def summary_record(all_found: Sequence[Checked]) -> dict[str, Any]:
         **_visibility_record(all_found),
         "weak": sum(found.weak for found in all_found),
         "leaking": sum(bool(found.leaks) for found in all_found),
-        "cue_reads": {name: share for name in VARIANTS if (share := _share(all_found, name))},
+        "cue_recognised": {name: share for name in VARIANTS if (share := _share(all_found, name))},
         "exit_code": int(exit_code(all_found)),
     }
 
 
 def exit_code(all_found: Sequence[Checked]) -> ExitCode:
-    """Return 3 if any pair fails, or if the known code is not recognised in too many of them; else 0."""
+    """Return 3 if any pair fails, or if the cue is not recognised in too many of them; else 0."""
     weak = sum(found.weak for found in all_found) > WEAK * sum(found.cue is not None for found in all_found)
     return ExitCode.SOME_FAILED if weak or any(found.problems for found in all_found) else ExitCode.OK
 
@@ -90,10 +90,9 @@ def line(found: Checked, *, visibility: bool) -> str:
     psnr = "" if found.psnr_db is None else "same" if math.isinf(found.psnr_db) else f"{found.psnr_db:.1f}"
     similar = _number(found.ssim, ".4f")
     change = "" if found.max_change is None else str(found.max_change)
-    code = "" if found.cue is None else f"{found.cue.code}" if found.cue.known else f"{found.cue.code}?"
     cells = " ".join(f"{_cell(found.cue, name):>5}" for name in VARIANTS)
     eye = f" {_number(found.ssimulacra2, '.1f'):>6} {_number(found.flip, '.4f'):>6}" if visibility else ""
-    first = f"{change:>4} {psnr:>6} {similar:>6}{eye}  {code:>4} {cells}  {len(found.leaks):>5}"
+    first = f"{change:>4} {psnr:>6} {similar:>6}{eye}  {cells}  {len(found.leaks):>5}"
     return "\n".join(
         [
             f"{first}  {shown(found.pair.protected or found.pair.original)}",
@@ -121,11 +120,9 @@ def summary_text(all_found: Sequence[Checked]) -> str:
     if record["lossless"]:
         files = f"{record['lossless']} lossless file{'s' * (record['lossless'] != 1)}"
         lines.append(f"  bound   {record['max_change_lossless']} levels at most in {files}")
-    if shares := record["cue_reads"]:
+    if shares := record["cue_recognised"]:
         words = [f"{name} {reads} of {asked}" for name, (reads, asked) in shares.items()]
-        guesses = sum(found.cue is not None and not found.cue.known for found in all_found)
-        hint = f"; guessed codes: {guesses} (give --key-file to know them)" if guesses else ""
-        lines.append(f"  cue     recognised in {', '.join(words)}{hint}")
+        lines.append(f"  cue     recognised in {', '.join(words)}")
     lines.append(f"  leaks   {record['leaking']} files reveal more than private lets through")
     lines += [
         f"  failed  {shown(found.pair.protected or found.pair.original)}: {shown('; '.join(found.problems))}"
@@ -133,7 +130,7 @@ def summary_text(all_found: Sequence[Checked]) -> str:
         if found.problems
     ]
     lines += [
-        f"  weak    {shown(found.pair.protected or found.pair.original)}: its code is not recognised"
+        f"  weak    {shown(found.pair.protected or found.pair.original)}: its cue is not recognised"
         for found in all_found
         if found.weak
     ]
@@ -160,12 +157,8 @@ def _cue_record(cue: Cue | None) -> dict[str, Any] | None:
     if cue is None:
         return None
     return {
-        "code": cue.code,
-        "known": cue.known,
-        "readings": {
-            name: {"reads": it.reads, "code": it.code, "rank": it.rank, "margin": round(it.margin, 4)}
-            for name, it in cue.readings.items()
-        },
+        name: {"recognised": it.recognised, "shift": round(it.shift, 3), "cosine": round(it.cosine, 4)}
+        for name, it in cue.readings.items()
     }
 
 
@@ -173,12 +166,12 @@ def _cell(cue: Cue | None, name: str) -> str:
     if cue is None or name not in cue.readings:
         return ""
     reading = cue.readings[name]
-    return f"{reading.margin:.1f}" if reading.reads else f"no:{reading.code}"
+    return f"{reading.shift:.1f}" if reading.recognised else "no"
 
 
 def _share(all_found: Sequence[Checked], name: str) -> list[int]:
     readings = [found.cue.readings[name] for found in all_found if found.cue and name in found.cue.readings]
-    return [sum(reading.reads for reading in readings), len(readings)] if readings else []
+    return [sum(reading.recognised for reading in readings), len(readings)] if readings else []
 
 
 def _middle(values: Iterable[float | None]) -> float | None:

@@ -19,7 +19,7 @@ from ulecli.formats.registry import SUFFIXES
 from ulecli.imaging.difference import difference
 from ulecli.imaging.figure import shrunk
 from ulecli.imaging.ssim import ssim
-from ulecli.imaging.variants import VARIANTS, Sight, views
+from ulecli.imaging.variants import VARIANTS, Sight, seen, views
 from ulecli.imaging.visibility import SCREEN_SIDE, Visibility, visibility
 from ulecli.system.isolated import Ask, Handler, IsolatedWorker
 from ulecli.system.plain_data import BadMessage, Message, plain, restored
@@ -38,7 +38,7 @@ class Request:
     Attributes:
         original: The photo.
         protected: Its copy.
-        sight: How the nets see a picture; None if they are not asked.
+        sight: How the surrogate's net sees a picture; None if it is not asked.
         drawn: Longest side of the small pictures that are wanted for a figure, in pixels; 0 for none.
         visibility: SSIMULACRA2 and FLIP are wanted, which take seconds and the packages of the extra.
     """
@@ -65,8 +65,9 @@ class Measures:
         psnr_db: Peak signal-to-noise ratio in dB; infinite for equal pictures.
         ssim: Mean structural similarity of the luma.
         visibility: Of the change at the size of a screen; None if nobody asked, or the sizes differ.
-        variants: Names of the variants of the picture that the nets shall see.
-        seen: (N, C, side, side) float32, unit scale: each variant as the nets see it.
+        variants: Names of the variants of the protected picture that the net shall see.
+        seen: (N, C, side, side) float32, unit scale: each variant as the net sees it.
+        original_seen: (1, C, side, side) likewise: the original.
         drawn: Original and protected picture for a figure, (H, W, 3) uint8.
     """
 
@@ -82,6 +83,7 @@ class Measures:
     visibility: Visibility | None = None
     variants: tuple[str, ...] = ()
     seen: NDArray[np.float32] | None = None
+    original_seen: NDArray[np.float32] | None = None
     drawn: tuple[NDArray[np.uint8], ...] = ()
 
 
@@ -132,12 +134,17 @@ def measure(request: Request) -> Measures:
     visible = visibility(_on_screen(original), _on_screen(protected)) if request.visibility else None
     original, protected = (it if it.mode == "RGB" else it.convert("RGB") for it in (original, protected))
     apart = difference(original, protected)
-    names, seen = views(protected, request.sight) if request.sight else ((), None)
+    names: tuple[str, ...] = ()
+    shown = before = None
+    if request.sight:
+        names, shown = views(protected, request.sight)
+        before = seen([original], request.sight)
     pictures = (original, protected) if request.drawn else ()
     return replace(
         found,
         variants=names,
-        seen=seen,
+        seen=shown,
+        original_seen=before,
         max_change=apart.max_change,
         psnr_db=apart.psnr_db,
         ssim=ssim(original, protected),
@@ -159,7 +166,7 @@ def _checked(content: Message, request: Request) -> Measures:
         raise BadMessage("reports of a file what can't be")
     compared = [found.max_change, found.psnr_db, found.ssim, found.visibility]
     if found.size != found.original_size:
-        if compared != [None] * 4 or found.seen is not None or found.drawn:
+        if compared != [None] * 4 or found.seen is not None or found.original_seen is not None or found.drawn:
             raise BadMessage("compares pictures of two sizes")
         return found
     if found.max_change is None or found.psnr_db is None or found.ssim is None:
@@ -181,17 +188,18 @@ def _check_visibility(found: Visibility | None, wanted: bool) -> None:
 
 def _check_seen(found: Measures, sight: Sight | None) -> None:
     if sight is None:
-        if found.seen is not None or found.variants:
+        if found.seen is not None or found.original_seen is not None or found.variants:
             raise BadMessage("shows what nobody asked for")
         return
-    count, seen = len(found.variants), found.seen
+    count = len(found.variants)
     if not count or len(set(found.variants)) < count or not set(found.variants) <= set(VARIANTS):
         raise BadMessage("names variants that are none")
-    shape = (count, sight.channels, sight.side, sight.side)
-    if seen is None or seen.dtype != np.float32 or seen.shape != shape:
-        raise BadMessage("shows no such pictures")
-    if not (np.isfinite(seen).all() and seen.min() >= 0 and seen.max() <= 1):
-        raise BadMessage("shows levels that no picture has")
+    for shown, number in ((found.seen, count), (found.original_seen, 1)):
+        shape = (number, sight.channels, sight.side, sight.side)
+        if shown is None or shown.dtype != np.float32 or shown.shape != shape:
+            raise BadMessage("shows no such pictures")
+        if not (np.isfinite(shown).all() and shown.min() >= 0 and shown.max() <= 1):
+            raise BadMessage("shows levels that no picture has")
 
 
 def _check_drawn(found: Measures, side: int) -> None:

@@ -26,9 +26,8 @@ that is written here comes near; a file beyond it holds another picture."""
 
 
 WEAK = 0.5
-"""Share of pairs above which unread codes are a fault of the run: another key, surrogate or program. Of
-photos of 150 pixels that were protected right the code does not read in 3 %, under the worst of the codes in
-27 % (`benchmarks/codes_read.py`); by chance it reads in 10 %."""
+"""Share of pairs above which cues that are not recognised are a fault of the run: another surrogate, or
+copies that were altered since."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,8 @@ class Checked:
         ssimulacra2: SSIMULACRA2 at the size of a screen, at most 100; None if it was not measured.
         flip: Mean FLIP at the size of a screen, 0 to 1; None if it was not measured.
         leaks: What the file reveals beyond what the metadata mode `private` writes.
-        cue: What the surrogate's nets read; None if they were not asked.
+        cue: What the surrogate's net sees; None if it was not asked, or no ledger says along which direction
+            the photo was moved.
     """
 
     pair: Pair
@@ -84,8 +84,8 @@ class Checked:
 
     @property
     def weak(self) -> bool:
-        """The code that it carries is known and does not read. In one photo that is no fault: see `WEAK`."""
-        return self.cue is not None and self.cue.known and not self.cue.readings["file"].reads
+        """Its cue is not recognised. In one photo that is no fault: see `WEAK`."""
+        return self.cue is not None and not self.cue.readings["file"].recognised
 
 
 def check_all(
@@ -104,7 +104,7 @@ def check_all(
     Args:
         pairs: The files.
         demands: What the files are held to.
-        reader: Reads the cues; None if nobody asks.
+        reader: Looks for the cues; None if nobody asks.
         visibility: Measure SSIMULACRA2 and FLIP, for which the extra `measure` must be installed.
         jobs: Pairs in memory at the same time.
         timeout: Seconds that one pair may take; 0 for any.
@@ -126,7 +126,7 @@ def check(
     Args:
         pair: The files.
         demands: What they are held to.
-        reader: Reads the cue; None if nobody asks.
+        reader: Looks for the cue; None if nobody asks.
         measure: Measures them, in a process of its own where they may be of any origin.
         visibility: Measure SSIMULACRA2 and FLIP too.
     """
@@ -182,12 +182,19 @@ def _judged(pair: Pair, found: Measures, demands: Demands, reader: CueReader | N
         ssimulacra2=found.visibility.ssimulacra2 if found.visibility else None,
         flip=found.visibility.flip if found.visibility else None,
         leaks=found.leaks,
-        cue=reader.read(found.variants, found.seen, pair.code) if reader and found.seen is not None else None,
+        cue=_cue(pair, found, reader),
     )
     if found.size != found.original_size:
         one, other = ("{} x {}".format(*size) for size in (found.size, found.original_size))
         return replace(checked, problems=(f"is {one}, its original {other}",))
     return replace(checked, problems=tuple(_problems(checked, demands.metadata)))
+
+
+def _cue(pair: Pair, found: Measures, reader: CueReader | None) -> Cue | None:
+    """Look for the cue of a pair; None where nobody asks, or the direction to look along is not known."""
+    if reader is None or pair.direction is None or found.seen is None or found.original_seen is None:
+        return None
+    return reader.read(found.variants, found.original_seen, found.seen, pair.direction)
 
 
 def _problems(found: Checked, mode: MetadataMode) -> Iterator[str]:

@@ -39,7 +39,14 @@ class Graph:
         constants: Weights, and small numbers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, half: bool = False) -> None:
+        """Begin an empty graph.
+
+        Args:
+            half: Store float constants of more than a few elements in half precision, which takes half the
+                room; they are float32 again when the graph is loaded.
+        """
+        self._half = half
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
@@ -69,6 +76,9 @@ class Graph:
         if array.size <= _SHARED and key in self._shared:
             return self._shared[key]
         name = f"constant{len(self.constants)}"
+        if self._half and kind is np.float32 and array.size > _SHARED:
+            self.constants.append(numpy_helper.from_array(array.astype(np.float16), name))
+            return self.emit("Cast", name, to=TensorProto.FLOAT)
         self.constants.append(numpy_helper.from_array(array, name))
         if array.size <= _SHARED:
             self._shared[key] = name

@@ -47,32 +47,42 @@ def feature_cache(tmp_path_factory) -> Iterator[None]:
 
 
 class FullSwing:
-    """A perturber that goes to the bound everywhere: signs drawn anew for each code."""
+    """A perturber that goes as far as it may everywhere: signs drawn anew for each direction."""
 
     grid = 32
-    codes = 64
-    families = 1
+    samples = 2
     device = "a test"
     label = "swing 01234567"
     sha256 = "01234567" * 8
 
-    def __init__(self, channels: int = 1, overshoot: int = 0) -> None:
+    def __init__(self, channels: int = 1, level: int | None = None) -> None:
+        """Go to a level everywhere; None for the farthest that some cell of a photo may be moved."""
         self.channels = channels
-        self.overshoot = overshoot
-        self.seen: list[tuple[int, float]] = []
+        self.level = level
+        self.seen: list[tuple[bytes, float]] = []
+        self.asked: list[tuple[int, int]] = []
 
-    def __call__(self, images, codes, aspects, *, epsilon):
+    def direction(self, images, amplitudes, seed):
+        assert images.shape == (len(images), 3, self.grid, self.grid) and images.dtype == np.float32
+        assert amplitudes.shape == (len(images), 1, self.grid, self.grid) and len(images) <= self.samples
+        self.asked.append((len(images), seed))
+        drawn = np.random.default_rng([seed, len(images)]).standard_normal(8)
+        return (drawn / np.linalg.norm(drawn)).astype(np.float32)
+
+    def __call__(self, images, directions, amplitudes, aspects):
         assert images.shape == (1, 3, self.grid, self.grid) and images.dtype == np.float32
         assert images.min() >= 0 and images.max() <= 1
-        assert codes.shape == aspects.shape == (1,)
-        self.seen.append((int(codes[0]), float(aspects[0])))
-        rng = np.random.default_rng(int(codes[0]))
+        assert directions.shape == (1, 8) and aspects.shape == (1,)
+        assert amplitudes.shape == (1, 1, self.grid, self.grid) and amplitudes.min() > 0
+        self.seen.append((directions.tobytes(), float(aspects[0])))
+        rng = np.random.default_rng(np.frombuffer(directions.tobytes(), np.uint32))
         signs = rng.choice([-1, 1], (1, self.channels, self.grid, self.grid))
-        return (signs * (epsilon + self.overshoot)).astype(np.int8)
+        level = int(np.rint(amplitudes.max())) if self.level is None else self.level
+        return (signs * level).astype(np.int8)
 
-    def recognised(self, images, codes, deltas):
+    def recognised(self, images, directions, deltas):
         assert images.shape == (1, 3, self.grid, self.grid) and deltas.dtype == np.int8
-        assert codes.shape == (1,) and deltas.shape[:2] == (1, self.channels)
+        assert directions.shape == (1, 8) and deltas.shape[:2] == (1, self.channels)
         return np.ones(1, bool)
 
 

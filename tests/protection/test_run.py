@@ -243,12 +243,12 @@ def test_an_identity_keeps_its_direction_and_folders_have_their_own(photo_folder
     assert len(other["ada"]) == 1 and other["ada"].isdisjoint(directions_of(report)["ada"])
 
 
-def test_identities_of_a_run_share_no_direction(tmp_path, perturber):
+def test_identities_of_a_run_share_no_direction(tmp_path):
     for number in range(40):
         (tmp_path / "in" / f"{number}").mkdir(parents=True)
         scene(8, 8, number).save(tmp_path / "in" / f"{number}" / "x.png")
     config = ProtectConfig((tmp_path / "in",), tmp_path / "out", identity_from_folder=True)
-    report = protect(config, perturber)
+    report = protect(config, FullSwing(level=8))
     found = directions_of(report)
     assert len(found) == 40 and all(len(names) == 1 for names in found.values())
     assert len(set.union(*found.values())) == 40
@@ -265,6 +265,19 @@ def test_colours_under_alpha_zero_do_not_change(tmp_path):
         change = np.asarray(stored).astype(int) - np.asarray(image)
     assert (change[:, 40:] == 0).all() and (change[..., 3] == 0).all()
     assert change[:, :40].min() == -8 and change[:, :40].max() == 8
+
+
+def test_a_photo_that_is_too_smooth_to_change_is_not_counted_as_protected(tmp_path):
+    class Rounding(FullSwing):
+        def __call__(self, images, directions, amplitudes, aspects):
+            return np.rint(amplitudes).astype(np.int8)
+
+    Image.new("RGB", (64, 48), (90, 120, 200)).save(tmp_path / "sky.png")
+    for strength, status in ((Strength.SUBTLE, Status.SKIPPED), (Strength.DEFAULT, Status.WRITTEN)):
+        config = ProtectConfig((tmp_path / "sky.png",), tmp_path / "out", strength=strength)
+        (outcome,) = protect(config, Rounding()).outcomes
+        assert outcome.status is status
+        assert ("smooth" in outcome.reason and "--strength" in outcome.reason) is (status is Status.SKIPPED)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -14,7 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from ulecli.imaging.strength import Strength
+from ulecli.imaging.texture import AMPLITUDES
 from ulecli.perturb.onnx_gradients import OnnxGradients
+from ulecli.protection.identity import name_of
+from ulecli.protection.ledger import NAME, reading
 from ulecli.surrogates import store
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -27,7 +31,7 @@ PICTURES = sorted(
 def protected(tmp_path_factory) -> tuple[Path, dict[str, dict]]:
     """The protected samples, and what --json reported of each."""
     folder = tmp_path_factory.mktemp("protected")
-    # Some codes are hard to read in some scenes: a key of its own keeps the test the same.
+    # Where the search for a direction begins is the key's: with one of its own the test stays the same.
     (folder / "key").write_text("07" * 32)
     environment = {name: value for name, value in os.environ.items() if name != "ULECLI_MODELS"}
     options = ["-o", str(folder / "out"), "--key-file", str(folder / "key"), "--json"]
@@ -46,7 +50,7 @@ def test_every_sample_has_its_protected_twin(protected) -> None:
     out, reported = protected
     assert len(PICTURES) == len(reported) >= 6
     files = [path.relative_to(out) for path in out.rglob("*") if path.is_file()]
-    assert sorted(path for path in files if path.name != ".ulecli.sqlite") == PICTURES
+    assert sorted(path for path in files if path.name != NAME) == PICTURES
     for name in PICTURES:
         with Image.open(SAMPLES / name) as before, Image.open(out / name) as after:
             assert after.format == before.format
@@ -57,7 +61,7 @@ def test_a_lossless_sample_moves_within_the_bound_and_both_ways(protected) -> No
     out, _ = protected
     before, after = upright(SAMPLES / "fruit.png", "RGBA"), upright(out / "fruit.png", "RGBA")
     change = after.astype(int) - before
-    assert np.abs(change).max() == 8
+    assert np.abs(change).max() == AMPLITUDES[Strength.DEFAULT] <= 8
     assert not change[..., 3].any()
     hidden = before[..., 3] == 0
     assert not change[hidden].any()
@@ -70,18 +74,22 @@ def test_a_lossless_sample_moves_within_the_bound_and_both_ways(protected) -> No
 
 
 @pytest.mark.parametrize("name", PICTURES, ids=str)
-def test_the_surrogate_reads_the_code_in_the_stored_file(protected, name: Path) -> None:
+def test_the_surrogate_sees_the_stored_file_moved_along_its_direction(protected, name: Path) -> None:
     out, reported = protected
-    card = store.load_card("photo")
-    family, label = divmod(reported[str(SAMPLES / name)]["code"], card.net["classes"])
-    session = OnnxGradients(store.verified_bytes("photo", f".{family}.onnx")).session
+    with reading(out / NAME) as ledger:
+        (direction,) = ledger.directions()
+    assert name_of(direction) == reported[str(SAMPLES / name)]["direction"]
+    side = store.load_card("photo").net["side"]
+    gradients = OnnxGradients(store.verified_bytes("photo", ".0.onnx"))
 
-    def loss(path: Path) -> float:
-        small = Image.fromarray(upright(path)).convert("L").resize((48, 48), Image.Resampling.BILINEAR)
-        image = np.asarray(small, np.float32)[None, None] / 255
-        return float(session.run(["loss"], {"images": image, "labels": np.array([label])})[0][0])
+    def features(path: Path) -> np.ndarray:
+        small = Image.fromarray(upright(path)).resize((side, side), Image.Resampling.BILINEAR)
+        return gradients.features(np.asarray(small, np.float32).transpose(2, 0, 1)[None] / 255)[0]
 
-    assert loss(out / name) < 0.3 * loss(SAMPLES / name)
+    shift = features(out / name) - features(SAMPLES / name)
+    # Of a shift in 1280 numbers that has nothing to do with it the cosine is 0.03 in standard deviation.
+    assert shift @ direction / np.linalg.norm(shift) > 0.15
+    assert reported[str(SAMPLES / name)]["recognised"] is True
 
 
 def test_the_shell_example_protects_and_goes_on(tmp_path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -18,7 +20,7 @@ from PIL import Image
 
 from ulecli.errors import TargetError
 from ulecli.protection.config import ProtectConfig
-from ulecli.protection.ledger import opened
+from ulecli.protection.ledger import NAME, opened
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.protection.run import protect
 from ulecli.system.fingerprint import is_unchanged
@@ -206,8 +208,9 @@ def test_a_full_disk(config, small_disk):
     check_finished_by_the_next_run(full)
 
 
-def test_files_that_may_not_grow(config, tmp_path):
-    """Like a quota: every write beyond 2 kB fails, also the ledger's."""
+@pytest.mark.parametrize("known", [True, False])
+def test_files_that_may_not_grow(config, tmp_path, known):
+    """Like a quota: every write beyond 2 kB fails, also the ledger's, which a new direction has to go to."""
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -216,9 +219,15 @@ def test_files_that_may_not_grow(config, tmp_path):
     config = replace(config, key_file=tmp_path / "key")
     config.key_file.write_text("00" * 32)
     protect(replace(config, sources=(config.sources[0] / "00.png",)), FullSwing())  # there is a ledger
+    if not known:
+        with contextlib.closing(sqlite3.connect(config.output / NAME)) as connection, connection:
+            connection.execute("DELETE FROM directions")
     with driven(config, preexec_fn=limit) as process:
         out, err = process.communicate(timeout=60)
-    assert process.returncode and ("can't" in err or "failed" in out)
+    assert process.returncode == 0, err
+    lines = dict(line.split("|", 2)[1:] for line in out.splitlines() if line.startswith("failed"))
+    assert len(lines) == COUNT - known
+    assert all(("too large" if known else "ledger") in reason for reason in lines.values()), lines
     assert not list(config.output.rglob("*.part"))
     check_finished_by_the_next_run(config)
 

@@ -370,7 +370,7 @@ def _bundled(photos: Pixels, own: Pixels, identity: int, amplitude: float) -> ND
     height, width = photos.shape[1:3]
     samples, limits = _working(own[: perturber.samples], perturber.grid, amplitude)
     direction = perturber.direction(samples, limits, identity)
-    images, limits = _working(photos, perturber.grid, amplitude)
+    images, limits = _working(photos, min(perturber.grid, height, width), amplitude)
     aspects = np.full(len(photos), width / height, np.float32)
     delta = perturber(images, np.repeat(direction[None], len(photos), 0), limits, aspects)
     planes = [Image.fromarray(one[0].astype(np.float32)) for one in delta]

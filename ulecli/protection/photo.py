@@ -27,9 +27,8 @@ from ulecli.imaging.texture import amplitudes
 from ulecli.protection.outcome import Photo
 from ulecli.system.fingerprint import Fingerprint, file_sha256
 
-
 SMALLEST_GRID = 16
-"""Side in cells that even the smallest photos are squeezed to, since texture is measured in windows of some."""
+"""Side in cells that the smallest photos are squeezed to, since texture is measured in windows of some."""
 
 
 @dataclass(frozen=True)

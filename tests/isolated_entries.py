@@ -51,13 +51,29 @@ RAW = {
 """What the main process must refuse whatever it asked for."""
 
 IMAGE = np.full((3, 32, 32), 0.5, np.float32)
+AMPLITUDES = np.full((1, 32, 32), 2.0, np.float32)
+SAMPLE: Message = {"image": IMAGE, "amplitudes": AMPLITUDES, "aspect": 1.0}
 QUESTIONS: dict[str, Message] = {
-    "levels that are no number": {"image": np.full_like(IMAGE, np.nan), "aspect": 1.0},
-    "levels out of range": {"image": IMAGE * 9, "aspect": 1.0},
-    "another type": {"image": IMAGE.astype(np.uint8), "aspect": 1.0},
-    "another size": {"image": IMAGE[:, :-1], "aspect": 1.0},
-    "no shape": {"image": IMAGE, "aspect": float("nan")},
-    "no image": {"aspect": 1.0},
+    "levels that are no number": {**SAMPLE, "image": np.full_like(IMAGE, np.nan)},
+    "levels out of range": {**SAMPLE, "image": IMAGE * 9},
+    "levels below 0": {**SAMPLE, "image": -IMAGE},
+    "another type": {**SAMPLE, "image": IMAGE.astype(np.uint8)},
+    "another size": {**SAMPLE, "image": IMAGE[:, :-1]},
+    "words for an image": {**SAMPLE, "image": "an image"},
+    "no image": {"amplitudes": AMPLITUDES, "aspect": 1.0},
+    "no shape": {**SAMPLE, "aspect": float("nan")},
+    "a picture without a height": {**SAMPLE, "aspect": float("inf")},
+    "a picture without a width": {**SAMPLE, "aspect": 0.0},
+    "no aspect": {"image": IMAGE, "amplitudes": AMPLITUDES},
+    "amplitudes of another type": {**SAMPLE, "amplitudes": AMPLITUDES.astype(np.int8)},
+    "amplitudes of another size": {**SAMPLE, "amplitudes": AMPLITUDES[:, :-1]},
+    "amplitudes for each channel": {**SAMPLE, "amplitudes": np.repeat(AMPLITUDES, 3, axis=0)},
+    "amplitudes that are no number": {**SAMPLE, "amplitudes": np.full_like(AMPLITUDES, np.nan)},
+    "amplitudes beyond the bound": {**SAMPLE, "amplitudes": AMPLITUDES * 5},
+    "amplitudes below 0": {**SAMPLE, "amplitudes": -AMPLITUDES},
+    "amplitudes of nothing": {**SAMPLE, "amplitudes": AMPLITUDES * 0},
+    "no amplitudes": {"image": IMAGE, "aspect": 1.0},
+    "a sample and more": {**SAMPLE, "more": 1},
 }
 STAMP = {"size": 1, "mtime_ns": 1, "ctime_ns": 0, "sha256": bytes(32)}
 MEASURED = {"width": 1, "height": 1, "max_change": 8, "psnr_db": 30.0}
@@ -167,13 +183,15 @@ def evil_photos() -> Handler:
 
     def handle(request: Message, ask: Ask) -> Message:
         stem = Path(request["photo"]["path"]).stem
+        if stem in ("fine", "asking"):
+            return SAMPLE if stem == "fine" else ask(SAMPLE)
         if not stem.isdigit():
             return good(request, ask)
         name = names[int(stem)]
         if name in RAW:
             raw(RAW[name])
         if name in QUESTIONS:
-            return ask(QUESTIONS[name])
+            return QUESTIONS[name] if request["sampled"] else ask(QUESTIONS[name])
         return ANSWERS[name]
 
     return handle

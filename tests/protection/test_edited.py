@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from conftest import FullSwing, scene
+from helpers.old_ledgers import as_old
 
 from ulecli.protection import decision
 from ulecli.protection.config import ProtectConfig
+from ulecli.protection.identity import name_of
 from ulecli.protection.ledger import NAME, SCHEMA, opened
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.protection.pairs import pair_up
@@ -84,20 +86,6 @@ def test_a_photo_is_read_once_if_only_its_time_of_change_moved(config, monkeypat
     assert statuses(run(config)) == UNCHANGED and len(hashed) == len(ENDINGS)
 
 
-def as_of_schema_1(ledger: Path) -> None:
-    connection = sqlite3.connect(ledger)
-    connection.executescript(
-        "DROP INDEX photos_by_image;"
-        + "".join(
-            f"ALTER TABLE {table} DROP COLUMN {column};"
-            for table in ("photos", "intended")
-            for column in ("source_ctime_ns", "image_sha256")
-        )
-        + "PRAGMA user_version = 1;"
-    )
-    connection.close()
-
-
 def version(ledger: Path) -> int:
     connection = sqlite3.connect(ledger)
     try:
@@ -106,17 +94,48 @@ def version(ledger: Path) -> int:
         connection.close()
 
 
-def test_a_ledger_of_the_first_schema_is_taken_up(config, monkeypatch):
+@pytest.mark.parametrize("schema", [1, 2])
+def test_photos_of_a_ledger_of_codes_are_made_anew(config, monkeypatch, schema):
     first = run(config)
     ledger = config.output / NAME
-    as_of_schema_1(ledger)
-    assert [pair.code for pair in pair_up(config.sources[0], config.output)] == [one.code for one in first]
-    assert statuses(run(replace(config, dry_run=True))) == UNCHANGED and version(ledger) == 1
+    as_old(ledger, schema)
+    pairs = pair_up(config.sources[0], config.output)
+    assert [pair.protected for pair in pairs] == [one.target for one in first]
+    assert {pair.direction is None for pair in pairs} == {True}
+    planned = statuses(run(replace(config, dry_run=True)))
+    assert planned == [Status.PLANNED] * len(ENDINGS) and version(ledger) == schema
     hashed = count_hashes(monkeypatch)
-    assert statuses(run(config)) == UNCHANGED and len(hashed) == len(ENDINGS) and version(ledger) == SCHEMA
-    assert statuses(run(config)) == UNCHANGED and len(hashed) == len(ENDINGS)
+    again = run(config)
+    assert statuses(again) == statuses(first) and version(ledger) == SCHEMA
+    # The first schema did not record the time of change, so the photos are read once.
+    assert len(hashed) == (len(ENDINGS) if schema == 1 else 0)
+    assert [one.target for one in again] == [one.target for one in first]
+    assert not any(one.reason for one in again)  # the former copies are replaced, not set aside
+    hashed.clear()
+    assert statuses(run(config)) == UNCHANGED and hashed == []
     with opened(ledger) as upgraded:
         assert all(entry.source_fingerprint.ctime_ns for entry in upgraded.entries())
+        assert [name_of(it) for it in upgraded.directions()] == [again[0].direction]
+    pairs = pair_up(config.sources[0], config.output)
+    assert {name_of(pair.direction) for pair in pairs} == {again[0].direction}
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_photos_in_place_of_a_ledger_of_codes_are_left_and_named(config, schema):
+    config = replace(config, output=None, in_place=True, backup=config.sources[0].with_name("kept"))
+    run(config)
+    as_old(config.sources[0] / NAME, schema)
+    after = {path.name: path.read_bytes() for path in config.sources[0].iterdir() if path.name != NAME}
+    scene(48, 32, 9).save(config.sources[0] / "9.png")
+    for new in (Status.WRITTEN, Status.UNCHANGED):
+        *left, outcome = run(config)
+        assert outcome.status is new and outcome.direction
+        assert {one.status for one in left} == {Status.SKIPPED}
+        assert all("other settings; put the original back" in one.reason for one in left)
+    assert after.items() <= {path.name: path.read_bytes() for path in config.sources[0].iterdir()}.items()
+    kept = config.backup / "0.jpg"
+    kept.replace(config.sources[0] / "0.jpg")
+    assert statuses(run(config)) == [Status.WRITTEN, *statuses(left)[1:], Status.UNCHANGED]
 
 
 @needs_exiftool

@@ -3,60 +3,75 @@ from __future__ import annotations
 import os
 import unicodedata
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ulecli.protection.identity import assign_codes, code_of
+from ulecli.protection.identity import NAMED, composed, name_of, scheme_of, seed_of, spread
 
 KEY, OTHER = bytes(32), bytes(range(32))
 
 
-def test_codes_are_stable_across_versions():
-    # Later uploads must carry the same cue: these values may never change.
-    assert [code_of(name, KEY, 64) for name in ("me", "ada", "Zürich")] == [24, 14, 10]
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        ("me", 0xF2F1DDFBF592F09655B8D5B3266B7A42108E3FA735ED3A8EF159F59CA380B698),
+        ("ada", 0xF511103A4F5F11256C03BFD575892EBB778A710229C49033EE945913499E234E),
+        ("Zürich", 0xC5F5232994B7D1D134E65065EAAEF85F153C19657E12ECEFD119A8A04608E40A),
+    ],
+)
+def test_seeds_are_stable_across_versions(name, seed):
+    # What is found for the same photos must stay the same: these values may never change.
+    assert seed_of(name, KEY) == seed
 
 
 def test_the_form_of_unicode_does_not_matter():
     for form in ("NFC", "NFD"):
-        assert code_of(unicodedata.normalize(form, "Zürich"), OTHER, 1000) == code_of("Zürich", OTHER, 1000)
+        name = unicodedata.normalize(form, "Zürich")
+        assert composed(name) == "Zürich" and seed_of(name, OTHER) == seed_of("Zürich", OTHER)
 
 
-def test_names_and_keys_tell_codes_apart():
+def test_names_and_keys_tell_seeds_apart():
     names = [f"name {i}" for i in range(200)]
-    assert len({code_of(name, KEY, 10**9) for name in names}) == 200
-    assert [code_of(name, KEY, 64) for name in names] != [code_of(name, OTHER, 64) for name in names]
+    assert len({seed_of(name, key) for name in names for key in (KEY, OTHER)}) == 400
 
 
-def test_a_name_that_is_no_utf8_has_a_code():
-    assert 0 <= code_of(os.fsdecode(b"\xff"), KEY, 64) < 64
+def test_seeds_take_all_256_bits():
+    seeds = [seed_of(f"name {i}", KEY) for i in range(64)]
+    for bit in range(256):
+        assert 0 < sum(seed >> bit & 1 for seed in seeds) < 64
+    assert max(seeds) < 1 << 256
 
 
-@given(
-    st.sets(st.text(min_size=1, max_size=6), max_size=40),
-    st.integers(1, 64),
-    st.binary(min_size=32, max_size=32),
-)
-def test_identities_of_a_run_share_no_code_while_there_are_enough(names, codes, key):
-    assigned = assign_codes(names, key, codes)
-    distinct = {unicodedata.normalize("NFC", name) for name in names}
-    assert set(assigned) == names
-    assert assigned == assign_codes(sorted(names, reverse=True), key, codes)
-    assert len({one.code for one in assigned.values()}) == min(len(distinct), codes)
-    for name, one in assigned.items():
-        assert 0 <= one.code < codes
-        assert one.moved is (one.code != code_of(name, key, codes))
+def test_a_name_that_is_no_utf8_has_a_seed():
+    assert seed_of(os.fsdecode(b"\xff"), KEY) != seed_of(os.fsdecode(b"\xfe"), KEY)
 
 
-def test_a_single_identity_has_its_own_code():
-    assert assign_codes(["ada"], KEY, 64)["ada"].code == code_of("ada", KEY, 64)
+def test_a_scheme_is_of_a_key_and_a_surrogate_and_shows_no_key():
+    assert scheme_of(KEY, "0123456789abcdef" * 4) == "3fc9df664a1a3eae/0123456789abcdef"
+    schemes = {scheme_of(key, digit * 64) for key in (KEY, OTHER) for digit in "ab"}
+    assert len(schemes) == 4
+    assert not any(OTHER.hex()[:16] in scheme for scheme in schemes)
 
 
-@given(names=st.sets(st.text(min_size=1), min_size=1, max_size=12), key=st.binary(min_size=32, max_size=32))
-def test_a_key_keeps_to_its_family_until_it_is_full(names, key) -> None:
-    assigned = assign_codes(names, key, 70, families=7)
-    home = code_of("anyone", key, 70, families=7) // 10
-    order = {one.code // 10 for one in assigned.values()}
-    composed = {unicodedata.normalize("NFC", name) for name in names}
-    expected = {home} if len(composed) <= 10 else {home, (home + 1) % 7}
-    assert order == expected
-    assert len({one.code for one in assigned.values()}) == len(composed)
+def test_a_direction_is_named_by_its_values():
+    direction = np.array([0.6, -0.8], np.float32)
+    assert name_of(direction) == "0f2104f24e61fd6e" and len(name_of(direction)) == NAMED
+    assert name_of(direction.astype(">f4")) == name_of(direction)  # whatever the order of bytes
+    assert name_of(np.array([0.6, 9, -0.8, 9], np.float32)[::2]) == name_of(direction)
+    assert name_of(-direction) != name_of(direction)
+
+
+@given(total=st.integers(0, 300), count=st.integers(1, 40))
+def test_a_spread_is_even_and_in_order(total, count):
+    chosen = spread(range(total), count)
+    assert len(chosen) == min(total, count) and chosen == sorted(set(chosen))
+    if total > count:
+        gaps = np.diff([*chosen, total])
+        assert chosen[0] == 0 and set(gaps) <= {total // count, total // count + 1}
+
+
+def test_a_spread_of_a_few_is_all_of_them():
+    assert spread("abc", 3) == spread("abc", 9) == ["a", "b", "c"] and spread("", 4) == []
+    assert spread("abcdefgh", 4) == ["a", "c", "e", "g"]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ulecli.protection import backup
 from ulecli.protection.config import ProtectConfig
+from ulecli.protection.identity import name_of
 from ulecli.protection.ledger import NAME, opened
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.protection.run import protect
@@ -31,7 +32,7 @@ def config(tmp_path) -> ProtectConfig:
 
 
 def run(config: ProtectConfig) -> dict[str, PhotoOutcome]:
-    outcomes = protect(config, FullSwing()).outcomes
+    outcomes = protect(config, FullSwing(level=8)).outcomes
     return {one.source.relative_to(config.sources[0]).as_posix(): one for one in outcomes}
 
 
@@ -95,13 +96,30 @@ def test_a_photo_that_was_put_back_is_done_again(config):
     assert contents(config.sources[0]) == after and contents(config.backup) == first
 
 
-def test_an_identity_keeps_its_code_in_place(config):
-    first = protect(replace(config, identity_from_folder=True), FullSwing()).identities
+def test_an_identity_keeps_its_direction_in_place(config):
+    config = replace(config, identity_from_folder=True)
+    first = {one.identity: one.direction for one in run(config).values()}
     scene(24, 16, 5).save(config.sources[0] / "new.png")
-    again = protect(replace(config, identity_from_folder=True), FullSwing()).identities
-    assert again == first and len(first) == 2
+    outcomes = run(config)
+    assert outcomes["new.png"].status is Status.WRITTEN
+    assert {one.identity: one.direction for one in outcomes.values()} == first and len(first) == 2
     with opened(config.sources[0] / NAME) as ledger:
-        assert ledger._database.read("SELECT count(*) FROM identities") == [(2,)]
+        assert {name_of(direction) for direction in ledger.directions()} == set(first.values())
+
+
+def test_where_the_ledger_is_lost_the_direction_is_found_from_what_is_new(config):
+    """Also where so many photos are protected already that a few, spread over all, are all of them."""
+    for seed in range(3, 12):
+        scene(24, 16, seed).save(config.sources[0] / f"{seed}.png")
+    run(config)
+    (config.sources[0] / NAME).unlink()
+    scene(24, 16, 20).save(config.sources[0] / "new.png")
+    perturber = FullSwing(level=8)
+    written = [one for one in protect(config, perturber).outcomes if one.status is Status.WRITTEN]
+    assert [one.source.name for one in written] == ["new.png"]
+    assert [count for count, _ in perturber.asked] == [1]
+    with opened(config.sources[0] / NAME) as ledger:
+        assert [name_of(direction) for direction in ledger.directions()] == [written[0].direction]
 
 
 def test_a_photo_that_fails_stays(config):

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from helpers.old_ledgers import make_old_ledger
 
 from ulecli.errors import LedgerError, TargetError
 from ulecli.protection.entry import Entry
@@ -29,7 +31,7 @@ OUTCOME = PhotoOutcome(
     4,
     3,
     os.fsdecode(b"\xff ada"),
-    7,
+    "0123456789abcdef",
     max_change=8,
     psnr_db=math.inf,
 )
@@ -116,11 +118,61 @@ def test_problems_are_kept_until_the_photo_is_done(tmp_path):
         assert ledger.problems() == []
 
 
-def test_codes_are_kept_for_one_scheme(tmp_path):
-    names = {"ada": 3, os.fsdecode(b"\xff"): 4}
+def test_directions_are_kept_for_one_name_and_scheme(tmp_path):
+    rng = np.random.default_rng(0)
+    places = [(name, scheme) for name in ("ada", os.fsdecode(b"\xff"), "Zürich") for scheme in ("k/s", "l/s")]
+    kept = {place: rng.standard_normal(1280).astype(np.float32) for place in places}
     with opened(tmp_path / NAME) as ledger:
-        ledger.keep_codes("key/70/7", names)
-        assert ledger.codes("key/70/7") == names and ledger.codes("other/70/7") == {}
+        assert ledger.direction("ada", "k/s") is None and ledger.directions() == []
+        for place, direction in kept.items():
+            ledger.keep_direction(*place, direction)
+    with reading(tmp_path / NAME) as ledger:
+        for place, direction in kept.items():
+            found = ledger.direction(*place)
+            assert found is not None and found.dtype == np.float32 and np.array_equal(found, direction)
+        assert ledger.direction("bob", "k/s") is ledger.direction("ada", "m/s") is None
+        assert {it.tobytes() for it in ledger.directions()} == {it.tobytes() for it in kept.values()}
+
+
+def test_a_direction_that_is_kept_again_replaces_the_former(tmp_path):
+    with opened(tmp_path / NAME) as ledger:
+        for value in (1, 2):
+            ledger.keep_direction("ada", "k/s", np.full(4, value, np.float32))
+        assert [it.tolist() for it in ledger.directions()] == [[2, 2, 2, 2]]
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_an_earlier_ledger_is_taken_up_with_all_that_it_knows(tmp_path, schema):
+    make_old_ledger(tmp_path / NAME, schema)
+    before = (tmp_path / NAME).read_bytes()
+    with reading(tmp_path / NAME) as ledger:
+        old = ledger.entries()
+        assert [one.target.name for one in old] == ["x.jpg"] and len(ledger.problems()) == 1
+        assert ledger.direction("ada", "k/s") is None and ledger.directions() == []
+    assert (tmp_path / NAME).read_bytes() == before  # whoever reads changes nothing
+    with opened(tmp_path / NAME) as ledger:
+        assert ledger.entries() == old and len(ledger.problems()) == 1
+        assert old[0].as_outcome().direction == "" and old[0].as_outcome().identity == "ada"
+        ledger.keep_direction("ada", "k/s", np.ones(4, np.float32))
+        ledger.finish(entry(tmp_path, "new.jpg"))
+    with contextlib.closing(sqlite3.connect(tmp_path / NAME)) as connection:
+        taken_up = schema_of(connection)
+    with opened(tmp_path / "new"):
+        pass
+    with contextlib.closing(sqlite3.connect(tmp_path / "new")) as connection:
+        assert taken_up == schema_of(connection)
+
+
+def schema_of(connection: sqlite3.Connection) -> tuple[int, dict[str, list[str]]]:
+    """The version, and the columns of every table and index: of one that was changed SQL is another."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    names = connection.execute("SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite%'").fetchall()
+    columns = {
+        name: [row[1 + (kind == "index")] for row in connection.execute(f"PRAGMA {kind}_info({name})")]
+        for (name,) in names
+        for kind in (("index" if "_by_" in name else "table"),)
+    }
+    return version, columns
 
 
 HOLDER = """

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import scene
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
+from ulecli.errors import PhotoSkipped
 from ulecli.formats.audit import mark_in
 from ulecli.formats.options import MetadataMode, Reading
+from ulecli.imaging.strength import Strength
+from ulecli.imaging.texture import AMPLITUDES
 from ulecli.protection import photo
 from ulecli.protection.outcome import Photo
 
@@ -21,7 +26,57 @@ def made(path, format, mode=MetadataMode.PRIVATE, *, read_back=False):
     part = path.with_name("part")
     part.unlink(missing_ok=True)
     job = photo.Job(Photo(path, path, format), part, 8, 16, Reading(metadata=mode), read_back)
-    return photo.make(job, lambda image, aspect: DELTA), part
+    return photo.make(job, lambda of: DELTA), part
+
+
+def job_of(path: Path, **settings) -> photo.Job:
+    return photo.Job(Photo(path, path, "PNG"), path.with_name("part"), 8, 16, Reading(), False, **settings)
+
+
+def test_a_sample_is_what_the_perturbation_is_made_from(tmp_path):
+    tags = Image.Exif()
+    tags[0x0112] = 6  # lies on its side
+    scene(60, 30).save(tmp_path / "in", "PNG", exif=tags)
+    seen = []
+
+    def perturb(sample: photo.Sample) -> np.ndarray:
+        seen.append(sample)
+        return DELTA
+
+    shown = photo.sample(job_of(tmp_path / "in"))
+    assert not (tmp_path / "part").exists()
+    photo.make(job_of(tmp_path / "in"), perturb)
+    (made,) = seen
+    assert shown.aspect == made.aspect == 0.5
+    for one, other in ((shown.image, made.image), (shown.amplitudes, made.amplitudes)):
+        assert np.array_equal(one, other) and one.dtype == np.float32
+    with Image.open(tmp_path / "in") as stored:
+        upright = ImageOps.exif_transpose(stored).convert("RGB").resize((16, 16), Image.Resampling.BOX)
+    assert np.abs(shown.image - np.asarray(upright).transpose(2, 0, 1) / 255).max() < 0.06
+
+
+@pytest.mark.parametrize("epsilon", [1, 8])
+def test_a_sample_may_move_as_far_as_strength_and_bound_allow(tmp_path, epsilon):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 1), np.uint8)
+    flat = np.full((64, 64, 1), 128, np.uint8)
+    Image.fromarray(np.repeat(np.hstack([noise, flat]), 3, axis=2)).save(tmp_path / "in", "PNG")
+    smooth, texture = {}, {}
+    for strength in Strength:
+        job = replace(job_of(tmp_path / "in", strength=strength), epsilon=epsilon)
+        found = photo.sample(job).amplitudes[0]
+        assert found.min() > 0 and found.max() <= epsilon
+        smooth[strength], texture[strength] = float(found[:, 12:].mean()), float(found[:, :4].mean())
+        assert found.max() == min(AMPLITUDES[strength], epsilon)
+    assert list(smooth.values()) == sorted(smooth.values())
+    assert all(smooth[it] < texture[it] or smooth[it] == epsilon for it in Strength)
+
+
+def test_what_is_marked_as_protected_is_not_shown(tmp_path):
+    scene().save(tmp_path / "in", "PNG")
+    _, part = made(tmp_path / "in", "PNG")
+    part.rename(tmp_path / "done")
+    with pytest.raises(PhotoSkipped, match="twice"):
+        photo.sample(job_of(tmp_path / "done"))
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])

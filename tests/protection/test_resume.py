@@ -12,6 +12,7 @@ from conftest import FullSwing, scene
 from PIL import Image
 
 from ulecli.formats.options import Reading
+from ulecli.imaging.strength import Strength
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.protection.run import protect
@@ -155,8 +156,8 @@ def test_a_library_that_moved_is_known_by_its_content(config, library):
     "settings",
     [
         {"epsilon": 4},
-        {"mask": True},
-        {"identity": "another name with another code"},
+        {"strength": Strength.SUBTLE},
+        {"identity": "another name with another direction"},
         {"force": True},
         {"reading": Reading(first_frame=True)},
     ],
@@ -233,22 +234,59 @@ def test_formats_without_room_for_a_mark_are_known_by_the_ledger(tmp_path):
     assert outcome.status is Status.SKIPPED and "earlier run" in outcome.reason
 
 
-def test_an_identity_keeps_its_code_whoever_comes_later(tmp_path):
-    def codes(*names: str) -> dict[str, int]:
+def test_an_identity_keeps_its_direction_whoever_comes_later(tmp_path):
+    def directions(*names: str) -> dict[str, str]:
         root = tmp_path / "_".join(names)
         for seed, name in enumerate(names):
             (root / name).mkdir(parents=True)
             scene(8, 8, seed).save(root / name / f"{len(names)}.png")
-        few = FullSwing()
-        few.codes = 5
         config = ProtectConfig((root,), tmp_path / "out", identity_from_folder=True)
-        return {one.name: one.code for one in protect(config, few).identities}
+        return {one.identity: one.direction for one in protect(config, FullSwing()).outcomes}
 
-    first = codes("ada")
-    more = codes("ada", "bob", "cy", "dot")
-    last = codes("bob", "eve")
+    first = directions("ada")
+    more = directions("ada", "bob", "cy", "dot")
+    last = directions("bob", "eve")
     assert more["ada"] == first["ada"] and last["bob"] == more["bob"]
     assert len({*more.values(), last["eve"]}) == 5
+
+
+def test_an_identity_keeps_its_direction_however_many_photos_come(config, library):
+    """Found from one photo, it would be another one if it were found anew from two."""
+    photos = {name: (library / name).read_bytes() for name in NAMES}
+    for name in NAMES[1:]:
+        (library / name).unlink()
+    first = run(config)["a.png"]
+    for name in NAMES[1:]:
+        (library / name).write_bytes(photos[name])
+    perturber = FullSwing()
+    again = run(config, perturber)
+    assert statuses(again) == {**ALL_WRITTEN, "a.png": Status.UNCHANGED} and perturber.asked == []
+    assert {one.direction for one in again.values()} == {first.direction}
+    fresh = run(replace(config, output=library.with_name("fresh")))
+    assert {one.direction for one in fresh.values()} != {first.direction}
+
+
+def test_outputs_of_one_run_keep_their_directions_when_they_are_protected_alone(library):
+    folders = [library.with_name(name) for name in "xyz"]
+    for seed, folder in enumerate(folders):
+        folder.mkdir()
+        for number in range(1 + (seed == 1)):
+            scene(24, 16, 10 * seed + number).save(folder / f"{number}.png")
+    x, y, _ = folders
+
+    def directions(*sources: Path, status: Status) -> dict[Path, set[str]]:
+        found: dict[Path, set[str]] = {source: set() for source in sources}
+        for one in protect(ProtectConfig(sources), FullSwing()).outcomes:
+            assert one.status is status or one.source.parent.name == "z"
+            found[one.source.parent].add(one.direction)
+        return found
+
+    alone = directions(x, status=Status.WRITTEN) | directions(y, status=Status.WRITTEN)
+    assert alone[x] != alone[y]  # found from one photo and from two
+    together = directions(*folders, status=Status.UNCHANGED)
+    assert {x: together[x], y: together[y]} == alone
+    for source in folders:  # the third has taken over what it was moved along beside the others
+        assert directions(source, status=Status.UNCHANGED) == {source: together[source]}
 
 
 def test_permissions_and_times_are_those_of_the_photo(config, library):

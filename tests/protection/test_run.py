@@ -15,8 +15,11 @@ from ulecli.errors import ExitCode, NothingToDo
 from ulecli.formats.audit import mark_in
 from ulecli.formats.options import MetadataMode, Reading
 from ulecli.formats.registry import missing
+from ulecli.imaging.strength import Strength
+from ulecli.imaging.texture import AMPLITUDES, FLOOR
 from ulecli.protection.config import ProtectConfig
-from ulecli.protection.outcome import Status
+from ulecli.protection.identity import name_of
+from ulecli.protection.outcome import ProtectReport, Status
 from ulecli.protection.run import protect
 
 pytestmark = pytest.mark.usefixtures("config_home")
@@ -41,7 +44,7 @@ def test_a_tree_is_protected_and_left_alone(photo_folder, tmp_path, jobs, channe
     config = ProtectConfig((photo_folder,), output, epsilon=6, jobs=jobs, verify=True)
     reported = []
     report = protect(
-        config, FullSwing(channels), on_outcome=lambda outcome, total: reported.append((outcome, total))
+        config, FullSwing(channels, 6), on_outcome=lambda outcome, total: reported.append((outcome, total))
     )
     assert fingerprint(photo_folder) == before
     assert set(fingerprint(output)) == {"one.jpg", "a/IMG_1.png", "b/deep/IMG_1.png", "a/Zürich 東京.webp"}
@@ -85,10 +88,9 @@ def test_what_is_written_does_not_depend_on_batches(photo_folder, tmp_path):
     class OnGpu(FullSwing):
         device = "cuda (a test)"
 
-        def __call__(self, images, codes, aspects, *, epsilon):
-            one = [slice(number, number + 1) for number in range(len(codes))]
+        def __call__(self, *batch):
             call = super().__call__
-            return np.concatenate([call(images[n], codes[n], aspects[n], epsilon=epsilon) for n in one])
+            return np.concatenate([call(*(it[n : n + 1] for it in batch)) for n in range(len(batch[0]))])
 
     protect(ProtectConfig((photo_folder,), tmp_path / "gpu", jobs=4), OnGpu())
     protect(ProtectConfig((photo_folder,), tmp_path / "cpu"), FullSwing())
@@ -119,7 +121,7 @@ def test_one_bad_photo_does_not_stop_the_others(photo_folder, tmp_path, perturbe
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("two\nlines"), OSError(28, "No space left")])
 def test_whatever_goes_wrong_with_a_photo_is_told_in_a_line(photo_folder, tmp_path, error):
     class Failing(FullSwing):
-        def __call__(self, images, codes, aspects, *, epsilon):
+        def __call__(self, images, directions, amplitudes, aspects):
             raise error
 
     report = protect(ProtectConfig((photo_folder,), tmp_path / "out", jobs=2), Failing())
@@ -128,8 +130,19 @@ def test_whatever_goes_wrong_with_a_photo_is_told_in_a_line(photo_folder, tmp_pa
     assert fingerprint(tmp_path / "out") == {}
 
 
+def test_what_goes_wrong_with_a_direction_is_told_in_a_line(photo_folder, tmp_path):
+    class Failing(FullSwing):
+        def direction(self, images, amplitudes, seed):
+            raise RuntimeError("two\nlines")
+
+    report = protect(ProtectConfig((photo_folder,), tmp_path / "out", jobs=2), Failing())
+    assert report.count(Status.FAILED) == 4 and {one.direction for one in report.outcomes} == {""}
+    assert all("two lines" in one.reason for one in report.outcomes)
+    assert fingerprint(tmp_path / "out") == {}
+
+
 def test_a_perturbation_beyond_the_bound_is_refused(photo_folder, tmp_path):
-    report = protect(ProtectConfig((photo_folder,), tmp_path / "out", epsilon=8), FullSwing(overshoot=1))
+    report = protect(ProtectConfig((photo_folder,), tmp_path / "out", epsilon=8), FullSwing(level=9))
     assert report.count(Status.FAILED) == 4
     assert "9 levels" in report.outcomes[0].reason
     assert fingerprint(tmp_path / "out") == {}
@@ -137,21 +150,39 @@ def test_a_perturbation_beyond_the_bound_is_refused(photo_folder, tmp_path):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", ["photo.png", "photo.jpg"])
-def test_a_mask_spares_what_is_smooth_and_nothing_else(tmp_path, name, channels):
+def test_what_is_smooth_is_spared_and_nothing_else(tmp_path, name, channels):
+    class Textured(FullSwing):
+        def __call__(self, images, directions, amplitudes, aspects):
+            signs = np.sign(super().__call__(images, directions, amplitudes, aspects))
+            return np.rint(signs * amplitudes).astype(np.int8)
+
     picture = np.full((256, 256, 3), 128, np.uint8)
     picture[128:] = np.random.default_rng(0).integers(40, 216, (128, 256, 1))
     Image.fromarray(picture).save(tmp_path / name, quality=95)
     change = {}
-    for mask in (False, True):
-        config = ProtectConfig((tmp_path / name,), tmp_path / str(mask), mask=mask)
-        (outcome,) = protect(config, FullSwing(channels)).outcomes
-        change[mask] = abs(pixels(outcome.target) - pixels(tmp_path / name))
-        assert outcome.max_change == 8
     smooth, texture = slice(0, 120), slice(140, 256)
-    assert change[True][smooth].mean() < 0.6 * change[False][smooth].mean()
-    assert change[True][texture].mean() > 0.9 * change[False][texture].mean()
-    if name == "photo.png":
-        assert change[True][smooth].max() == 3 and change[True].max() == change[False][smooth].max() == 8
+    for strength in Strength:
+        for perturber in (Textured(channels), FullSwing(channels)):
+            output = tmp_path / f"{strength}-{type(perturber).__name__}"
+            (outcome,) = protect(
+                ProtectConfig((tmp_path / name,), output, strength=strength), perturber
+            ).outcomes
+            change[type(perturber)] = abs(pixels(outcome.target) - pixels(tmp_path / name))
+            assert outcome.max_change == AMPLITUDES[strength]
+        spared, even = change[Textured], change[FullSwing]
+        assert spared[smooth].mean() < 0.6 * even[smooth].mean()
+        assert spared[texture].mean() > 0.9 * even[texture].mean()
+        if name == "photo.png":
+            assert spared[smooth].max() == np.rint(FLOOR * AMPLITUDES[strength])
+            assert spared[texture].max() == even[smooth].max() == AMPLITUDES[strength]
+
+
+def test_the_bound_holds_whatever_the_strength(photo_folder, tmp_path, perturber):
+    for epsilon in (1, 2, 3):
+        config = ProtectConfig(
+            (photo_folder,), tmp_path / f"{epsilon}", epsilon=epsilon, strength=Strength.STRONG
+        )
+        assert {one.max_change for one in protect(config, perturber).outcomes} == {epsilon}
 
 
 def test_a_dry_run_writes_nothing(photo_folder, tmp_path, perturber, config_home):
@@ -185,47 +216,68 @@ def test_should_stop_leaves_the_rest_to_the_next_run(photo_folder, tmp_path, per
     assert rest.count(Status.WRITTEN) == report.left
 
 
-def test_an_identity_keeps_its_code_and_folders_have_their_own(photo_folder, tmp_path):
-    codes = {}
+def directions_of(report: ProtectReport) -> dict[str, set[str]]:
+    """The names of the directions of each identity."""
+    found: dict[str, set[str]] = {name: set() for name in report.identities}
+    for one in report.outcomes:
+        found[one.identity].add(one.direction)
+    return found
+
+
+def test_an_identity_keeps_its_direction_and_folders_have_their_own(photo_folder, tmp_path):
+    runs = {}
     for run in (1, 2):
         perturber = FullSwing()
         config = ProtectConfig(
             (photo_folder,), tmp_path / f"{run}", identity="ada", key_file=tmp_path / "key"
         )
         report = protect(config, perturber)
-        codes[run] = {code for code, _ in perturber.seen}
-        assert {one.identity for one in report.outcomes} == {"ada"}
+        runs[run] = {direction for direction, _ in perturber.seen}
+        assert directions_of(report) == {"ada": {name_of(np.frombuffer(perturber.seen[0][0], "<f4"))}}
         assert any("key" in note for note in report.notes) is (run == 1)
-    assert codes[1] == codes[2] and len(codes[1]) == 1
-    by_folder = protect(replace(config, identity_from_folder=True), FullSwing())
-    assert {one.name for one in by_folder.identities} == {"photos", "a", "deep"}
-    assert len({one.code for one in by_folder.identities}) == 3
-    other = protect(replace(config, key_file=tmp_path / "other"), FullSwing())
-    assert other.identities[0].code in range(64)
+    assert runs[1] == runs[2] and len(runs[1]) == 1
+    by_folder = directions_of(protect(replace(config, identity_from_folder=True), FullSwing()))
+    assert set(by_folder) == {"photos", "a", "deep"}
+    assert len(set.union(*by_folder.values())) == 3
+    other = directions_of(protect(replace(config, key_file=tmp_path / "other"), FullSwing()))
+    assert len(other["ada"]) == 1 and other["ada"].isdisjoint(directions_of(report)["ada"])
 
 
-def test_moved_identities_are_told(tmp_path, perturber):
+def test_identities_of_a_run_share_no_direction(tmp_path):
     for number in range(40):
         (tmp_path / "in" / f"{number}").mkdir(parents=True)
         scene(8, 8, number).save(tmp_path / "in" / f"{number}" / "x.png")
     config = ProtectConfig((tmp_path / "in",), tmp_path / "out", identity_from_folder=True)
-    report = protect(config, perturber)
-    assert len({one.code for one in report.identities}) == 40
-    moved = [one for one in report.identities if one.moved]
-    assert moved and sum("another identity" in note for note in report.notes) == len(moved)
+    report = protect(config, FullSwing(level=8))
+    found = directions_of(report)
+    assert len(found) == 40 and all(len(names) == 1 for names in found.values())
+    assert len(set.union(*found.values())) == 40
 
 
-def test_colours_under_alpha_zero_do_not_change(tmp_path, perturber):
+def test_colours_under_alpha_zero_do_not_change(tmp_path):
     image = scene()
     alpha = np.full((64, 96), 255, np.uint8)
     alpha[:, 40:] = 0
     image.putalpha(Image.fromarray(alpha))
     image.save(tmp_path / "x.png")
-    protect(ProtectConfig((tmp_path / "x.png",)), perturber)
+    protect(ProtectConfig((tmp_path / "x.png",)), FullSwing(level=8))
     with Image.open(tmp_path / "x-protected.png") as stored:
         change = np.asarray(stored).astype(int) - np.asarray(image)
     assert (change[:, 40:] == 0).all() and (change[..., 3] == 0).all()
     assert change[:, :40].min() == -8 and change[:, :40].max() == 8
+
+
+def test_a_photo_that_is_too_smooth_to_change_is_not_counted_as_protected(tmp_path):
+    class Rounding(FullSwing):
+        def __call__(self, images, directions, amplitudes, aspects):
+            return np.rint(amplitudes).astype(np.int8)
+
+    Image.new("RGB", (64, 48), (90, 120, 200)).save(tmp_path / "sky.png")
+    for strength, status in ((Strength.SUBTLE, Status.SKIPPED), (Strength.DEFAULT, Status.WRITTEN)):
+        config = ProtectConfig((tmp_path / "sky.png",), tmp_path / "out", strength=strength)
+        (outcome,) = protect(config, Rounding()).outcomes
+        assert outcome.status is status
+        assert ("smooth" in outcome.reason and "--strength" in outcome.reason) is (status is Status.SKIPPED)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -242,14 +294,13 @@ def test_what_can_not_change_is_not_counted_as_protected(tmp_path, perturber, jo
     assert set(fingerprint(tmp_path / "out")) == {"x.png"}
 
 
-@pytest.mark.parametrize("mask", [False, True])
-def test_what_is_not_recognised_is_recorded(photo_folder, tmp_path, mask):
+def test_what_is_not_recognised_is_recorded(photo_folder, tmp_path):
     class Weak(FullSwing):
-        def recognised(self, images, codes, deltas):
-            assert deltas.shape == ((1, 1, 128, 128) if mask else (1, 1, self.grid, self.grid))
+        def recognised(self, images, directions, deltas):
+            assert deltas.shape == (1, 1, self.grid, self.grid)
             return np.array([images.mean() < 0]) if self.seen[-1] else np.ones(1, bool)
 
-    config = ProtectConfig((photo_folder,), tmp_path / "out", mask=mask)
+    config = ProtectConfig((photo_folder,), tmp_path / "out")
     for status in (Status.WRITTEN, Status.UNCHANGED):
         report = protect(config, Weak())
         assert [(one.status, one.recognised) for one in report.outcomes] == [(status, False)] * 4
@@ -314,7 +365,7 @@ def nasty_run(shared, tmp_path_factory):
     config = ProtectConfig((shared / "nasty",), output / "out", key_file=output / "key", jobs=2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # Pillow's, about the odd metadata
-        report = protect(config, FullSwing())
+        report = protect(config, FullSwing(level=8))
     found = {str(one.source.relative_to(shared / "nasty")): one for one in report.outcomes}
     return found, output / "out"
 

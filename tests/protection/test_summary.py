@@ -11,7 +11,7 @@ import pytest
 
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.json_records import photo_record, summary_record
-from ulecli.protection.outcome import IdentityCode, PhotoOutcome, ProtectReport, Start, Status
+from ulecli.protection.outcome import PhotoOutcome, ProtectReport, Start, Status
 from ulecli.protection.summary import outcome_line, start_text, summary_text, watch_text
 
 WRITTEN = PhotoOutcome(
@@ -23,7 +23,7 @@ WRITTEN = PhotoOutcome(
     40,
     30,
     "ada",
-    7,
+    "0123456789abcdef",
     max_change=8,
     psnr_db=34.5678,
     max_change_on_disk=13,
@@ -32,11 +32,10 @@ WRITTEN = PhotoOutcome(
 )
 SAME = PhotoOutcome(Path("b.png"), Path("out/b.png"), Status.WRITTEN, max_change=0, psnr_db=math.inf)
 FAILED = PhotoOutcome(Path(os.fsdecode(b"bad\n\xff.jpg")), None, Status.FAILED, "is empty")
-ADA = IdentityCode("ada", 7)
 SKIPPED = PhotoOutcome(Path("c.gif"), None, Status.SKIPPED, "is an animation of 3 frames")
 
 
-def run(*outcomes: PhotoOutcome, identities=(ADA,), dry_run=False) -> ProtectReport:
+def run(*outcomes: PhotoOutcome, identities=("ada",), dry_run=False) -> ProtectReport:
     config = ProtectConfig((Path("in"),), dry_run=dry_run)
     return ProtectReport(config, "cpu", "photo 01234567", outcomes, identities, ("mind the key",), 1.5)
 
@@ -45,7 +44,8 @@ def test_photo_record():
     record = photo_record(WRITTEN)
     assert record["type"] == "photo" and record["status"] == "written"
     assert (record["source"], record["target"]) == ("in/a.jpg", "out/a.jpg")
-    assert (record["code"], record["max_change"], record["max_change_on_disk"]) == (7, 8, 13)
+    assert (record["max_change"], record["max_change_on_disk"]) == (8, 13)
+    assert (record["identity"], record["direction"]) == ("ada", "0123456789abcdef")
     assert record["psnr_db"] == 34.568
     assert record["psnr_db_on_disk"] == 33.21
     assert photo_record(SAME)["psnr_db"] is None
@@ -121,7 +121,7 @@ def test_summary_of_a_dry_run():
 
 
 def test_several_identities():
-    text = summary_text(run(WRITTEN, identities=(IdentityCode("a", 1), IdentityCode("b", 2))))
+    text = summary_text(run(WRITTEN, identities=("a", "b")))
     assert "2 of them: a, b" in text
 
 

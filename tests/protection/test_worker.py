@@ -2,24 +2,27 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import FullSwing, scene
-from isolated_entries import ANSWERS, QUESTIONS, RAW
+from isolated_entries import ANSWERS, QUESTIONS, RAW, SAMPLE
 from PIL import Image
 
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.formats.options import Reading
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.outcome import Photo, Status
-from ulecli.protection.photo import Job, make
+from ulecli.protection.photo import Job, Sample, make, sample
 from ulecli.protection.run import protect
-from ulecli.protection.worker import ENTRY, make_in
+from ulecli.protection.worker import ENTRY, _sample, make_in, sample_in
 from ulecli.system.fingerprint import file_sha256, is_unchanged
 from ulecli.system.isolated import IsolatedWorker
 from ulecli.system.limits import Limits
+from ulecli.system.plain_data import BadMessage
 
 
 def job(path: Path, **settings) -> Job:
@@ -28,8 +31,8 @@ def job(path: Path, **settings) -> Job:
     return Job(photo, part, epsilon=8, grid=16, reading=Reading(**settings), read_back=True)
 
 
-def flat(image: np.ndarray, aspect: float) -> np.ndarray:
-    return np.full((1, 16, 16), 8 if aspect > 1 else -8, np.int8)
+def flat(of: Sample) -> np.ndarray:
+    return np.full((1, 16, 16), 8 if of.aspect > 1 else -8, np.int8)
 
 
 @pytest.fixture
@@ -54,6 +57,29 @@ def test_a_worker_does_what_the_function_does(worker, tmp_path):
         assert there.measured.max_change_on_disk == 8
 
 
+def test_a_worker_shows_what_the_function_shows_and_writes_nothing(worker, tmp_path):
+    for name, size in (("wide.png", (40, 20)), ("high.png", (20, 40))):
+        scene(*size).save(tmp_path / name)
+        there, here = sample_in(worker, job(tmp_path / name)), sample(job(tmp_path / name))
+        assert there.aspect == here.aspect == size[0] / size[1]
+        assert np.array_equal(there.image, here.image) and there.image.shape == (3, 16, 16)
+        assert np.array_equal(there.amplitudes, here.amplitudes) and there.amplitudes.shape == (1, 16, 16)
+    assert {path.name for path in tmp_path.iterdir()} == {"wide.png", "high.png"}
+
+
+def test_what_can_not_be_shown_is_told_by_its_kind(worker, tmp_path):
+    scene(8, 8).save(tmp_path / "x.png")
+    (tmp_path / "bad.png").write_bytes((tmp_path / "x.png").read_bytes()[:60])
+    make_in(worker, job(tmp_path / "x.png"), flat)
+    job(tmp_path / "x.png").part.rename(tmp_path / "done.png")
+    for name, kind in (("bad.png", PhotoError), ("gone.png", PhotoError), ("done.png", PhotoSkipped)):
+        with pytest.raises(kind):
+            sample_in(worker, job(tmp_path / name))
+    pid = worker.pid
+    sample_in(worker, job(tmp_path / "x.png"))
+    assert worker.pid == pid
+
+
 def test_faults_come_back_by_their_kind_and_the_worker_goes_on(worker, tmp_path):
     scene(8, 8).save(tmp_path / "x.png")
     (tmp_path / "bad.png").write_bytes((tmp_path / "x.png").read_bytes()[:60])
@@ -76,7 +102,7 @@ def test_faults_come_back_by_their_kind_and_the_worker_goes_on(worker, tmp_path)
 def test_what_goes_wrong_in_the_perturber_is_its_own_error(worker, tmp_path):
     scene(8, 8).save(tmp_path / "x.png")
 
-    def fail(image, aspect):
+    def fail(of):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -109,6 +135,33 @@ def test_a_worker_that_a_file_has_taken_over_fails_that_file_alone(tmp_path, con
     assert "ULECLI_TEST_PICKLE" not in os.environ
     files = {path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith(".ulecli.")}
     assert files == {"good.png", "better.png"}
+
+
+@pytest.fixture
+def stranger() -> Iterator[IsolatedWorker]:
+    """A worker that shows what the photo's name says, or asks for its perturbation."""
+    worker = IsolatedWorker("isolated_entries:evil_photos", timeout=60)
+    yield worker
+    worker.close()
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_what_no_photo_shows_is_refused(name):
+    with pytest.raises(BadMessage):
+        _sample(QUESTIONS[name], replace(job(Path("x.png")), grid=32))
+
+
+def test_what_a_photo_may_show_is_taken(stranger):
+    """So that the test above can fail: each of those differs from this one in one thing."""
+    found = sample_in(stranger, replace(job(Path("fine.png")), grid=32))
+    assert found.aspect == 1 and np.array_equal(found.image, SAMPLE["image"])
+
+
+def test_whoever_shall_only_show_a_photo_may_ask_nothing_and_send_nothing_else(stranger):
+    bad = Path(f"{[*RAW, *QUESTIONS].index('amplitudes beyond the bound')}.png")
+    for name, words in (("asking.png", "comes out of turn"), (bad, "beyond the bound")):
+        with pytest.raises(PhotoError, match=f"sent what it must not.*{words}"):
+            sample_in(stranger, replace(job(Path(name)), grid=32))
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "HEIF"])

@@ -24,7 +24,7 @@ from ulecli.protection.destination import free_name
 from ulecli.protection.directions import Directions
 from ulecli.protection.entry import Entry
 from ulecli.protection.folders import MirroredFolders
-from ulecli.protection.identity import name_of
+from ulecli.protection.identity import composed, name_of
 from ulecli.protection.ledger import Direction
 from ulecli.protection.ledgers import Ledgers
 from ulecli.protection.outcome import PhotoOutcome, Status
@@ -65,7 +65,7 @@ class Executor:
         self._folders, self._directions = folders, directions
         self._tasks: defaultdict[str, list[Task]] = defaultdict(list)
         for task in tasks:
-            self._tasks[task.identity].append(task)
+            self._tasks[composed(task.identity)].append(task)
         limits = Limits(writable=tuple(writable))
         self._pool = Pool(ENTRY, config.jobs, limits=limits, timeout=config.timeout)
 
@@ -115,7 +115,7 @@ class Executor:
             raise PhotoError("was given up")
 
     def _protected(self, task: Task) -> PhotoOutcome:
-        direction = self._directions.of(task.identity, self._tasks[task.identity], self._shown)
+        direction = self._directions.of(task, self._tasks[composed(task.identity)], self._shown)
         if not task.direction:
             name = name_of(direction)
             parameters = parameters_of(self._config, self._perturber, name)

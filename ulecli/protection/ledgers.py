@@ -105,10 +105,23 @@ class Ledgers:
             self._nearest[folder] = ledger
         return self._nearest[folder]
 
-    def direction(self, name: str, scheme: str) -> Direction | None:
-        """Return the direction of an identity in the open ledgers; the first that knows one counts."""
+    def direction(self, name: str, scheme: str, root: Path) -> Direction | None:
+        """Return the direction of an identity in a root of the output.
+
+        What the ledger of the root does not know is taken over from the first open one that does, so that
+        the root keeps to it when it is protected alone.
+
+        Raises:
+            LedgerError: A ledger can't be read or written.
+        """
+        own = self.of(root)
+        if own and (known := own.direction(name, scheme)) is not None:
+            return known
         found = (ledger.direction(name, scheme) for ledger in self._ledgers())
-        return next((direction for direction in found if direction is not None), None)
+        direction = next((it for it in found if it is not None), None)
+        if own and direction is not None and not self._dry:
+            own.keep_direction(name, scheme, direction)
+        return direction
 
     def keep_direction(self, name: str, scheme: str, direction: Direction) -> None:
         """Note in every open ledger along which direction the photos of an identity are moved."""

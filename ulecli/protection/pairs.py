@@ -84,7 +84,10 @@ def direction_under(protected: Path, identity: str, key: bytes, surrogate: str) 
     """
     path = (protected if paths.is_folder(protected) else protected.parent) / NAME
     if not paths.is_file(path):
-        raise LedgerError(f"there is no ledger {shown(path)}, which knows how photos were moved under a key")
+        raise LedgerError(
+            f"there is no ledger {shown(path)}, which knows how photos were moved under a key; "
+            "name the folder that protect wrote to, or leave out --key-file"
+        )
     with reading(path) as ledger:
         direction = ledger.direction(composed(identity), scheme_of(key, surrogate))
     if direction is None:
@@ -102,7 +105,7 @@ def run_in_progress(protected: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Recorded:
-    """What a ledger records: by real paths of originals, by those of copies, and by names of directions."""
+    """What a ledger records, by real paths of originals and of copies, and by names of directions."""
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     targets: Mapping[str, Entry] = field(default_factory=dict)
@@ -145,9 +148,8 @@ def _pair(photo: Photo, original: Path, protected: Path, recorded: _Recorded) ->
     there = next((path for path in candidates if paths.is_file(path)), None)
     if there is None:
         return Pair(photo.path, None, reason=recorded.reasons.get(real, ""))
-    return Pair(
-        photo.path, there, recorded.direction(recorded.targets.get(paths.real(there)))
-    )  # of photos in place
+    entry = recorded.targets.get(paths.real(there))  # of a photo in place
+    return Pair(photo.path, there, recorded.direction(entry))
 
 
 def _as_named(target: Path, protected: Path) -> Path:

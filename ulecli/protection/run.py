@@ -189,8 +189,8 @@ def _complete(
     """Say whose each photo is and what decides its pixels, as far as that is known from earlier runs."""
 
     @cache
-    def name(identity: str) -> str:
-        direction = directions.known(identity)
+    def name(identity: str, root: Path) -> str:
+        direction = directions.known(identity, root)
         return "" if direction is None else name_of(direction)
 
     @cache
@@ -199,7 +199,7 @@ def _complete(
 
     for number, task in enumerate(tasks):
         identity = _identity(config, task)
-        direction = name(identity)
+        direction = name(identity, task.root)
         read_back = config.verify or number % READ_BACK_EVERY == 0
         yield replace(
             task,

@@ -90,7 +90,7 @@ def _sample(content: Message, job: Job) -> Sample:
         raise BadMessage("asks for the perturbation of levels that no picture has")
     if amplitudes.dtype != np.float32 or amplitudes.shape != (1, *cells):
         raise BadMessage("asks for a perturbation without saying how far")
-    if not (np.isfinite(amplitudes).all() and amplitudes.min() >= 0 and amplitudes.max() <= job.epsilon):
+    if not (np.isfinite(amplitudes).all() and amplitudes.min() > 0 and amplitudes.max() <= job.epsilon):
         raise BadMessage("asks for a perturbation beyond the bound")
     if not 0 < found.aspect < math.inf:
         raise BadMessage("asks for the perturbation of a picture without a shape")

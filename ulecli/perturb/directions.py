@@ -35,7 +35,7 @@ class DirectionSettings:
         UsageError: A number is out of its range.
     """
 
-    photos: int = 16
+    photos: int = 8
     steps: int = 8
     guided: int = 2
     step: float = 0.3

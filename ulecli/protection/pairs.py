@@ -102,7 +102,7 @@ def run_in_progress(protected: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Recorded:
-    """What a ledger records: by the real paths of the originals, those of the copies, and names of directions."""
+    """What a ledger records: by real paths of originals, by those of copies, and by names of directions."""
 
     entries: Mapping[str, Entry] = field(default_factory=dict)
     targets: Mapping[str, Entry] = field(default_factory=dict)

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from photographs import jpegs_in, parser_for
 from PIL import Image
+from tables import markdown
 from timing import conditions
 
 from ulecli.formats.picture import load
@@ -105,21 +106,20 @@ def _add(
 
 
 def table(found: Found) -> str:
-    """Return the shares that are recognised, in %, and between which values the cosines lie."""
-    titles = (*VARIANTS, "all", "cosine: 1 %, median, 99 %")
-    lines = [f"| {'':{len(OF_OTHER)}} | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
+    """Return the shares that are recognised, and between which values the cosines lie, as Markdown."""
+    lines = []
     for row in ROWS:
         cells = [_share(found[row, variant]) for variant in VARIANTS]
-        whole = [cosine for variant in VARIANTS for cosine in found[row, variant]]
-        spans = ", ".join(f"{value:.2f}" for value in np.quantile(whole, (0.01, 0.5, 0.99)))
-        lines.append(f"| {row:{len(OF_OTHER)}} | {' | '.join([*cells, _share(whole), spans])} |")
-    return "\n".join(lines)
+        cosines = [it.cosine for variant in VARIANTS for it in found[row, variant]]
+        spans = ", ".join(f"{value:.2f}" for value in np.quantile(cosines, (0.01, 0.5, 0.99)))
+        lines.append((row, *cells, spans))
+    return markdown(("", *VARIANTS, "cosine: 1 %, median, 99 %"), lines)
 
 
-def _share(cosines: Sequence[float]) -> str:
-    if not cosines:
+def _share(readings: Sequence[Reading]) -> str:
+    if not readings:
         return "-"
-    return f"{100 * np.mean(np.array(cosines) >= RECOGNISED):.0f} of {len(cosines)}"
+    return f"{np.mean([it.recognised for it in readings]):.0%} of {len(readings)}"
 
 
 def main() -> None:
@@ -140,7 +140,7 @@ def main() -> None:
     print(conditions("ulecli", "onnxruntime", "pillow", "numpy"))
     print(
         f"{perturber.label}: {len(photos)} photos of {options.photos.name} for {len(groups)} identities, "
-        f"--strength {options.strength}; % with a cosine of at least {RECOGNISED}, of so many"
+        f"--strength {options.strength}; recognised is a cosine of at least {RECOGNISED}"
     )
     print(table(found))
 

@@ -19,7 +19,7 @@ from ulecli.surrogates import store
 
 Floats = NDArray[np.float32]
 
-RECOGNISED = 0.15
+RECOGNISED = 0.2
 """Cosine between shift and direction from which on the cue counts as recognised."""
 
 

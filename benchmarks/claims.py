@@ -3,9 +3,9 @@
     python benchmarks/claims.py --photos CAMERA_PHOTOS --faces FACES --scenes SCENES
 
 Everything goes through the product: `ulecli protect` with the identity from the folder, `ulecli verify` for
-what the eye sees, `ulecli evaluate --only each` for what a net learns of one identity among clean ones, stored
-as JPEG q85, beside band noise of equal SSIMULACRA2. FACES and SCENES hold a folder for each identity or
-class; of each the first photos are trained on and the next ones tested. Writes a table to stdout, and ends
+what the eye sees, `ulecli evaluate --only each` for what a net learns of one identity among clean ones, all
+stored as JPEG q85, beside band noise of equal SSIMULACRA2. FACES and SCENES hold a folder for each identity
+or class; of each the first photos are trained on and the next ones tested. Writes a table to stdout, and ends
 with 1 if a figure is off by more than its tolerance. What no data is named for is left out and said.
 """
 

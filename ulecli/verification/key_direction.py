@@ -25,7 +25,10 @@ def direction_under(protected: Path, identity: str, key: bytes, surrogate: str) 
     """
     path = (protected if paths.is_folder(protected) else protected.parent) / NAME
     if not paths.is_file(path):
-        raise LedgerError(f"there is no ledger {shown(path)}, which knows how photos were moved under a key")
+        raise LedgerError(
+            f"there is no ledger {shown(path)}, which knows how photos were moved under a key; "
+            "name the folder that protect wrote to, or leave out --key-file"
+        )
     with reading(path) as ledger:
         direction = ledger.direction(composed(identity), scheme_of(key, surrogate))
     if direction is None:

@@ -189,7 +189,8 @@ def _write(job: Job, perturb: Perturb, memory: Memory) -> tuple[Measured, tuple[
             )
         if change.max_change == 0:
             raise PhotoSkipped(
-                "no pixel of it can change (is all of it transparent?), so it is not protected"
+                "no pixel of it can change (is all of it transparent, or too even for --strength subtle?), "
+                "so it is not protected"
             )
         measured = Measured(*picture.image.size, change.max_change, change.psnr_db)
         picture = _with_metadata(picture, job)

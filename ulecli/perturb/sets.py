@@ -132,14 +132,15 @@ class _Batches:
         batch = self.images[own].to(where).float() / LEVELS
         delta = minimise(
             self.surrogate,
-            gray(batch) if self.settings.gray else batch,
+            gray(batch) if self.settings.channels == 1 else batch,
             self.labels[own].to(where),
             self.settings,
             _until(stop, views_of(self.settings, rng, len(batch), batch.shape[-1])),
             epsilon=to_unit(self.epsilon),
             rng=rng,
         )
-        return (delta * LEVELS).round().to(torch.int8).cpu()
+        levels: Tensor = (delta * LEVELS).round().to(torch.int8).cpu()
+        return levels
 
 
 def _until(stop: Event, views: Iterable[View | None]) -> Iterator[View | None]:

@@ -103,5 +103,5 @@ def reading(shift: Floats, direction: Floats) -> Reading:
 
 
 def recognises(shift: Floats, direction: Floats) -> bool:
-    """Return whether a shift of features (D,) is along a direction (D,) of norm 1; see `Reading.recognised`."""
+    """Return whether a shift of features (D,) is along a direction (D,) of norm 1, as `Reading` says."""
     return reading(shift, direction).recognised

@@ -27,7 +27,7 @@ FIELDS = {
         "width",
         "height",
         "identity",
-        "code",
+        "direction",
     ),
     *("max_change", "psnr_db", "max_change_on_disk", "psnr_db_on_disk", "seconds", "recognised"),
 }

@@ -139,7 +139,8 @@ class _Batches:
             epsilon=to_unit(self.epsilon),
             rng=rng,
         )
-        return (delta * LEVELS).round().to(torch.int8).cpu()
+        levels: Tensor = (delta * LEVELS).round().to(torch.int8).cpu()
+        return levels
 
 
 def _until(stop: Event, views: Iterable[View | None]) -> Iterator[View | None]:

@@ -2,7 +2,7 @@
 
 Designs are made here by plain PGD, before any of them is built into the tool:
 
-    today        the bundled surrogate `photo`, its delta at epsilon 8 scaled down
+    bundled      what `ulecli protect` does: `own` by the bundled surrogate, on a square grid
     band-10-30   noise of 10 to 30 cycles per shorter side, another draw for each photo: a control
     band-24-56   noise of 24 to 56 cycles: a control
     feature      a random direction in the standardised pooled features of a pretrained net
@@ -11,7 +11,7 @@ Designs are made here by plain PGD, before any of them is built into the tool:
     young        Algorithm 1 of 'Going Grayscale' for one identity: nets from scratch, a hundred steps old
     both         `own` and `young` together
 
-Each amplitude is a bound in levels where there is texture; smooth parts get `FLOOR` of it (but of `today`).
+Each amplitude is a bound in levels where there is texture; smooth parts get `FLOOR` of it.
 A row has the mean and the worst recall over the protected identities, each alone in turn among clean ones and
 stored as JPEG q85, of a linear probe on a net that took no part, and with --scratch of a net trained from
 nothing at 128 px; and SSIMULACRA2 at 1080 px of the same design on camera photos.
@@ -133,7 +133,7 @@ def view(images: Tensor, rng: np.random.Generator, sides: Sequence[int]) -> Tens
 def bounds(photos: Pixels, amplitude: float) -> Tensor:
     """Return how far delta may go, (N, 1, H, W) in unit scale: less where a photo is smooth."""
     height, width = photos.shape[1:3]
-    maps = [Image.fromarray(texture_weights(Image.fromarray(photo), FLOOR)) for photo in photos]
+    maps = [Image.fromarray(texture_weights(Image.fromarray(photo), floor=FLOOR)) for photo in photos]
     found = [np.asarray(one.resize((width, height), Image.Resampling.BILINEAR)) for one in maps]
     return torch.from_numpy(np.stack(found))[:, None] * (amplitude / LEVELS)
 
@@ -268,8 +268,8 @@ class Bench:
 
     def delta(self, design: str, photos: Pixels, identity: int, amplitude: float) -> NDArray[np.float32]:
         """Make a design, (N, 1, H, W) levels."""
-        if design == "today":
-            return _today(photos, identity, amplitude)
+        if design == "bundled":
+            return _bundled(photos, self.identities[identity].train, identity, amplitude)
         if design.startswith("band"):
             low, high = map(int, design.split("-")[1:])
             rng = np.random.default_rng(identity)
@@ -365,15 +365,26 @@ class Bench:
         return found
 
 
-def _today(photos: Pixels, identity: int, amplitude: float) -> NDArray[np.float32]:
+def _bundled(photos: Pixels, own: Pixels, identity: int, amplitude: float) -> NDArray[np.float32]:
     perturber = open_perturber("photo")
     height, width = photos.shape[1:3]
-    working = np.stack([working_image(Image.fromarray(photo), perturber.grid) for photo in photos])
-    codes = np.full(len(photos), identity % perturber.codes, np.int64)
-    delta = perturber(working, codes, np.full(len(photos), width / height, np.float32), epsilon=8)
+    samples, limits = _working(own[: perturber.samples], perturber.grid, amplitude)
+    direction = perturber.direction(samples, limits, identity)
+    images, limits = _working(photos, min(perturber.grid, height, width), amplitude)
+    aspects = np.full(len(photos), width / height, np.float32)
+    delta = perturber(images, np.repeat(direction[None], len(photos), 0), limits, aspects)
     planes = [Image.fromarray(one[0].astype(np.float32)) for one in delta]
     wide = [np.asarray(one.resize((width, height), Image.Resampling.BILINEAR)) for one in planes]
-    return np.stack(wide)[:, None] * np.float32(amplitude / 8)
+    return np.stack(wide)[:, None]
+
+
+def _working(photos: Pixels, grid: int, amplitude: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return working images (N, 3, S, S) and how far their cells may be moved, (N, 1, S, S) levels."""
+    pictures = [Image.fromarray(photo) for photo in photos]
+    weights = np.stack([texture_weights(picture, grid, FLOOR) for picture in pictures])
+    return np.stack([working_image(picture, grid) for picture in pictures]), weights[:, None] * np.float32(
+        amplitude
+    )
 
 
 def band_noise(
@@ -404,7 +415,7 @@ def main() -> None:
     parser.add_argument(
         "--protected", type=lambda text: [int(part) for part in text.split(",")], default=[0, 1, 2]
     )
-    parser.add_argument("--designs", default="today,band-10-30,band-24-56,feature,ordinary,own,young,both")
+    parser.add_argument("--designs", default="bundled,band-10-30,band-24-56,feature,ordinary,own,young,both")
     parser.add_argument("--amplitudes", default="2,3,4,6,8")
     parser.add_argument("--every", type=int, default=3, help="look at one camera photo in so many")
     parser.add_argument(

@@ -95,30 +95,35 @@ def protect_on(device: str) -> Command:
 class StandIn:
     """A `Perturber` that costs a given time of a core per photo, not counting the time others have it."""
 
-    grid, codes, families, device, label = 128, 64, 1, "cpu (stand-in)", "stand-in 00000000"
+    grid, samples, device, label = 128, 1, "cpu (stand-in)", "stand-in 00000000"
     sha256 = "0" * 64
 
     def __init__(self, milliseconds: float) -> None:
         self.cost = milliseconds / 1000
 
+    def direction(
+        self, images: NDArray[np.float32], amplitudes: NDArray[np.float32], seed: int
+    ) -> NDArray[np.float32]:
+        """Return a direction at no cost."""
+        return np.ones(1, np.float32)
+
     def __call__(
         self,
         images: NDArray[np.float32],
-        codes: NDArray[np.int64],
+        directions: NDArray[np.float32],
+        amplitudes: NDArray[np.float32],
         aspects: NDArray[np.float32],
-        *,
-        epsilon: int,
     ) -> NDArray[np.int8]:
         """Return noise in the place of delta."""
         end = time.thread_time() + self.cost * len(images)
         product = images[0, 0]
         while time.thread_time() < end:
             product = np.tanh(product @ images[0, 0])
-        shape = (len(images), 1, self.grid, self.grid)
-        return np.random.default_rng(0).integers(-epsilon, epsilon + 1, shape).astype(np.int8)
+        noise = np.random.default_rng(0).uniform(-1, 1, amplitudes.shape)
+        return np.rint(noise * amplitudes).astype(np.int8)
 
     def recognised(
-        self, images: NDArray[np.float32], codes: NDArray[np.int64], deltas: NDArray[np.int8]
+        self, images: NDArray[np.float32], directions: NDArray[np.float32], deltas: NDArray[np.int8]
     ) -> NDArray[np.bool_]:
         """Say that nothing is recognised, at no cost."""
         return np.zeros(len(images), bool)

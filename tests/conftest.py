@@ -70,18 +70,19 @@ class FullSwing:
         return (drawn / np.linalg.norm(drawn)).astype(np.float32)
 
     def __call__(self, images, directions, amplitudes, aspects):
-        assert images.shape == (1, 3, self.grid, self.grid) and images.dtype == np.float32
+        side = images.shape[-1]
+        assert images.shape == (1, 3, side, side) and 0 < side <= self.grid and images.dtype == np.float32
         assert images.min() >= 0 and images.max() <= 1
         assert directions.shape == (1, 8) and aspects.shape == (1,)
-        assert amplitudes.shape == (1, 1, self.grid, self.grid) and amplitudes.min() > 0
+        assert amplitudes.shape == (1, 1, side, side) and amplitudes.min() > 0
         self.seen.append((directions.tobytes(), float(aspects[0])))
         rng = np.random.default_rng(np.frombuffer(directions.tobytes(), np.uint32))
-        signs = rng.choice([-1, 1], (1, self.channels, self.grid, self.grid))
+        signs = rng.choice([-1, 1], (1, self.channels, side, side))
         level = int(np.rint(amplitudes.max())) if self.level is None else self.level
         return (signs * level).astype(np.int8)
 
     def recognised(self, images, directions, deltas):
-        assert images.shape == (1, 3, self.grid, self.grid) and deltas.dtype == np.int8
+        assert images.shape[-2:] == deltas.shape[-2:] and deltas.dtype == np.int8
         assert directions.shape == (1, 8) and deltas.shape[:2] == (1, self.channels)
         return np.ones(1, bool)
 

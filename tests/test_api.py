@@ -13,6 +13,7 @@ from conftest import scene
 import ulecli
 from ulecli import Status, UleError, protect, verify
 from ulecli.errors import NothingToDo, UsageError
+from ulecli.imaging.strength import Strength
 
 
 def test_all_is_the_public_face() -> None:
@@ -53,10 +54,13 @@ def test_a_name_that_is_none() -> None:
 
 
 def test_three_lines_protect_a_folder(photo_folder, tmp_path, config_home) -> None:
-    report = protect(str(photo_folder), output=tmp_path / "out", identity="ada", jobs=1)
+    settings = {"identity": "ada", "strength": "strong", "jobs": 1}
+    report = protect(str(photo_folder), output=tmp_path / "out", **settings)
+    assert report.config.strength is Strength.STRONG
     assert report.exit_code == 0 and report.count(Status.WRITTEN) == report.count("written") == 4
     found = verify(photo_folder, tmp_path / "out", jobs=1)
     assert len(found) == 4 and not any(one.problems for one in found)
+    assert all(one.cue is not None and one.cue.readings["file"].recognised for one in found)
     assert all(one.max_change <= 8 for one in found if one.lossless)
 
 
@@ -65,6 +69,7 @@ def test_errors_are_typed(tmp_path, config_home) -> None:
     for settings, match in (
         ({"epsilon": 0}, "--eps is 0"),
         ({"metadata": "privat"}, "did you mean private"),
+        ({"strength": "strongg"}, "did you mean strong"),
         ({"device": "gpu"}, "no device 'gpu'"),
         ({"exclude": "*.png"}, "must be several"),
         ({"overwite": True}, "did you mean overwrite"),

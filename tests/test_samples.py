@@ -14,9 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from ulecli.imaging.strength import Strength
-from ulecli.imaging.texture import AMPLITUDES
-from ulecli.perturb.onnx_gradients import OnnxGradients
 from ulecli.protection.identity import name_of
 from ulecli.protection.ledger import NAME, reading
 from ulecli.surrogates import store
@@ -31,7 +28,7 @@ PICTURES = sorted(
 def protected(tmp_path_factory) -> tuple[Path, dict[str, dict]]:
     """The protected samples, and what --json reported of each."""
     folder = tmp_path_factory.mktemp("protected")
-    # Where the search for a direction begins is the key's: with one of its own the test stays the same.
+    # Where the photos are moved to depends on the key: one of its own keeps the test the same.
     (folder / "key").write_text("07" * 32)
     environment = {name: value for name, value in os.environ.items() if name != "ULECLI_MODELS"}
     options = ["-o", str(folder / "out"), "--key-file", str(folder / "key"), "--json"]
@@ -50,7 +47,7 @@ def test_every_sample_has_its_protected_twin(protected) -> None:
     out, reported = protected
     assert len(PICTURES) == len(reported) >= 6
     files = [path.relative_to(out) for path in out.rglob("*") if path.is_file()]
-    assert sorted(path for path in files if path.name != NAME) == PICTURES
+    assert sorted(path for path in files if path.name != ".ulecli.sqlite") == PICTURES
     for name in PICTURES:
         with Image.open(SAMPLES / name) as before, Image.open(out / name) as after:
             assert after.format == before.format
@@ -61,7 +58,7 @@ def test_a_lossless_sample_moves_within_the_bound_and_both_ways(protected) -> No
     out, _ = protected
     before, after = upright(SAMPLES / "fruit.png", "RGBA"), upright(out / "fruit.png", "RGBA")
     change = after.astype(int) - before
-    assert np.abs(change).max() == AMPLITUDES[Strength.DEFAULT] <= 8
+    assert 3 <= np.abs(change).max() <= 8
     assert not change[..., 3].any()
     hidden = before[..., 3] == 0
     assert not change[hidden].any()
@@ -74,22 +71,40 @@ def test_a_lossless_sample_moves_within_the_bound_and_both_ways(protected) -> No
 
 
 @pytest.mark.parametrize("name", PICTURES, ids=str)
-def test_the_surrogate_sees_the_stored_file_moved_along_its_direction(protected, name: Path) -> None:
+def test_the_stored_file_is_moved_along_the_direction_of_the_ledger(protected, name: Path) -> None:
+    """By the net in torch, not by what `verify` uses."""
+    torch = pytest.importorskip("torch")
+    from ulecli.surrogates.weights import load_net
+
     out, reported = protected
     with reading(out / NAME) as ledger:
         (direction,) = ledger.directions()
-    assert name_of(direction) == reported[str(SAMPLES / name)]["direction"]
+    assert reported[str(SAMPLES / name)]["direction"] == name_of(direction)
+    assert reported[str(SAMPLES / name)]["recognised"] is True
     side = store.load_card("photo").net["side"]
-    gradients = OnnxGradients(store.verified_bytes("photo", ".0.onnx"))
 
     def features(path: Path) -> np.ndarray:
         small = Image.fromarray(upright(path)).resize((side, side), Image.Resampling.BILINEAR)
-        return gradients.features(np.asarray(small, np.float32).transpose(2, 0, 1)[None] / 255)[0]
+        image = torch.from_numpy(np.asarray(small, np.float32) / 255).permute(2, 0, 1)[None]
+        return load_net("photo")(image)[0].numpy()
 
     shift = features(out / name) - features(SAMPLES / name)
-    # Of a shift in 1280 numbers that has nothing to do with it the cosine is 0.03 in standard deviation.
-    assert shift @ direction / np.linalg.norm(shift) > 0.15
-    assert reported[str(SAMPLES / name)]["recognised"] is True
+    assert shift @ direction > 0.2 * np.linalg.norm(shift)
+
+
+def test_the_strength_reaches_the_pixels_and_eps_bounds_it(tmp_path) -> None:
+    def change(*options: str) -> np.ndarray:
+        out = tmp_path / "".join(options)
+        key = ["--key-file", str(tmp_path / "key"), "--quiet"]
+        command = [sys.executable, "-m", "ulecli", "protect", str(SAMPLES / "fruit.png"), "-o", str(out)]
+        subprocess.run([*command, *key, *options], check=True)
+        before, after = (upright(folder / "fruit.png").astype(int) for folder in (SAMPLES, out))
+        return np.abs(after - before)
+
+    subtle, plain, strong = (change("--strength", name) for name in ("subtle", "default", "strong"))
+    assert 0 < subtle.mean() < plain.mean() < strong.mean()
+    assert subtle.max() < plain.max() < strong.max() <= 8
+    assert change("--strength", "strong", "--eps", "3").max() == 3
 
 
 def test_the_shell_example_protects_and_goes_on(tmp_path) -> None:

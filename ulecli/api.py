@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ulecli.errors import UsageError, unknown
 from ulecli.formats.options import MetadataMode, Reading
+from ulecli.imaging.strength import Strength
 from ulecli.protection.config import ProtectConfig, Selection
 from ulecli.protection.outcome import PhotoOutcome, ProtectReport
 from ulecli.system.cores import usable_cores
@@ -30,6 +31,7 @@ def protect(
     *sources: AnyPath,
     output: AnyPath | None = None,
     epsilon: int = DEFAULT_EPSILON,
+    strength: Strength | str = Strength.DEFAULT,
     identity: str = "me",
     identity_from_folder: bool = False,
     key_file: AnyPath | None = None,
@@ -52,6 +54,7 @@ def protect(
         *sources: Files and folders; a leading ~ is the home folder.
         output: Root of the protected tree; None means the sibling `NAME-protected` of each source.
         epsilon: L-infinity bound on the change of every channel of every pixel, in levels (1 to 32).
+        strength: How visible the change may be: "subtle", "default" or "strong".
         identity: Whose photos these are; use the same name for later photos.
         identity_from_folder: Take the identity from the name of each photo's folder instead.
         key_file: The user's key; None means the one in the configuration folder, made if missing.
@@ -85,6 +88,7 @@ def protect(
         sources=tuple(map(_path, sources)),
         output=_path(output),
         epsilon=epsilon,
+        strength=_member(Strength, strength, "strength"),
         identity=identity,
         identity_from_folder=identity_from_folder,
         key_file=_path(key_file),

@@ -27,7 +27,7 @@ FIELDS = {
         "width",
         "height",
         "identity",
-        "code",
+        "direction",
     ),
     *("max_change", "psnr_db", "max_change_on_disk", "psnr_db_on_disk", "seconds", "recognised"),
 }
@@ -121,7 +121,7 @@ def test_what_programs_are_told(ulecli, photo_folder, tmp_path):
     for written, unchanged in ((4, 0), (0, 4)):
         result = ulecli("protect", photo_folder, "-o", tmp_path / "out", "--json")
         photos, summary = records(result.out)
-        assert {record["schema"] for record in (*photos, summary)} == {SCHEMA} == {2}
+        assert {record["schema"] for record in (*photos, summary)} == {SCHEMA} == {3}
         assert (summary["written"], summary["unchanged"]) == (written, unchanged)
         assert (summary["failed"], summary["skipped"], summary["planned"], summary["left"]) == (1, 0, 0, 0)
         assert len(photos) == 5 and result.code == summary["exit_code"] == 3

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -151,7 +152,13 @@ def test_json_is_lines_on_stdout_and_nothing_else(ulecli, photo_folder, tmp_path
     assert base64.b64decode(reported["source_bytes"]) == os.fsencode(odd)
     assert reported["source"] == str(odd).replace("\udcff", "\ufffd")
     assert os.fsdecode(base64.b64decode(reported["target_bytes"])) == str(tmp_path / "out" / odd.name)
-    assert summary["psnr_db_min"] <= summary["psnr_db_mean"] and summary["max_change"] == 8
+    assert summary["psnr_db_min"] <= summary["psnr_db_mean"]
+    changes = [record["max_change"] for record in photos if record["status"] == "written"]
+    assert 0 < summary["max_change"] == max(changes) <= 8
+    assert {record["schema"] for record in (*photos, summary)} == {3} and "code" not in photos[0]
+    directions = {record["direction"] for record in photos if record["status"] == "written"}
+    assert directions == {it["direction"] for it in summary["identities"]} and len(directions) == 1
+    assert re.fullmatch("[0-9a-f]{16}", *directions)
 
 
 def test_quiet_tells_only_what_failed(ulecli, photo_folder):
@@ -231,12 +238,19 @@ def test_nothing_heavy_is_imported_for_help():
     assert not heavy & set(loaded.stdout.split())
 
 
-def test_a_mask_is_made_on_demand_and_its_absence_too(photo_folder, tmp_path, ulecli):
+def test_another_strength_makes_the_photos_anew_and_eps_bounds_every_one(photo_folder, tmp_path, ulecli):
     run = ("protect", photo_folder, "-o", tmp_path / "out", "--json", "--verify")
-    reported = [
-        json.loads(ulecli(*run, *more).out.splitlines()[-1])
-        for more in ((), ("--mask",), ("--mask",), ("--no-mask",))
-    ]
-    assert [summary["written"] for summary in reported] == [4, 4, 0, 4]
-    whole, masked, _, again = (summary.get("psnr_db_mean") for summary in reported)
-    assert masked > whole == again
+    ways = [(), ("--strength", "strong"), ("--strength", "strong"), ("--strength", "subtle"), ()]
+    plain, strong, same, subtle, again = (
+        json.loads(ulecli(*run, *more).out.splitlines()[-1]) for more in ways
+    )
+    assert [it["written"] for it in (plain, strong, same, subtle, again)] == [4, 4, 0, 4, 4]
+    assert [it["strength"] for it in (plain, strong, subtle)] == ["default", "strong", "subtle"]
+    assert subtle["psnr_db_mean"] > plain["psnr_db_mean"] == again["psnr_db_mean"] > strong["psnr_db_mean"]
+    bounded = ulecli(*run, "--strength", "strong", "--eps", 2).out.splitlines()
+    assert json.loads(bounded[-1])["max_change"] == 2 < strong["max_change"]
+
+
+def test_a_strength_that_there_is_none(ulecli, photo_folder):
+    result = ulecli("protect", photo_folder, "--strength", "bold")
+    assert result.code == 2 and "bold" in result.err and "subtle" in result.err

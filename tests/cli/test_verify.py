@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from ulecli.protection.identity import code_of
+from ulecli.imaging.variants import VARIANTS
+from ulecli.protection.identity import name_of
+from ulecli.protection.ledger import NAME, reading
 from ulecli.protection.pairs import pair_up
 
 ROOT = Path(__file__).parents[2]
@@ -34,8 +36,15 @@ def protected(tmp_path_factory) -> Path:
     return folder
 
 
+def with_key(path: Path, digits: str) -> Path:
+    """Write a key."""
+    path.write_text(digits + "\n")
+    path.chmod(0o600)
+    return path
+
+
 def test_the_samples(protected, tmp_path):
-    """The whole promise on what ships: bound, metadata, and a cue that reads wherever the photo goes."""
+    """The whole promise on what ships: bound, metadata, and a cue recognised wherever the photo goes."""
     done = command(
         "verify", SAMPLES, protected / "out", "--json", "--jobs", 2, "--figure", tmp_path / "f.png"
     )
@@ -45,8 +54,15 @@ def test_the_samples(protected, tmp_path):
     for pair in pairs:
         assert pair["psnr_db"] > 28 and 0.7 < pair["ssim"] < 1
         assert pair["ssimulacra2"] < 100 and 0 < pair["flip"] < 0.5
-        assert pair["ok"] and pair["marked"] and pair["cue"]["known"]  # the ledger knows the code
-        assert pair["cue"]["readings"].keys() >= {"file", "q85", "224"}
+        assert pair["ok"] and pair["marked"]
+        assert {"file", "q85", "224"} <= pair["cue"].keys() <= set(VARIANTS)
+        for variant, seen in pair["cue"].items():
+            assert seen.keys() == {"recognised", "shift", "cosine"}
+            assert seen["recognised"] and seen["shift"] > 0 and seen["cosine"] <= 1, (pair, variant)
+    for variant, share in summary["cue_recognised"].items():
+        assert share == [sum(variant in pair["cue"] for pair in pairs)] * 2
+    assert summary["cue_recognised"].keys() == set().union(*(pair["cue"] for pair in pairs))
+    assert summary["weak"] == 0 and summary["schema"] == pairs[0]["schema"] == 2
     for name, worst in (("ssimulacra2", "min"), ("flip", "max")):
         values = [pair[name] for pair in pairs]
         assert summary[f"{name}_mean"] == pytest.approx(sum(values) / len(values), abs=1e-3)
@@ -55,15 +71,10 @@ def test_the_samples(protected, tmp_path):
         assert figure.width == 3 * 480 + 16
 
 
-def test_with_the_key_the_code_is_known_and_reads(protected):
-    done = command(
-        "verify", SAMPLES, protected / "out", "--key-file", protected / "key", "--json", "--jobs", 2
-    )
-    *pairs, summary = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len({pair["cue"]["code"] for pair in pairs}) == 1 and all(pair["cue"]["known"] for pair in pairs)
-    assert summary["weak"] <= 1
-    for reads, asked in summary["cue_reads"].values():
-        assert reads >= asked - 1
+def test_with_the_key_the_direction_is_that_of_the_ledger(protected):
+    run = ("verify", SAMPLES / "forest.jpg", protected / "out" / "forest.jpg", "--json")
+    by_key = command(*run, "--key-file", protected / "key", "--identity", "me")
+    assert by_key.returncode == 0 and by_key.stdout == command(*run).stdout
 
 
 def test_the_ledger_tells_why_a_copy_is_missing(tmp_path, monkeypatch):
@@ -78,34 +89,99 @@ def test_the_ledger_tells_why_a_copy_is_missing(tmp_path, monkeypatch):
     assert [pair.protected for pair in pair_up(Path("in"), Path("out"))] == [None, Path("out/still.png")]
 
 
-def test_in_place_the_ledger_tells_the_codes_and_a_broken_photo_has_no_copy(tmp_path):
-    Image.linear_gradient("L").save(tmp_path / "photo.png")
+def test_in_place_the_ledger_tells_the_direction_and_a_broken_photo_has_no_copy(tmp_path):
     (tmp_path / "in").mkdir()
-    shutil.copy(tmp_path / "photo.png", tmp_path / "in")
+    shutil.copy(SAMPLES / "dunes.jpg", tmp_path / "in")
     options = ["--in-place", "--backup", tmp_path / "kept", "--key-file", tmp_path / "key"]
     assert command("protect", tmp_path / "in", *options).returncode == 0
     done = command("verify", tmp_path / "kept", tmp_path / "in", "--json")
     (pair, _) = [json.loads(line) for line in done.stdout.splitlines()]
-    assert pair["ok"] and pair["cue"]["known"] and "guessed" not in done.stderr
-    shutil.copy(tmp_path / "in" / "photo.png", tmp_path / "alone.png")
+    assert pair["ok"] and pair["cue"]["file"]["recognised"] and "no ledger" not in done.stderr
     (tmp_path / "kept" / "empty.jpg").touch()
     done = command("verify", tmp_path / "kept", tmp_path / "in", "--no-cue")
     assert done.returncode == 3 and "empty.jpg: has no protected copy: is empty" in done.stderr
-    done = command("verify", tmp_path / "photo.png", tmp_path / "alone.png")
-    assert done.returncode == 0 and "guessed codes: 1 " in done.stderr
 
 
-def test_another_key_fails_the_run(protected, tmp_path):
-    mine = code_of("me", bytes.fromhex((protected / "key").read_text()), 70, 7)
-    keys = (bytes([number] * 32) for number in range(256))  # one of the same net, which can't read both
-    other = next(
-        key for key in keys if (code := code_of("me", key, 70, 7)) != mine and code // 10 == mine // 10
-    )
-    (tmp_path / "key").write_text(other.hex() + "\n")
-    (tmp_path / "key").chmod(0o600)
+def test_with_no_ledger_no_cue_is_looked_for_and_one_line_says_so(protected, tmp_path):
+    shutil.copy(protected / "out" / "forest.jpg", tmp_path / "alone.jpg")
+    run = ("verify", SAMPLES / "forest.jpg", tmp_path / "alone.jpg", "--no-visibility")
+    done = command(*run, "--json")
+    pair, summary = map(json.loads, done.stdout.splitlines())
+    assert done.returncode == 0 and pair["ok"] and pair["cue"] is None
+    assert summary["cue_recognised"] == {} and summary["weak"] == 0
+    assert done.stderr.count("no ledger") == 1 and "  cue " not in done.stderr
+    assert "no ledger" not in command(*run, "--quiet").stderr + command(*run, "--no-cue").stderr
+
+
+@pytest.mark.parametrize(
+    ("digits", "identity", "words"),
+    [
+        ("76" * 32, "me", "no photos of me were protected there under that key"),
+        ("75" * 32, "ada", "photos of ada"),
+    ],
+    ids=["another key", "another name"],
+)
+def test_a_direction_that_the_ledger_does_not_know(protected, tmp_path, digits, identity, words):
+    key = with_key(tmp_path / "key", digits)
     names = SAMPLES / "forest.jpg", protected / "out" / "forest.jpg"
-    done = command("verify", *names, "--key-file", tmp_path / "key", "--metadata", "keep")
-    assert done.returncode == 3 and "forest.jpg: its code is not recognised" in done.stderr
+    done = command("verify", *names, "--key-file", key, "--identity", identity)
+    assert done.returncode == 10 and words in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_key_is_of_no_use_without_the_ledger(protected, tmp_path):
+    shutil.copy(protected / "out" / "forest.jpg", tmp_path / "alone.jpg")
+    run = ("verify", SAMPLES / "forest.jpg", tmp_path / "alone.jpg", "--key-file", protected / "key")
+    done = command(*run)
+    assert done.returncode == 11 and "there is no ledger" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_the_json_of_protect_names_the_direction_that_the_ledger_keeps(protected, tmp_path):
+    with reading(protected / "out" / NAME) as ledger:
+        (kept,) = ledger.directions()
+    run = (
+        "protect",
+        SAMPLES / "dunes.jpg",
+        "-o",
+        protected / "out",
+        "--key-file",
+        protected / "key",
+        "--json",
+    )
+    photo, summary = map(json.loads, command(*run, "--dry-run").stdout.splitlines())
+    assert photo["schema"] == summary["schema"] == 3
+    assert photo["direction"] == summary["identities"][0]["direction"] == name_of(kept)
+
+
+@pytest.fixture
+def exchanged(protected, tmp_path) -> Path:
+    """The protected samples, of which a few are only the originals, stored once more."""
+    shutil.copytree(protected / "out", tmp_path / "out")
+    return tmp_path / "out"
+
+
+def exchange(folder: Path, names: list[Path]) -> None:
+    for name in names:
+        with Image.open(SAMPLES / name) as picture:
+            ImageOps.exif_transpose(picture).save(folder / name, quality=90)
+
+
+def test_what_was_exchanged_for_the_original_is_weak_and_too_many_fail_the_run(exchanged):
+    photos = sorted(path.relative_to(exchanged) for path in exchanged.rglob("*.jpg"))
+    few, most = photos[:1], photos
+    total = len([path for path in exchanged.rglob("*") if path.suffix in (".jpg", ".png", ".webp")])
+    assert len(few) <= total / 2 < len(most)
+    for names, code in ((few, 0), (most, 3)):
+        exchange(exchanged, names)
+        done = command("verify", SAMPLES, exchanged, "--json", "--no-visibility", "--jobs", 2)
+        *pairs, summary = [json.loads(line) for line in done.stdout.splitlines()]
+        weak = {
+            Path(pair["original"]).relative_to(SAMPLES)
+            for pair in pairs
+            if not pair["cue"]["file"]["recognised"]
+        }
+        assert weak == set(names) and all(pair["ok"] for pair in pairs)
+        assert done.returncode == summary["exit_code"] == code and summary["weak"] == len(names)
+        assert done.stderr.count(": its cue is not recognised") == len(names)
 
 
 def test_a_table_and_the_names_of_what_fails(protected, tmp_path):

@@ -20,6 +20,7 @@ from ulecli.evaluation.defenders import (
 from ulecli.perturb.sets import set_delta
 from ulecli.perturb.settings import PgdSettings
 from ulecli.surrogates import store
+from ulecli.surrogates.feature_recipe import FEATURE_RECIPES
 from ulecli.surrogates.recipe import RECIPES, find_recipe
 from ulecli.surrogates.weights import load_net
 
@@ -47,10 +48,10 @@ def two_classes(images: ImageSet) -> ImageSet:
     return replace(images.subset(images.labels < 2), classes=images.classes[:2])
 
 
-def test_names_are_noise_and_every_recipe_of_one_family() -> None:
+def test_names_are_noise_and_every_recipe_of_data_sets() -> None:
     plain = defender_names(classwise=False)
     assert plain[0] == "noise" and "photo" not in plain
-    assert set(plain[1:]) == {name for name, recipe in RECIPES.items() if recipe.families == 1}
+    assert set(plain[1:]) == set(RECIPES) and not RECIPES.keys() & FEATURE_RECIPES.keys()
     assert defender_names() == (*plain, *(f"{name}-classwise" for name in plain))
     assert all(check_defender(name) == name for name in defender_names())
 

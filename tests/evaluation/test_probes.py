@@ -9,6 +9,7 @@ from helpers.easy_sets import TINY, stripes
 from ulecli.data.shapes import shapes
 from ulecli.evaluation import probes
 from ulecli.evaluation.probes import seconds_of_an_image, seconds_of_protecting, seconds_of_training
+from ulecli.nets.threads import torch_threads
 from ulecli.surrogates.min_min_training import Training
 from ulecli.surrogates.recipe import RECIPES
 
@@ -45,6 +46,15 @@ def test_a_training_is_as_long_as_its_steps() -> None:
 
 def test_protecting_grows_with_the_images() -> None:
     assert seconds_of_protecting("cifar-linear", shapes(40), 400, "cpu") == 2 * 400 / 40
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_protecting_is_measured_with_all_threads_at_work(threads: int, monkeypatch) -> None:
+    monkeypatch.setattr("ulecli.perturb.sets.BATCH", 10)
+    monkeypatch.setattr(probes, "BATCH", 10)
+    with torch_threads(threads):
+        found = seconds_of_protecting("cifar-linear", shapes(40), 400, "cpu")
+    assert found == 2 * 400 / (10 * threads)
 
 
 def test_an_image_costs_a_share_of_its_batch() -> None:

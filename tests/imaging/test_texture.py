@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ulecli.imaging.delta import add_delta
-from ulecli.imaging.texture import CELLS, FLOOR, FULL, SMOOTH, contrast, masked, texture_weights
+from ulecli.imaging.strength import Strength
+from ulecli.imaging.texture import (
+    AMPLITUDES,
+    CELLS,
+    FLOOR,
+    FULL,
+    SMOOTH,
+    amplitudes,
+    contrast,
+    texture_weights,
+)
 
 TEXELS = 2 * CELLS
 
@@ -63,26 +73,45 @@ def test_the_least_pictures_have_weights(size):
     image = Image.new("RGB", size, (9, 200, 90))
     weights = texture_weights(image)
     assert weights.shape == (CELLS, CELLS) and (weights == np.float32(FLOOR)).all()
-    delta = masked(np.full((1, 4, 4), 8, np.int8), weights)
-    assert add_delta(image, delta).max_change == round(8 * FLOOR)
+    bounds = amplitudes(image, 4, Strength.STRONG, 8)
+    assert bounds.shape == (1, 4, 4)
+    moved = np.rint(bounds).astype(np.int8)
+    assert add_delta(image, moved).max_change == round(AMPLITUDES[Strength.STRONG] * FLOOR)
+
+
+def test_other_grids_of_parts_measure_the_same_texture():
+    image = half_noise(60).resize((700, 500), Image.Resampling.NEAREST)
+    for cells in (32, 64, 100):
+        weights = texture_weights(image, cells)
+        assert weights.shape == (cells, cells)
+        assert (weights[: cells // 2 - 1] == np.float32(FLOOR)).all() and weights[
+            cells // 2 + 1 :
+        ].min() > 0.9
+
+
+@pytest.mark.parametrize("strength", Strength)
+def test_amplitudes_are_weights_of_the_strength(strength):
+    image = half_noise(6)
+    found = amplitudes(image, CELLS, strength, 127)
+    assert found.shape == (1, CELLS, CELLS) and found.dtype == np.float32
+    assert found[0] == pytest.approx(texture_weights(image) * AMPLITUDES[strength])
+    rough, even = amplitudes(half_noise(60), CELLS, strength, 127)[0, -1], found[0, 0]
+    assert (rough == np.float32(AMPLITUDES[strength])).all()
+    assert (even == np.float32(AMPLITUDES[strength] * FLOOR)).all()
+
+
+def test_strengths_are_told_faint_first():
+    assert [AMPLITUDES[strength] for strength in Strength] == sorted(AMPLITUDES.values())
+    assert set(AMPLITUDES) == set(Strength) and len(set(AMPLITUDES.values())) == len(AMPLITUDES)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 70), st.sampled_from([1, 3]), st.integers(1, 127), st.integers(0, 99))
-def test_a_masked_delta_keeps_the_bound_and_no_sign_turns(side, channels, epsilon, seed):
-    rng = np.random.default_rng(seed)
-    delta = rng.choice([-epsilon, epsilon], (channels, side, side)).astype(np.int8)
-    weights = rng.random((CELLS, CELLS), np.float32)
-    found = masked(delta, weights)
-    whole = masked(delta, np.ones_like(weights))
-    assert found.shape == (channels, CELLS, CELLS) and found.dtype == np.int8
-    assert abs(whole).max() <= epsilon
-    assert (found.astype(int) * whole >= 0).all()
-    assert (abs(found.astype(int)) <= abs(whole.astype(int)) * weights + 1).all()
-
-
-def test_masked_interpolates_multiplies_and_rounds():
-    delta = np.array([[[-8, 8]]], np.int8).repeat(2, axis=1)
-    weights = np.full((CELLS, CELLS), 0.5, np.float32)
-    at = np.clip((np.arange(CELLS) + 0.5) * 2 / CELLS - 0.5, 0, 1)  # between the middles of the two cells
-    assert (masked(delta, weights)[0] == np.rint((-8 + 16 * at) / 2)).all()
+@given(
+    st.integers(1, 32), st.sampled_from(Strength), st.integers(1, 70), st.integers(1, 70), st.integers(0, 99)
+)
+def test_amplitudes_keep_to_epsilon_and_are_above_0(epsilon, strength, width, height, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    found = amplitudes(Image.fromarray(pixels), 16, strength, epsilon)
+    assert found.shape == (1, 16, 16)
+    assert found.min() > 0 and found.max() <= min(epsilon, AMPLITUDES[strength])
+    assert found.min() >= min(epsilon, AMPLITUDES[strength] * FLOOR)

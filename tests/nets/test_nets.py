@@ -17,6 +17,7 @@ RGB_10 = {"channels": 3, "classes": 10}
 TINY: dict[str, tuple[int, dict[str, object]]] = {
     "conv": (8, {}),
     "densenet121": (8, {"growth": 4}),
+    "efficientnet-lite0": (32, {}),
     "fast-conv": (16, {"widths": (8, 8)}),
     "linear": (8, {"size": 8}),
     "mlp": (8, {"size": 8, "hidden": (7, 5)}),
@@ -38,6 +39,8 @@ PARAMETERS = {
     ("mlp", 10): 820_874,
     ("resnet18", 10): 11_173_962,
     ("vgg11", 10): 9_231_114,
+    # As Google gives it, for ImageNet: 4.7 M.
+    ("efficientnet-lite0", 1000): 4_652_008,
     # As torchvision's documentation gives them, for ImageNet.
     ("torchvision-densenet121", 1000): 7_978_856,
     ("torchvision-mobilenet-v3", 1000): 5_483_032,
@@ -124,7 +127,9 @@ def test_published_nets_see_pixels_as_they_are(name: str) -> None:
     assert torch.equal(seen[0], images)
 
 
-@pytest.mark.parametrize("name", ["conv", "densenet121", "fast-conv", "linear", "mlp", "resnet18", "vgg11"])
+@pytest.mark.parametrize(
+    "name", ["conv", "densenet121", "efficientnet-lite0", "fast-conv", "linear", "mlp", "resnet18", "vgg11"]
+)
 def test_own_nets_see_luma_too(name: str) -> None:
     side, settings = TINY[name]
     assert make_net(name, channels=1, classes=3, **settings)(torch.zeros(2, 1, side, side)).shape == (2, 3)

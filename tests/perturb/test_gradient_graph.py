@@ -13,11 +13,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from ulecli.errors import ModelError, UsageError
-from ulecli.nets.layers import GlobalMax, Standardise
+from ulecli.nets.layers import Deviations, GlobalMax, Standardise
 from ulecli.nets.registry import make_net
 from ulecli.nets.seeding import seeded
 from ulecli.perturb.gradient_graph import gradient_graph
 from ulecli.surrogates import store
+from ulecli.surrogates.export import graph_of
 from ulecli.surrogates.weights import load_net
 from ulecli.system.torchvision_shim import import_torchvision
 
@@ -279,21 +280,78 @@ def test_a_feature_has_the_gradient_of_its_inner_product_with_a_direction(name: 
     assert weights < sum(parameter.numel() for parameter in net.parameters())  # what follows is left out
 
 
+def feature_net(widths: tuple[int, ...] = (16, 32)) -> nn.Sequential:
+    """A net that ends with its features, whose weights are those of half precision."""
+    with seeded(4):
+        net = lived(make_net("conv", channels=3, classes=12, widths=widths), torch.rand(16, 3, 24, 24))
+        for layer in net.modules():
+            if isinstance(layer, nn.BatchNorm2d):  # folded into the convolution it would need more digits
+                layer.reset_parameters()
+                layer.reset_running_stats()
+                layer.eps = 0.0
+    net.append(Deviations(12))
+    return net.half().float().eval().requires_grad_(False)
+
+
+def test_an_empty_direction_gives_the_feature_alone() -> None:
+    net, images = feature_net(), np.random.default_rng(0).random((4, 3, 20, 24), np.float32)
+    graph = gradient_graph(net, 3, feature=last(net))
+    whole = run(graph, images=images, direction=np.ones((4, 12), np.float32))
+    alone = run(graph, images=images, direction=np.zeros((0, 12), np.float32))
+    assert np.array_equal(alone["feature"], whole["feature"])
+    assert alone["loss"].shape == (0,) and alone["gradient"].size == 0
+    assert whole["loss"].shape == (4,) and whole["gradient"].shape == images.shape
+
+
+def test_the_way_back_is_apart_from_what_gives_the_feature() -> None:
+    net = feature_net()
+    nodes = list(onnx.load_from_string(gradient_graph(net, 3, feature=last(net))).graph.node)
+    assert [node.op_type for node in nodes].count("If") == 1 and nodes[-1].op_type == "If"
+    assert set(nodes[-1].output) == {"loss", "gradient"}
+    branches = {branch.name: branch.g.node for branch in nodes[-1].attribute}
+    forward = {node.op_type for node in nodes}
+    assert "Conv" in forward and "ConvTranspose" not in forward
+    assert len(branches["then_branch"]) > 10 and len(branches["else_branch"]) == 2
+
+
+def last(net: nn.Sequential) -> str:
+    return list(dict(net.named_children()))[-1]
+
+
+@pytest.mark.parametrize("feature", [False, True])
+def test_half_precision_takes_half_the_room_and_nothing_else(feature: bool) -> None:
+    net = feature_net((64, 128))
+    name = last(net) if feature else None
+    single, half = (gradient_graph(net, 3, feature=name, half=half) for half in (False, True))
+    assert 0.45 * len(single) < len(half) < 0.6 * len(single)
+    images = np.random.default_rng(0).random((3, 3, 20, 24), np.float32)
+    second = {"direction": np.eye(3, 12, dtype=np.float32)} if feature else {"labels": np.arange(3)}
+    ours, theirs = run(half, images=images, **second), run(single, images=images, **second)
+    assert ours.keys() == theirs.keys()
+    for key, found in ours.items():
+        assert np.array_equal(found, theirs[key]), key
+
+
 @pytest.mark.parametrize("name", store.names())
 def test_shipped_graphs_are_those_of_their_nets(name: str) -> None:
     net, card = load_net(name), store.load_card(name)
-    channels, classes = card.net["channels"], card.net["classes"]
-    generator = np.random.default_rng(0)
-    inputs = {
-        "images": generator.random((3, channels, 32, 32), np.float32),
-        "labels": generator.integers(0, classes, 3),
-    }
-    shipped = run(store.verified_bytes(name, ".0.onnx"), **inputs)
-    anew = run(gradient_graph(net, channels), **inputs)
-    loss, gradient = autograd(net, *map(torch.from_numpy, inputs.values()))
-    for found in (shipped, anew):
-        np.testing.assert_allclose(found["loss"], loss, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(found["gradient"], gradient, atol=2e-5 * np.abs(gradient).max())
+    channels, rng = card.net["channels"], np.random.default_rng(0)
+    images = rng.random((3, channels, 32, 32), np.float32)
+    shipped, anew = store.verified_bytes(name, ".0.onnx"), graph_of(name)
+    if "layer" in card.net:
+        second = {"direction": rng.standard_normal((3, card.net["features"]), np.float32)}
+        exact = torch.from_numpy(images).double().requires_grad_()
+        loss = (net.double()(exact) * torch.from_numpy(second["direction"])).sum(1)
+        loss.sum().backward()
+        expected = loss.detach().numpy(), exact.grad.numpy()
+    else:
+        second = {"labels": rng.integers(0, card.net["classes"], 3)}
+        expected = autograd(net, torch.from_numpy(images), torch.from_numpy(second["labels"]))
+    for graph in (shipped, anew):
+        found = run(graph, images=images, **second)
+        np.testing.assert_allclose(found["loss"], expected[0], rtol=1e-4, atol=1e-6)
+        largest = np.abs(expected[1]).max()
+        np.testing.assert_allclose(found["gradient"], expected[1], atol=2e-5 * largest)
 
 
 REFUSED: dict[str, tuple[nn.Module, str]] = {

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from ulecli.errors import ModelError
+from ulecli.nets.layers import Deviations
 from ulecli.nets.registry import make_net
 from ulecli.nets.seeding import seeded
+from ulecli.perturb.directions import DirectionSettings, common_direction, drawn_direction
 from ulecli.perturb.gradient_graph import gradient_graph
 from ulecli.perturb.onnx_gradients import OnnxGradients
 from ulecli.perturb.onnx_gradients import look as numpy_look
@@ -52,6 +56,67 @@ def test_gradients_are_autograds(kind: str, channels: int) -> None:
     ours = onnx_gradients.gradient(images, delta, labels, view)
     theirs = torch_gradients.gradient(*map(torch.from_numpy, (images, delta, labels)), view).numpy()
     np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.abs(theirs).max())
+
+
+def feature_net() -> nn.Sequential:
+    """A net that returns 6 features, standardised."""
+    net = trained_net("conv", 3)
+    net.add_module("deviations", Deviations(6))
+    net.deviations.deviations.copy_(torch.linspace(0.5, 2, 6))
+    return net.eval()
+
+
+def feature_backends() -> tuple[TorchGradients, OnnxGradients]:
+    net = feature_net()
+    return TorchGradients(net, CPU), OnnxGradients(gradient_graph(net, 3, feature="deviations"))
+
+
+@pytest.mark.parametrize("gray", [False, True])
+def test_both_backends_follow_directions_alike(gray: bool) -> None:
+    generator = np.random.default_rng(0)
+    images = generator.random((3, 3, 20, 20), np.float32)
+    delta = generator.uniform(-0.03, 0.03, (3, 1, 20, 20)).astype(np.float32)
+    directions = generator.standard_normal((3, 6), np.float32)
+    view = replace(draw(ViewPolicy(sizes=(16,)), generator, 3, 20, None), gray=gray)
+    theirs, ours = feature_backends()
+    expected = theirs.gradient(*map(torch.from_numpy, (images, delta, directions)), view).numpy()
+    found = ours.gradient(images, delta, directions, view)
+    assert found.shape == delta.shape
+    np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
+    other = ours.gradient(images, delta, directions, replace(view, gray=not gray))
+    assert np.abs(found - other).max() > 0.01 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_features_are_those_of_the_net(count: int) -> None:
+    images = np.random.default_rng(count).random((count, 3, 24, 16), np.float32)
+    expected = feature_net()(torch.from_numpy(images)).numpy()
+    for surrogate in feature_backends():
+        found = surrogate.features(surrogate.asarray(images))
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_both_backends_find_the_same_direction() -> None:
+    generator = np.random.default_rng(0)
+    images = generator.random((4, 3, 16, 16), np.float32)
+    bounds = generator.uniform(0.01, 0.03, (4, 1, 16, 16)).astype(np.float32)
+    whole = View(axis_matrix(0.0, 1.0, 16, 16), axis_matrix(0.0, 1.0, 16, 16))
+    start = drawn_direction(6, 0)
+    found = [
+        common_direction(surrogate, images, bounds, start, DirectionSettings(), whole)
+        for surrogate in feature_backends()
+    ]
+    assert found[0] @ found[1] > 0.999 > found[0] @ start
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_both_backends_see_gray_alike(channels: int) -> None:
+    images = np.random.default_rng(0).random((3, channels, 16, 16), np.float32)
+    view = View(axis_matrix([0.1], [0.9], 16, 12), axis_matrix([0.0], [0.7], 16, 12), gray=True)
+    ours, theirs = numpy_look(images, view), look(torch.from_numpy(images), view).numpy()
+    assert ours.shape == theirs.shape == (3, channels, 12, 12)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert np.ptp(ours, axis=1).max() < 1e-6
 
 
 def test_loss_is_the_cross_entropy() -> None:

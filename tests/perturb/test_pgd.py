@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from ulecli.errors import ModelError, UsageError
 from ulecli.nets.registry import make_net
@@ -15,7 +16,8 @@ from ulecli.perturb.pgd import minimise, views_of
 from ulecli.perturb.sets import class_delta, set_delta
 from ulecli.perturb.settings import PgdSettings
 from ulecli.perturb.torch_gradients import TorchGradients
-from ulecli.transforms.views import ViewPolicy
+from ulecli.transforms.gray import gray
+from ulecli.transforms.views import View, ViewPolicy, axis_matrix
 
 CPU = torch.device("cpu")
 EPSILON = 8 / 255
@@ -42,26 +44,31 @@ def naive_pgd(weights, bias, images, labels, *, epsilon, steps, travel, momentum
             gradient[(shown > 1) & (gradient < 0) | (shown < 0) & (gradient > 0)] = 0
             direction = momentum * direction + gradient / np.abs(gradient).mean()
             for index in np.ndindex(*delta.shape):
-                moved = delta[index] - travel * epsilon / steps * np.sign(direction[index])
-                delta[index] = min(max(moved, -epsilon), epsilon)
+                bound = epsilon[n, 0, *index[1:]]
+                moved = delta[index] - travel * bound / steps * np.sign(direction[index])
+                delta[index] = min(max(moved, -bound), bound)
         deltas[n] = delta
     return deltas
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("momentum", [0.0, 0.75])
-def test_pgd_is_the_naive_loop(channels: int, momentum: float) -> None:
+@pytest.mark.parametrize("cell_by_cell", [False, True])
+def test_pgd_is_the_naive_loop(channels: int, momentum: float, cell_by_cell: bool) -> None:
     net = linear_net(channels)
     images = np.random.default_rng(0).random((4, channels, 8, 8))
     labels = np.array([0, 1, 2, 1])
     chosen = PgdSettings(steps=5, momentum=momentum, gray=channels == 1, augment=None)
+    bounds = np.full((4, 1, 8, 8), EPSILON)
+    if cell_by_cell:
+        bounds *= np.random.default_rng(1).random(bounds.shape)
     delta = minimise(
         Float64Gradients(net, CPU),
         torch.from_numpy(images),
         torch.from_numpy(labels),
         chosen,
         [None] * 5,
-        epsilon=EPSILON,
+        epsilon=torch.from_numpy(bounds) if cell_by_cell else EPSILON,
         rng=np.random.default_rng(0),
     )
     head = net[-1]
@@ -70,12 +77,13 @@ def test_pgd_is_the_naive_loop(channels: int, momentum: float) -> None:
         head.bias.detach().numpy(),
         images,
         labels,
-        epsilon=EPSILON,
+        epsilon=bounds,
         steps=5,
         travel=chosen.travel,
         momentum=momentum,
     )
     np.testing.assert_allclose(delta.numpy(), expected, atol=1e-12)
+    assert (np.abs(delta.numpy()) <= bounds).all()
 
 
 class Float64Gradients(TorchGradients):
@@ -163,6 +171,51 @@ def test_settings_survive_the_card() -> None:
     assert PgdSettings.from_card(json.loads(json.dumps(chosen.to_card()))) == chosen
     with pytest.raises(ModelError, match="reinstall"):
         PgdSettings.from_card({"augment": None, "pace": 3})
+
+
+@pytest.mark.parametrize("view", [None, "in colour", "in gray"])
+@pytest.mark.parametrize("directions", [False, True])
+def test_the_gradient_of_a_tied_delta_is_autograds(view: str | None, directions: bool) -> None:
+    """One luma value on pictures in colour: what its three channels would get, in sum."""
+    with seeded(1):
+        net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        images = 0.1 + 0.8 * torch.rand(4, 3, 16, 16)
+        targets = torch.randn(4, 24) if directions else torch.tensor([3, 0, 23, 7])
+    delta = torch.zeros(4, 1, 16, 16).uniform_(-0.03, 0.03, generator=torch.Generator().manual_seed(0))
+    looked = None
+    if view:
+        matrix = axis_matrix(0.1, 0.9, 16, 12)
+        looked = View(matrix, matrix[:, ::-1].copy(), gray=view == "in gray")
+    ours = TorchGradients(net, CPU).gradient(images, delta, targets, looked)
+    exact = delta.double().requires_grad_()
+    seen = images.double() + exact
+    if looked:
+        if looked.gray:
+            seen = gray(seen).expand(-1, 3, -1, -1)
+        seen = torch.from_numpy(looked.rows).double() @ seen @ torch.from_numpy(looked.columns).double().mT
+    found = net.double()(seen)
+    loss = (
+        (found * targets).sum()
+        if directions
+        else torch.nn.functional.cross_entropy(found, targets, reduction="sum")
+    )
+    loss.backward()
+    assert exact.grad is not None
+    torch.testing.assert_close(ours.double(), exact.grad, rtol=0, atol=1e-5 * exact.grad.abs().max().item())
+
+
+def test_one_value_is_found_for_pictures_in_colour_and_moves_them_along_a_direction() -> None:
+    chosen = PgdSettings(steps=6, colour=True, augment=None)
+    assert (chosen.channels, PgdSettings(gray=False).channels, PgdSettings().channels) == (3, 3, 1)
+    with seeded(2):
+        net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        images, direction = torch.rand(3, 3, 12, 12), torch.randn(3, 6)
+        bounds = torch.rand(3, 1, 12, 12) * EPSILON
+    surrogate, rng = TorchGradients(net.requires_grad_(False), CPU), np.random.default_rng(0)
+    delta = minimise(surrogate, images, -direction, chosen, [None] * 6, epsilon=bounds, rng=rng)
+    assert delta.shape == bounds.shape and (delta.abs() <= bounds).all()
+    moved = net((images + delta).clip(0, 1)) - net(images)
+    assert ((moved * direction).sum(1) > 0).all()
 
 
 @pytest.mark.parametrize("gray", [False, True])

@@ -98,7 +98,7 @@ def test_the_files_alone(done, photo_folder):
     assert len(run.of(Status.WRITTEN)) == 3 and run.epsilon == 8
     assert {it.source.name for it in run.of(Status.FAILED)} == {"one.jpg", "bad.jpg"}
     (only,) = [card for card in cards([run.of(Status.WRITTEN)[0]], 8)]
-    assert 25 < only.psnr_db < 40  # measured from the files, since no record says it
+    assert 35 < only.psnr_db < 50  # measured from the files, since no record says it
 
 
 def test_what_is_no_run(tmp_path):

@@ -13,17 +13,18 @@ import torch
 
 from ulecli.data.images import ImageSet
 from ulecli.errors import ModelError, UleError, UsageError
+from ulecli.perturb.onnx_gradients import OnnxGradients
+from ulecli.perturb.pgd import minimise, views_of
 from ulecli.perturb.sets import set_delta
 from ulecli.perturb.settings import PgdSettings
+from ulecli.perturb.torch_gradients import gradients_of
 from ulecli.surrogates import min_min_training, store
 from ulecli.surrogates.export import write_surrogate
 from ulecli.surrogates.min_min_training import Training
-from ulecli.surrogates.opening import open_perturber
-from ulecli.surrogates.photo_perturber import LUMA
 from ulecli.surrogates.recipe import RECIPES, Recipe, find_recipe
 from ulecli.surrogates.training_images import WorkingImages
 from ulecli.surrogates.weights import load_net
-from ulecli.system.devices import Device
+from ulecli.transforms.gray import gray
 from ulecli.transforms.views import ViewPolicy
 
 CPU = torch.device("cpu")
@@ -66,7 +67,7 @@ def test_training_finds_a_cue_for_labels_that_have_nothing_to_do_with_the_images
 
 def test_training_is_deterministic_and_can_be_interrupted(pictures, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("ulecli.surrogates.min_min_training.CHECKPOINT_EVERY", 10)
-    recipe = replace(TINY, guided=0.5, random_labels=0.7, mosaic=0.5, families=2)
+    recipe = replace(TINY, guided=0.5, random_labels=0.7)
     whole = train(recipe, pictures)
 
     def stop_after_12(done: int, loss: float, accuracy: float) -> None:
@@ -116,13 +117,12 @@ def test_one_class_has_nothing_to_tell_apart(pictures) -> None:
 
 @pytest.fixture
 def shelved(pictures, tmp_path: Path, monkeypatch) -> Path:
-    """A store with one surrogate, `tiny`, of two nets with four codes each."""
-    recipe = replace(TINY, families=2, guided=0.5, random_labels=1.0)
+    """A store with one surrogate, `tiny`."""
+    recipe = replace(TINY, guided=0.5, random_labels=1.0)
     training = train(recipe, pictures)
-    other = Training(recipe, pictures, seed=0, device=CPU, family=1)
     write_surrogate(
         "tiny",
-        [training.net, other.run()],
+        training.net,
         recipe,
         tmp_path,
         classes=training.classes,
@@ -137,25 +137,26 @@ def shelved(pictures, tmp_path: Path, monkeypatch) -> Path:
 
 
 def test_both_backends_of_a_shelved_surrogate_give_the_same_delta(shelved: Path, pictures) -> None:
-    images = np.repeat(pictures.images[:5].numpy() / 255, 1, axis=0).astype(np.float32)
-    codes, aspects = np.array([0, 6, 3, 3, 5]), np.array([1, 1.5, 0.7, 1, 3], np.float32)
-    found = [
-        open_perturber("tiny", device=Device.CPU, backend=backend)(images, codes, aspects, epsilon=8)
-        for backend in ("onnxruntime", "torch")
-    ]
+    levels, labels = pictures.images[:5], np.array([0, 2, 3, 3, 1])
+    images = gray(levels.float() / 255).numpy()
+    settings, net = PgdSettings.from_card(store.load_card("tiny").protocol["pgd"]), load_net("tiny")
+    found = []
+    for surrogate in (OnnxGradients(store.verified_bytes("tiny", ".0.onnx")), gradients_of(net, CPU)):
+        rng = np.random.default_rng(0)
+        shown, targets = surrogate.asarray(images), surrogate.asarray(labels)
+        views = views_of(settings, rng, 5, 16)
+        delta = minimise(surrogate, shown, targets, settings, views, epsilon=8 / 255, rng=rng)
+        found.append(np.rint(surrogate.asnumpy(delta) * 255))
     assert found[0].shape == (5, 1, 16, 16)
-    assert found[0].dtype == np.int8
     assert np.abs(found[0]).max() <= 8
     assert found[0].min() < 0 < found[0].max()
+
     # The torch backend computes in bfloat16 on the CPU: single cells differ, the cue is the same.
-    gray = torch.from_numpy(np.einsum("nchw,c->nhw", images, LUMA)[:, None].astype(np.float32))
+    def loss(delta: np.ndarray) -> torch.Tensor:
+        moved = torch.from_numpy((images + delta / 255).clip(0, 1).astype(np.float32))
+        return torch.nn.functional.cross_entropy(net(moved), torch.from_numpy(labels))
 
-    def losses(delta: np.ndarray) -> torch.Tensor:
-        shown = (gray + torch.from_numpy(delta) / 255).clip(0, 1)
-        answers = [load_net("tiny", int(code) // 4)(shown[n : n + 1]) for n, code in enumerate(codes)]
-        return torch.nn.functional.cross_entropy(torch.cat(answers), torch.from_numpy(codes % 4))
-
-    ours, theirs, clean = losses(found[0]), losses(found[1]), losses(np.zeros_like(found[0]))
+    ours, theirs, clean = loss(found[0]), loss(found[1]), loss(np.zeros_like(found[0]))
     assert ours < 0.8 * clean
     assert ours.item() == pytest.approx(theirs.item(), rel=0.1)
 
@@ -167,14 +168,17 @@ def test_a_set_is_protected_within_epsilon(shelved: Path, pictures) -> None:
     assert (delta.min(), delta.max()) == (-4, 4)
 
 
-def test_tampered_weights_are_refused_by_both_backends(shelved: Path) -> None:
-    for suffix, backend in ((".0.onnx", "onnxruntime"), (".safetensors", "torch")):
+def test_tampered_weights_and_graphs_are_refused(shelved: Path) -> None:
+    for suffix, use in (
+        (".0.onnx", lambda: store.verified_bytes("tiny", ".0.onnx")),
+        (".safetensors", lambda: load_net("tiny")),
+    ):
         path = shelved / f"tiny{suffix}"
         content = bytearray(path.read_bytes())
         content[-1] ^= 1
         path.write_bytes(content)
         with pytest.raises(ModelError, match="was changed"):
-            open_perturber("tiny", device=Device.CPU, backend=backend)
+            use()
 
 
 def test_the_card_tells_how_it_was_made(shelved: Path) -> None:
@@ -184,16 +188,15 @@ def test_the_card_tells_how_it_was_made(shelved: Path) -> None:
     assert store.load_card("tiny").net["classes"] == 4
 
 
-def test_a_mosaic_is_made_of_stored_images() -> None:
+def test_working_images_are_the_stored_ones_at_the_side_of_the_policy() -> None:
     stored = torch.arange(5, dtype=torch.uint8)[:, None, None, None].expand(5, 3, 8, 8) * 50
     plain = ViewPolicy(sizes=(16,), area=(1.0, 1.0), ratio=1.0, flip=0.0)
-    images = WorkingImages(stored, plain, channels=1, device=CPU)
-    made = images.batch(torch.tensor([1, 4]), np.random.default_rng(0), tiles=2)
-    assert made.shape == (2, 1, 16, 16)
-    corners = (made[:, 0, ::15, ::15] * 255).round()
-    assert corners[0, 0, 0] == 50
-    assert corners[1, 0, 0] == 200
-    assert set(corners.flatten().tolist()) <= {0.0, 50.0, 100.0, 150.0, 200.0}
+    for channels in (1, 3):
+        images = WorkingImages(stored, plain, channels=channels, device=CPU)
+        made = images.batch(torch.tensor([1, 4]), np.random.default_rng(0))
+        assert made.shape == (2, channels, 16, 16) and images.count == 5
+        assert set((made[0] * 255).round().flatten().tolist()) == {50.0}
+        assert set((made[1] * 255).round().flatten().tolist()) == {200.0}
 
 
 def test_recipes_are_consistent_and_found_by_name() -> None:

@@ -156,4 +156,4 @@ def test_every_bundled_surrogate_is_what_its_card_says(monkeypatch: pytest.Monke
             content = store.verified_bytes(name, file.removeprefix(name))
             assert len(content) == known.bytes
             total += len(content)
-    assert total < 8_000_000
+    assert total < 24_000_000

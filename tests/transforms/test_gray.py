@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from ulecli.system.torchvision_shim import import_torchvision
-from ulecli.transforms.gray import gray, gray_levels
+from ulecli.transforms.gray import gray, gray_adjoint, gray_levels
 
 
 def corners_and_noise() -> torch.Tensor:
@@ -57,6 +57,14 @@ def test_gradient_of_gray_is_its_weights():
     gray(images).sum().backward()
     weights = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64).view(1, 3, 1, 1)
     torch.testing.assert_close(images.grad, weights.expand_as(images))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_adjoint_of_gray_in_as_many_channels_is_autograds(channels):
+    images = torch.rand(2, channels, 4, 4, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(2, channels, 4, 4, dtype=torch.float64)
+    gray(images).expand_as(images).backward(upstream)
+    torch.testing.assert_close(gray_adjoint(upstream), images.grad)
 
 
 def test_misuse():

@@ -106,21 +106,40 @@ policies = st.builds(
     shift=st.integers(0, 4),
     flip=st.sampled_from([0.0, 0.5, 1.0]),
     blur=st.sampled_from([0.0, 1.0]),
+    gray=st.sampled_from([0.0, 1.0]),
 )
 
 
-@given(policy=policies, seed=st.integers(0, 2**32 - 1), count=st.integers(1, 3), cells=st.integers(4, 20))
-def test_adjoint_carries_gradients_back(policy: views.ViewPolicy, seed: int, count: int, cells: int) -> None:
+@given(
+    policy=policies,
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(1, 3),
+    cells=st.integers(4, 20),
+    channels=st.sampled_from([1, 2, 3]),
+)
+def test_adjoint_carries_gradients_back(
+    policy: views.ViewPolicy, seed: int, count: int, cells: int, channels: int
+) -> None:
     """<see(x), g> = <x, adjoint(g)> for every x and g, which is what makes it the adjoint."""
     rng = np.random.default_rng(seed)
     view = policy.draw(rng, count, cells)
-    images = rng.standard_normal((count, 2, cells, cells), np.float32)
+    images = rng.standard_normal((count, channels, cells, cells), np.float32)
     seen = view.see(images)
     gradients = rng.standard_normal(seen.shape, np.float32)
     carried = view.adjoint(gradients)
     assert carried.shape == images.shape
     scale = float(np.linalg.norm(seen) * np.linalg.norm(gradients)) + 1.0
     assert abs(float(np.vdot(seen, gradients)) - float(np.vdot(images, carried))) < 1e-5 * scale
+
+
+def test_gray_is_the_luma_in_as_many_channels() -> None:
+    matrix = views.axis_matrix([0.0], [1.0], 8, 8)
+    images = noise(2, 3, 8, 8)
+    luma = 0.299 * images[:, 0] + 0.587 * images[:, 1] + 0.114 * images[:, 2]
+    seen = views.View(matrix, matrix, gray=True).see(images)
+    np.testing.assert_allclose(seen, luma[:, None].repeat(3, 1), atol=1e-6)
+    for gray in (False, True):  # which of one channel are what they were
+        np.testing.assert_allclose(views.View(matrix, matrix, gray=gray).see(images[:, :1]), images[:, :1])
 
 
 @pytest.mark.parametrize("offset", [-5, -1, 0, 3])
@@ -178,7 +197,7 @@ def test_the_same_seed_draws_the_same_view() -> None:
 
 
 def test_chances_are_what_the_policy_says() -> None:
-    policy = views.ViewPolicy(sizes=(4, 8), jpeg=0.4, quality=(30, 40), posterize=0.35, bits=2)
+    policy = views.ViewPolicy(sizes=(4, 8), jpeg=0.4, quality=(30, 40), posterize=0.35, bits=2, gray=0.3)
     rng = np.random.default_rng(0)
     drawn = [policy.draw(rng, 1, 8) for _ in range(600)]
     qualities = {view.quality for view in drawn} - {0}
@@ -187,11 +206,12 @@ def test_chances_are_what_the_policy_says() -> None:
     assert not any(view.quality and view.bits < 8 for view in drawn)
     assert np.mean([view.quality > 0 for view in drawn]) == pytest.approx(0.4, abs=0.07)
     assert np.mean([view.bits == 2 for view in drawn]) == pytest.approx(0.35, abs=0.07)
+    assert np.mean([view.gray for view in drawn]) == pytest.approx(0.3, abs=0.07)
 
 
 def test_without_chances_a_view_is_only_geometry() -> None:
     view = views.ViewPolicy().draw(np.random.default_rng(0), 2, 32)
-    assert (view.quality, view.bits) == (0, 8)
+    assert (view.quality, view.bits, view.gray) == (0, 8, False)
     assert view.see(noise(2, 3, 32, 32)).shape == (2, 3, 64, 64)
 
 
@@ -204,6 +224,7 @@ def test_without_chances_a_view_is_only_geometry() -> None:
         {"quality": (90, 30)},
         {"sizes": ()},
         {"bits": 9},
+        {"gray": 1.1},
     ],
     ids=str,
 )

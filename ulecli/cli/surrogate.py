@@ -41,7 +41,7 @@ def list_surrogates() -> None:
     for name in names():
         card = load_card(name)
         size = sum(file.bytes for file in card.files.values()) // 1000
-        print(f"{name:14} {card.net['name']:8} {size:6} kB  {card.purpose}")
+        print(f"{name:14} {card.net['name']:18} {size:6} kB  {card.purpose}")
 
 
 @app.command(epilog=epilog("surrogate show"))

@@ -131,7 +131,7 @@ def _demanded(
     if key_file is None:
         return None
     from ulecli.protection.key import load_key
-    from ulecli.protection.pairs import direction_under
+    from ulecli.verification.key_direction import direction_under
 
     if reader is None:
         raise UsageError("--key-file is for the cue, and --no-cue says not to look for it; leave one out")

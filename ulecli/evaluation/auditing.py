@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.run import open_data
-from ulecli.evaluation.scheduling import torch_threads
 from ulecli.evaluation.set_files import TrainingSet
 from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.nets.devices import usable_device
+from ulecli.nets.threads import torch_threads
 from ulecli.system.cores import usable_cores
 
 

@@ -19,9 +19,9 @@ from ulecli.evaluation.parts import Part
 from ulecli.evaluation.preparation import jobs_of
 from ulecli.evaluation.probes import seconds_of_an_image, seconds_of_protecting, seconds_of_training
 from ulecli.evaluation.results.record import NOISE, Arm, RunRecord
-from ulecli.evaluation.scheduling import torch_threads
 from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.evaluation.ways import Way, ways
+from ulecli.nets.threads import torch_threads
 from ulecli.surrogates.recipe import ON
 from ulecli.system.cores import usable_cores
 

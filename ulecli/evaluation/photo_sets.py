@@ -20,10 +20,10 @@ from ulecli.evaluation.poisons.band_noise import Band, BandNoise, Fitted, differ
 from ulecli.evaluation.poisons.photo_noise import TOLERANCE, NoisyPhotos, fitted_noise, mean_change
 from ulecli.evaluation.poisons.protected_photos import aligned, read_photos, read_protected, with_photos
 from ulecli.evaluation.results.record import NOISE, NOISE_MEAN
-from ulecli.surrogates.recipe import RECIPES
+from ulecli.surrogates.feature_recipe import FEATURE_RECIPES
 from ulecli.system.cores import usable_cores
 
-GRID = RECIPES["photo"].grid
+GRID = FEATURE_RECIPES["photo"].grid
 """Side in cells of the grid that noise is drawn on: that of the surrogate for photos."""
 
 FEWEST = 5

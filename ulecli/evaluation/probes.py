@@ -15,7 +15,7 @@ from ulecli.evaluation.exploiters.protocol import Protocol
 from ulecli.evaluation.exploiters.training import train_exploiter
 from ulecli.nets.registry import NETS, Net, make_net
 from ulecli.nets.seeding import seeded
-from ulecli.perturb.sets import set_delta
+from ulecli.perturb.sets import BATCH, set_delta
 from ulecli.registry import Registry
 from ulecli.surrogates.min_min_training import Training
 from ulecli.surrogates.recipe import find_recipe
@@ -26,8 +26,8 @@ SECONDS = 1.0
 _MOST = 20
 """Steps that are measured at most."""
 
-_IMAGES = 50
-"""Images that a perturbation is measured on."""
+_GPU_IMAGES = 50
+"""Images that a perturbation is measured on, where no threads share them."""
 
 
 class _EnoughError(Exception):
@@ -54,7 +54,9 @@ def seconds_of_protecting(name: str, images: ImageSet, count: int, device: str) 
     with seeded(0):
         net = make_net(settings.pop("name"), channels=channels, classes=classes, **settings)
     net.eval().requires_grad_(False)
-    few = images.subset(torch.arange(min(_IMAGES, len(images))))
+    # On a CPU each thread perturbs a batch of its own, and other processes slow them down together.
+    most = BATCH * torch.get_num_threads() if torch.device(device).type == "cpu" else _GPU_IMAGES
+    few = images.subset(torch.arange(min(most, len(images))))
 
     def protect() -> None:
         set_delta(net, few.images, few.labels, recipe.protection, device=device)

@@ -43,7 +43,7 @@ from ulecli.evaluation.results.each import by_treatment, treatment_of
 from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.plots import curves, gallery
 from ulecli.evaluation.results.record import CONTROLS, Arm, RunRecord, run_key
-from ulecli.evaluation.scheduling import Done, Task, run, torch_threads
+from ulecli.evaluation.scheduling import Done, Task, run
 from ulecli.evaluation.self_checks import backbone_warnings, data_notes, result_warnings
 from ulecli.evaluation.set_files import TrainingSet, write_array
 from ulecli.evaluation.training_sets import TrainingSets
@@ -51,6 +51,7 @@ from ulecli.evaluation.ways import ways
 from ulecli.nets.backbones.opening import open_backbone
 from ulecli.nets.devices import usable_device
 from ulecli.nets.precision import has_bfloat16
+from ulecli.nets.threads import torch_threads
 from ulecli.system.cores import usable_cores
 from ulecli.system.writing import check_room, writing_to
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import multiprocessing
 import os
@@ -30,6 +29,7 @@ from ulecli.evaluation.exploiters.transfer import train_transfer
 from ulecli.evaluation.plugins import Plugin, registries
 from ulecli.evaluation.set_files import TrainingSet
 from ulecli.nets.backbones.opening import BackboneRequest, open_backbone
+from ulecli.nets.threads import torch_threads
 
 NEED = 1.5
 """GiB of memory that a process needs beside its pictures: torch, activations, a few copies in work."""
@@ -142,17 +142,6 @@ def run(
             process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
         news.close()
-
-
-@contextlib.contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use so many CPU threads as long as the block runs, then as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def fitting_jobs(wanted: int, tasks: int, cores: int, image_bytes: int) -> int:

@@ -23,7 +23,7 @@ FLOOR = 0.25
 """The weight where there is no texture at all."""
 
 AMPLITUDES: Mapping[Strength, float] = MappingProxyType(
-    {Strength.SUBTLE: 2.0, Strength.DEFAULT: 4.0, Strength.STRONG: 6.0}
+    {Strength.SUBTLE: 2.0, Strength.DEFAULT: 3.8, Strength.STRONG: 6.0}
 )
 """Levels that a picture may be changed by where it has texture."""
 

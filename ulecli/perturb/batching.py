@@ -32,6 +32,11 @@ class _Request:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def grid(self) -> int:
+        """Side of the working images; those of small photos are smaller."""
+        return int(self.images.shape[-1])
+
 
 class BatchingPerturber:
     """A `Perturber` that joins the calls of several threads; one thread of its own calls the real one.
@@ -87,7 +92,8 @@ class BatchingPerturber:
     def _serve(self) -> None:
         while request := self._waiting.get():
             batch, ended = self._collect(request)
-            self._answer(batch)
+            for grid in sorted({one.grid for one in batch}):
+                self._answer([one for one in batch if one.grid == grid])
             if ended:
                 return
 

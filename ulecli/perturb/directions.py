@@ -35,7 +35,7 @@ class DirectionSettings:
         UsageError: A number is out of its range.
     """
 
-    photos: int = 16
+    photos: int = 8
     steps: int = 8
     guided: int = 2
     step: float = 0.3
@@ -90,7 +90,7 @@ def common_direction(
 
     Returns:
         (D,) of norm 1: that of the mean shift of the features after the last step; the start where nothing
-        moves, as with pictures of one colour.
+        moves them, as with bounds of 0.
     """
     shown, limits = surrogate.asarray(images), surrogate.asarray(bounds)
     clean = _features(surrogate, shown, view)

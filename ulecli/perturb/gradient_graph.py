@@ -11,6 +11,8 @@ Outputs: `loss` float32 (N,), the cross-entropy; `gradient` float32 (N, C, H, W)
 
 A graph of a feature, the output of a layer in the middle, has the input `direction` float32, in the shape of
 the feature, instead of `labels`. Its loss is the inner product of the two, and `feature` is a third output.
+With an empty direction (0, ...) the backward pass is left out and only the feature given, in a third of the
+time; otherwise onnxruntime runs all nodes of a graph, whichever outputs are asked for.
 """
 
 from __future__ import annotations
@@ -61,10 +63,15 @@ def gradient_graph(net: nn.Module, channels: int, *, feature: str | None = None,
         start = _cross_entropy(graph, output)
     else:
         sizes = [size or f"feature{axis}" for axis, size in enumerate(graph.shape(output)[1:], 1)]
-        second = float_info("direction", ["N", *sizes])
-        outputs.append(float_info("feature", ["N", *sizes]))
+        second = float_info("direction", ["N or 0", *sizes])
+        graph.emit_output("feature", "Identity", output)
+        asked = graph.emit("Cast", graph.emit("Size", "direction"), to=TensorProto.BOOL)
+        forward = len(graph.nodes)
         start = _inner_product(graph, output, len(sizes))
     graph.emit_output("gradient", "Identity", walk.backward(output, start))
+    if feature is not None:
+        graph.only_where(asked, forward, outputs)
+        outputs.append(float_info("feature", ["N", *sizes]))
     return graph.model([images, second], outputs)
 
 
@@ -279,7 +286,6 @@ def _inner_product(graph: Graph, feature: str, axes: int) -> str:
     """Emit the loss of a feature and return the gradient of its sum by the feature."""
     product = graph.emit("Mul", feature, "direction")
     graph.emit_output("loss", "ReduceSum", product, graph.integers(*range(1, axes + 1)), keepdims=0)
-    graph.emit_output("feature", "Identity", feature)
     return "direction"
 
 

@@ -20,7 +20,8 @@ class Perturber(Protocol):
     """Makes the perturbation of photos at working resolution; safe to call from several threads at once.
 
     Attributes:
-        grid: Side S of the square working image, in cells.
+        grid: Side S of the square working image, in cells: of all that a direction is found from, and of each
+            photo that is perturbed at most.
         samples: Number of photos of an identity that its direction is found from, where it has so many.
         device: What does the work, in words.
         label: Name and first 8 hex digits of the sha256 of the surrogate ("photo 1f3a9c02").

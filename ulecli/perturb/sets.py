@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import torch
@@ -13,15 +17,26 @@ from torch import Tensor, nn
 from ulecli import __version__
 from ulecli.nets.devices import usable_device
 from ulecli.nets.precision import has_bfloat16
+from ulecli.nets.threads import spread
 from ulecli.perturb.pgd import draw, minimise, views_of
 from ulecli.perturb.set_parts import SetParts
 from ulecli.perturb.settings import PgdSettings
-from ulecli.perturb.torch_gradients import gradients_of
+from ulecli.perturb.torch_gradients import TorchGradients, gradients_of
 from ulecli.transforms.gray import gray
+from ulecli.transforms.views import View
 from ulecli.units import DEFAULT_EPSILON, LEVELS, check_epsilon, to_unit
 
-BATCH = 500
-"""Images perturbed at a time on the CPU, where more no longer makes it faster."""
+BATCH = 125
+"""Images perturbed at a time by one thread of a CPU: more take longer each, fewer hardly less."""
+
+GPU_BATCH = 5000
+"""Images perturbed at a time on other devices."""
+
+CLASSWISE_BATCH = 500
+"""Images that a step of a classwise delta is taken from."""
+
+_SCHEME = "a generator for each batch"
+"""What else decides a delta: parts that were made in another way are not taken up."""
 
 
 def set_delta(
@@ -38,17 +53,21 @@ def set_delta(
 ) -> Tensor:
     """Return samplewise delta of a frozen net for a set of images, in whole levels.
 
+    On a CPU as many batches are in work at a time as torch has threads, each with one of them, so that none
+    waits for another; the result is the same for any number of threads.
+
     Args:
         net: In evaluation mode; sees `settings.channels` channels.
         images: (N, 3, S, S) uint8.
         labels: (N,) int64.
         settings: How PGD runs.
         epsilon: L-infinity bound in levels.
-        seed: Of starts and views, which are drawn batch by batch: devices with other batches draw others.
+        seed: Of starts and views, 0 or more. Each batch has a generator of its own, of seed and number:
+            devices with other batches draw others.
         device: A torch device.
         parts: A folder where each batch is kept and an interrupted work is taken up, with the result that it
             would have had; left for the caller to delete. None for nowhere.
-        progress: Called with the number of images done, after each batch.
+        progress: Called in this thread with the number of images done, after each batch.
 
     Returns:
         (N, 1, S, S) int16 under gray, else (N, 3, S, S), on the CPU; within [-epsilon, epsilon].
@@ -60,37 +79,85 @@ def set_delta(
     """
     check_epsilon(epsilon)
     where = usable_device(device)
-    size = BATCH if where.type == "cpu" else 10 * BATCH
+    size, threads = (BATCH, torch.get_num_threads()) if where.type == "cpu" else (GPU_BATCH, 1)
     kept = None
     if parts is not None:
         kept = SetParts(parts, _fingerprint(net, images, labels, settings, epsilon, seed, where.type, size))
-    surrogate = gradients_of(net, where)
-    rng = np.random.default_rng(seed)
-    found = [] if kept is None else [torch.from_numpy(one).to(torch.int16) for one in kept.read(rng)]
-    if found and progress is not None:
-        progress(min(len(found) * size, len(images)))
-    for start in range(len(found) * size, len(images), size):
-        batch = images[start : start + size].to(where).float() / LEVELS
+    batches = _Batches(gradients_of(net, where), images, labels, settings, epsilon, seed, size)
+
+    def make(number: int, stop: Event) -> Tensor:
+        levels = batches.delta(number, stop)
+        if kept is not None:
+            kept.add(number, levels.numpy())  # here, so that it is kept whatever happens to the others
+        return levels
+
+    numbers = range(math.ceil(len(images) / size))
+    there = {number: kept.find(number) for number in numbers} if kept is not None else {}
+    found = {number: torch.from_numpy(part) for number, part in there.items() if part is not None}
+
+    def report() -> None:
+        if progress is not None:
+            progress(sum(map(len, found.values())))
+
+    def take(number: int, levels: Tensor) -> None:
+        found[number] = levels
+        report()
+
+    if found:
+        report()
+    spread(make, [number for number in numbers if number not in found], threads, take)
+    return torch.cat([found[number] for number in numbers]).to(torch.int16)
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """The batches of a set; arguments as of `set_delta`, with `size` images in each but the last."""
+
+    surrogate: TorchGradients
+    images: Tensor
+    labels: Tensor
+    settings: PgdSettings
+    epsilon: int
+    seed: int
+    size: int
+
+    def delta(self, number: int, stop: Event) -> Tensor:
+        """Return the delta of a batch in levels, int8 (n, C, S, S) on the CPU.
+
+        Raises:
+            CancelledError: `stop` is set.
+        """
+        own = slice(number * self.size, (number + 1) * self.size)
+        rng, where = np.random.default_rng((self.seed, number)), self.surrogate.device
+        batch = self.images[own].to(where).float() / LEVELS
         delta = minimise(
-            surrogate,
-            gray(batch) if settings.gray else batch,
-            labels[start : start + size].to(where),
-            settings,
-            views_of(settings, rng, len(batch), batch.shape[-1]),
-            epsilon=to_unit(epsilon),
+            self.surrogate,
+            gray(batch) if self.settings.channels == 1 else batch,
+            self.labels[own].to(where),
+            self.settings,
+            _until(stop, views_of(self.settings, rng, len(batch), batch.shape[-1])),
+            epsilon=to_unit(self.epsilon),
             rng=rng,
         )
-        found.append((delta * LEVELS).round().to(torch.int16).cpu())
-        if kept is not None:
-            kept.add(start // size, found[-1].to(torch.int8).numpy(), rng)
-        if progress is not None:
-            progress(start + len(batch))
-    return torch.cat(found)
+        levels: Tensor = (delta * LEVELS).round().to(torch.int8).cpu()
+        return levels
+
+
+def _until(stop: Event, views: Iterable[View | None]) -> Iterator[View | None]:
+    """Yield views, each asked for before a gradient, until an event is set.
+
+    Raises:
+        CancelledError: It is set.
+    """
+    for view in views:
+        if stop.is_set():
+            raise CancelledError
+        yield view
 
 
 def _fingerprint(net: nn.Module, images: Tensor, labels: Tensor, *settings: object) -> str:
-    """Return the sha256 of all that decides a delta but the number of threads."""
-    packages = (__version__, torch.__version__, np.__version__, has_bfloat16("cpu"))
+    """Return the sha256 of all that decides a delta."""
+    packages = (_SCHEME, __version__, torch.__version__, np.__version__, has_bfloat16("cpu"))
     digest = hashlib.sha256(repr((settings, packages)).encode())
     for name, value in (("images", images), ("labels", labels), *sorted(net.state_dict().items())):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
@@ -111,8 +178,8 @@ def class_delta(
 ) -> Tensor:
     """Return classwise delta of a frozen net: one perturbation that all images of a class share.
 
-    Each step takes the mean of the normalised gradients of a class in a batch of `BATCH` images (Huang et
-    al., 'Unlearnable Examples', 2021). Unlike a samplewise delta it is exposed by averaging a class.
+    Each step takes the mean of the normalised gradients of a class in a batch of `CLASSWISE_BATCH` images
+    (Huang et al., 'Unlearnable Examples', 2021). Unlike a samplewise delta, averaging a class exposes it.
 
     Args:
         net: In evaluation mode; sees `settings.channels` channels.
@@ -139,7 +206,7 @@ def class_delta(
     delta = surrogate.asarray(start.astype(np.float32))
     direction = torch.zeros_like(delta)
     for _ in range(settings.steps):
-        chosen = torch.from_numpy(rng.permutation(len(images))[:BATCH])
+        chosen = torch.from_numpy(rng.permutation(len(images))[:CLASSWISE_BATCH])
         batch = images[chosen].to(where).float() / LEVELS
         batch = gray(batch) if settings.gray else batch
         own = labels[chosen].to(where)

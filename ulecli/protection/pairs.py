@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ulecli.errors import KeyFileError, LedgerError, NoSuchPath, NothingToDo, UsageError, shown
+from ulecli.errors import LedgerError, NoSuchPath, NothingToDo, UsageError, shown
 from ulecli.formats.registry import SUFFIXES
 from ulecli.protection.entry import Entry
 from ulecli.protection.find import check_exist, find
-from ulecli.protection.identity import composed, name_of, scheme_of
+from ulecli.protection.identity import name_of
 from ulecli.protection.ledger import NAME, Direction, reading
 from ulecli.protection.outcome import Photo, Status
 from ulecli.system import database, paths
@@ -67,35 +67,6 @@ def pair_up(original: Path, protected: Path) -> list[Pair]:
     if not pairs:
         raise NothingToDo(f"there is no photo in {shown(original)}")
     return sorted(pairs, key=lambda pair: pair.original)
-
-
-def direction_under(protected: Path, identity: str, key: bytes, surrogate: str) -> Direction:
-    """Return the direction that an identity has under a key, by the ledger of protected photos.
-
-    Args:
-        protected: A protected photo, or a folder of them.
-        identity: Whose photos they are.
-        key: The user's secret.
-        surrogate: The sha256 of its weights, in hex.
-
-    Raises:
-        KeyFileError: The ledger knows none.
-        LedgerError: There is no ledger, or it can't be read.
-    """
-    path = (protected if paths.is_folder(protected) else protected.parent) / NAME
-    if not paths.is_file(path):
-        raise LedgerError(
-            f"there is no ledger {shown(path)}, which knows how photos were moved under a key; "
-            "name the folder that protect wrote to, or leave out --key-file"
-        )
-    with reading(path) as ledger:
-        direction = ledger.direction(composed(identity), scheme_of(key, surrogate))
-    if direction is None:
-        raise KeyFileError(
-            f"no photos of {shown(identity)} were protected there under that key and with this surrogate; "
-            "name the key file and the --identity that protect was given"
-        )
-    return direction
 
 
 def run_in_progress(protected: Path) -> bool:

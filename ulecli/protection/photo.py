@@ -27,6 +27,9 @@ from ulecli.imaging.texture import amplitudes
 from ulecli.protection.outcome import Photo
 from ulecli.system.fingerprint import Fingerprint, file_sha256
 
+SMALLEST_GRID = 16
+"""Side in cells that the smallest photos are squeezed to, since texture is measured in windows of some."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -58,7 +61,7 @@ class Job:
         photo: The file.
         part: The file to write; it does not exist yet.
         epsilon: Bound on the change, in levels.
-        grid: Side S of the working image.
+        grid: Side S of the working image; of a photo with a shorter side, that.
         reading: How the file is read.
         read_back: Read the written file and measure it.
         strength: How visible the change may be.
@@ -165,9 +168,12 @@ def _decoded(job: Job, memory: Memory) -> Picture:
 
 def _sample(picture: Picture, job: Job) -> Sample:
     image = picture.image
+    # Cells finer than the pixels would lose most of their delta when it is resized. Only where photos are put
+    # together, to find a direction, must all grids have one size.
+    grid = job.grid if job.sampled else min(job.grid, max(SMALLEST_GRID, min(image.size)))
     return Sample(
-        working_image(image, job.grid, picture.pixels),
-        amplitudes(image, job.grid, job.strength, job.epsilon),
+        working_image(image, grid, picture.pixels),
+        amplitudes(image, grid, job.strength, job.epsilon),
         image.width / image.height,
     )
 

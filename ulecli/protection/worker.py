@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulecli.formats.memory import Memory
-from ulecli.protection.photo import Job, Made, Perturb, Sample, make, sample
+from ulecli.protection.photo import SMALLEST_GRID, Job, Made, Perturb, Sample, make, sample
 from ulecli.system.isolated import Ask, Handler, IsolatedWorker
 from ulecli.system.plain_data import BadMessage, Message, plain, restored
 from ulecli.units import LEVELS
@@ -79,9 +79,12 @@ def photo_handler() -> Handler:
 
 def _sample(content: Message, job: Job) -> Sample:
     """Return what a worker shows of a photo, if it can be."""
-    found, cells = restored(Sample, content), (job.grid, job.grid)
+    found = restored(Sample, content)
     image, amplitudes = found.image, found.amplitudes
-    if image.dtype != np.float32 or image.shape != (3, *cells):
+    cells = image.shape[1:]
+    smallest = job.grid if job.sampled else min(SMALLEST_GRID, job.grid)
+    square = len(cells) == 2 and cells[0] == cells[1] and smallest <= cells[0] <= job.grid
+    if image.dtype != np.float32 or image.shape[:1] != (3,) or not square:
         raise BadMessage("asks for the perturbation of something else than a working image")
     if not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
         raise BadMessage("asks for the perturbation of levels that no picture has")

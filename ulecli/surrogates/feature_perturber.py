@@ -22,7 +22,7 @@ class FeaturePerturber:
     """A `Perturber` that moves photos in the feature space of a frozen net. Threads may share it.
 
     Attributes:
-        grid: Side S of the square working image, in cells.
+        grid: Side S of the square working image, in cells, at most.
         samples: Number of photos that a direction is found from.
         device: What does the work, in words.
         label: Name of the surrogate and the first digits of its weights' sha256.
@@ -39,13 +39,12 @@ class FeaturePerturber:
             self.settings = PgdSettings.from_card(card.protocol["pgd"])
             self._direction_settings = DirectionSettings.from_card(card.protocol["directions"])
             self._length = int(card.net["features"])
-            side = int(card.net["side"])
+            self._side = int(card.net["side"])
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the card of '{card.name}' is damaged at {error}; reinstall ulecli") from error
         self.samples = self._direction_settings.photos
         self._gradients = gradients
-        whole = axis_matrix(0.0, 1.0, self.grid, side)
-        self._whole = View(whole, whole)
+        self._whole = lru_cache(maxsize=self.grid)(self._see_whole)
         self._views_of_one = lru_cache(maxsize=32)(self._draw_views_of_one)
 
     def direction(self, images: Floats, amplitudes: Floats, seed: int) -> Floats:
@@ -54,7 +53,7 @@ class FeaturePerturber:
         if not len(images):
             return start
         settings, bounds = self._direction_settings, amplitudes / np.float32(LEVELS)
-        return common_direction(self._gradients, images, bounds, start, settings, self._whole)
+        return common_direction(self._gradients, images, bounds, start, settings, self._whole(self.grid))
 
     def __call__(
         self, images: Floats, directions: Floats, amplitudes: Floats, aspects: Floats
@@ -66,7 +65,7 @@ class FeaturePerturber:
             net.asarray(images),
             net.asarray(-directions),  # the least inner product with the opposite
             self.settings,
-            self._views(aspects),
+            self._views(aspects, images.shape[-1]),
             epsilon=net.asarray(amplitudes / np.float32(LEVELS)),
             rng=np.random.default_rng(0),
         )
@@ -80,14 +79,20 @@ class FeaturePerturber:
         return np.array([recognises(*pair) for pair in zip(shifts, directions, strict=True)], bool)
 
     def _features(self, images: Floats) -> Floats:
-        return self._gradients.features(self._gradients.asarray(self._whole.see(images).astype(np.float32)))
+        seen = self._whole(images.shape[-1]).see(images).astype(np.float32)
+        return self._gradients.features(self._gradients.asarray(seen))
 
-    def _views(self, aspects: Floats) -> Iterable[View | None]:
+    def _see_whole(self, grid: int) -> View:
+        """Return the view that shows the net a whole working image."""
+        whole = axis_matrix(0.0, 1.0, grid, self._side)
+        return View(whole, whole)
+
+    def _views(self, aspects: Floats, grid: int) -> Iterable[View | None]:
         if len(aspects) == 1:
             # Cameras have few shapes, and drawing views takes a fifth of the time of a photo.
-            return self._views_of_one(float(aspects[0]))
-        return views_of(self.settings, np.random.default_rng(0), 1, self.grid, aspects)
+            return self._views_of_one(float(aspects[0]), grid)
+        return views_of(self.settings, np.random.default_rng(0), 1, grid, aspects)
 
-    def _draw_views_of_one(self, aspect: float) -> tuple[View | None, ...]:
+    def _draw_views_of_one(self, aspect: float, grid: int) -> tuple[View | None, ...]:
         shape = np.array([aspect], np.float32)
-        return tuple(views_of(self.settings, np.random.default_rng(0), 1, self.grid, shape))
+        return tuple(views_of(self.settings, np.random.default_rng(0), 1, grid, shape))

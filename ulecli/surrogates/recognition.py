@@ -2,7 +2,9 @@
 
 The features of the protected picture, as it is and as platforms pass it on, are compared with those of the
 original. What is left of the perturbation is how far they moved along the direction, and whether that is more
-than chance: of two unrelated directions of D numbers the cosine is 0 +- 1 / sqrt(D), 0.03 with 1280.
+than storing a photo again does. Of two random directions of D numbers the cosine is 0 +- 1 / sqrt(D), 0.03
+with 1280; but features move more easily along some directions than along others, so JPEG alone reaches 0.25
+now and then, and photos of one direction are moved along that of another identity too.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from ulecli.surrogates import store
 
 Floats = NDArray[np.float32]
 
-RECOGNISED = 0.15
-"""Cosine between shift and direction from which on the cue counts as recognised."""
+RECOGNISED = 0.2
+"""Cosine between shift and direction from which on the cue counts as recognised: nearly all photos that are
+protected reach it, and few that are only stored again (`benchmarks/cue_recognised.py`)."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Reading:
 
     @property
     def recognised(self) -> bool:
-        """The shift is along the direction by more than chance."""
+        """The shift is along the direction, by more than storing again would do."""
         return self.cosine >= RECOGNISED
 
 
@@ -100,5 +103,5 @@ def reading(shift: Floats, direction: Floats) -> Reading:
 
 
 def recognises(shift: Floats, direction: Floats) -> bool:
-    """Return whether a shift of features (D,) is along a direction (D,) of norm 1 by more than chance."""
+    """Return whether a shift of features (D,) is along a direction (D,) of norm 1, as `Reading` says."""
     return reading(shift, direction).recognised

@@ -122,8 +122,8 @@ class RunRecord(Curve):
         robust: Accuracy of the finished net by attack ("fgsm", "pgd-20"); empty if not measured.
         seconds: Wall-clock time of the run.
         device: What did the work, in words.
-        deterministic: The number of CPU threads with which the same seeds give the same figures; 0 if none
-            does. True in records of earlier versions, which did not say for how many.
+        deterministic: The number of CPU threads of a training with which the same seeds give the same
+            figures; 0 if none does. True in records of earlier versions, which did not say for how many.
         versions: Version of every package that had a say, by name.
         warnings: What the self-checks found.
         epsilon: L-infinity bound of the poison, in levels; 0 for clean images.

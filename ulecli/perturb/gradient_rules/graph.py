@@ -96,6 +96,33 @@ class Graph:
         """Emit the top left corner of (N, C, H, W) that has the height and width of another value."""
         return self.emit("Slice", value, self.integers(0, 0), self.sizes(like, 2, 4), self.integers(2, 3))
 
+    def only_where(self, condition: str, first: int, outputs: list[onnx.ValueInfoProto]) -> None:
+        """Let the last nodes run only where a condition holds; elsewhere what they give is empty.
+
+        Args:
+            condition: Name of one boolean, emitted before them.
+            first: Number of the first of these nodes.
+            outputs: All that they give of the graph's outputs, which are floats.
+        """
+        names = {output.name: f"{output.name}_made" for output in outputs}
+        made = self.nodes[first:]
+        del self.nodes[first:]
+        for node in made:
+            node.output[:] = [names.get(name, name) for name in node.output]
+        ranks = {
+            name: len(output.type.tensor_type.shape.dim) for name, output in zip(names, outputs, strict=True)
+        }
+        sizes = {rank: self.integers(*[0] * rank) for rank in set(ranks.values())}
+        empty = [
+            helper.make_node("ConstantOfShape", [sizes[rank]], [f"{name}_none"])
+            for name, rank in ranks.items()
+        ]
+        branches = {
+            "then_branch": helper.make_graph(made, "made", [], [_untold(names[name]) for name in names]),
+            "else_branch": helper.make_graph(empty, "none", [], [_untold(f"{name}_none") for name in names]),
+        }
+        self.nodes.append(helper.make_node("If", [condition], list(names), **branches))
+
     def infer_shapes(self, inputs: list[onnx.ValueInfoProto]) -> None:
         """Find the shapes of all values that were emitted so far.
 
@@ -135,6 +162,11 @@ class Graph:
 def float_info(name: str, shape: list[str | int]) -> onnx.ValueInfoProto:
     """Describe a float32 input or output; a size may be a name."""
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def _untold(name: str) -> onnx.ValueInfoProto:
+    """Describe a float32 value of any shape."""
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
 
 
 def pair(values: Pair) -> tuple[int, int]:

@@ -59,6 +59,13 @@ QUESTIONS: dict[str, Message] = {
     "levels below 0": {**SAMPLE, "image": -IMAGE},
     "another type": {**SAMPLE, "image": IMAGE.astype(np.uint8)},
     "another size": {**SAMPLE, "image": IMAGE[:, :-1]},
+    "cells that are too few": {**SAMPLE, "image": IMAGE[:, :8, :8], "amplitudes": AMPLITUDES[:, :8, :8]},
+    "cells that are too many": {
+        **SAMPLE,
+        "image": np.full((3, 33, 33), 0.5, np.float32),
+        "amplitudes": np.full((1, 33, 33), 2.0, np.float32),
+    },
+    "no cells": {**SAMPLE, "image": IMAGE[:, :0, :0], "amplitudes": AMPLITUDES[:, :0, :0]},
     "words for an image": {**SAMPLE, "image": "an image"},
     "no image": {"amplitudes": AMPLITUDES, "aspect": 1.0},
     "no shape": {**SAMPLE, "aspect": float("nan")},

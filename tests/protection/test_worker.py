@@ -151,6 +151,14 @@ def test_what_no_photo_shows_is_refused(name):
         _sample(QUESTIONS[name], replace(job(Path("x.png")), grid=32))
 
 
+def test_a_small_photo_has_fewer_cells_but_not_where_a_direction_is_found():
+    small = {**SAMPLE, "image": SAMPLE["image"][:, :16, :16], "amplitudes": SAMPLE["amplitudes"][:, :16, :16]}
+    asked = replace(job(Path("x.png")), grid=32)
+    assert _sample(small, asked).image.shape == (3, 16, 16)
+    with pytest.raises(BadMessage):
+        _sample(small, replace(asked, sampled=True))
+
+
 def test_what_a_photo_may_show_is_taken(stranger):
     """So that the test above can fail: each of those differs from this one in one thing."""
     found = sample_in(stranger, replace(job(Path("fine.png")), grid=32))

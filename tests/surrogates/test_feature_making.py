@@ -25,7 +25,7 @@ from ulecli.surrogates.export import graph_of
 from ulecli.surrogates.feature_making import FEWEST, make_feature_surrogate, take_over
 from ulecli.surrogates.feature_recipe import FEATURE_RECIPES
 from ulecli.surrogates.opening import open_perturber
-from ulecli.surrogates.weights import load_net
+from ulecli.surrogates.weights import described_net, load_net
 from ulecli.system.devices import Device
 from ulecli.transforms.views import ViewPolicy
 
@@ -79,12 +79,13 @@ def test_the_card_tells_how_it_was_made(shelved: store.Card) -> None:
 
 def test_features_are_the_pretrained_nets_over_their_deviations(shelved: store.Card) -> None:
     pictures = shapes(FEWEST).images.float() / 255
-    pretrained = MAKERS.find(SMALL.backbone).open(BackboneOptions(size=SIDE)).module()
+    expected = described_net(SMALL.net).get_submodule("features")
+    take_over(expected, MAKERS.find(SMALL.backbone).open(BackboneOptions()).net)
+    expected.half().float().eval()  # what is stored has the digits of half precision
     net = load_net("small")
     with torch.no_grad():
-        theirs, plain, ours = (each(pictures) for each in (pretrained, net.get_submodule("features"), net))
-    # Weights and deviations have the digits of half precision.
-    assert torch.nn.functional.cosine_similarity(plain, theirs).min() > 0.999
+        theirs, plain, ours = (each(pictures) for each in (expected, net.get_submodule("features"), net))
+    assert torch.equal(plain, theirs)
     deviations = plain.std(0)
     assert (deviations > 0.05).sum() > 200
     torch.testing.assert_close(ours, plain / deviations.clamp(min=1e-4), rtol=2e-3, atol=1e-4)

@@ -16,6 +16,7 @@ from ulecli.imaging.strength import Strength
 from ulecli.imaging.texture import amplitudes
 from ulecli.imaging.variants import seen
 from ulecli.perturb.directions import drawn_direction
+from ulecli.protection.photo import SMALLEST_GRID
 from ulecli.surrogates import store
 from ulecli.surrogates.feature_perturber import FeaturePerturber
 from ulecli.surrogates.opening import open_perturber
@@ -116,7 +117,7 @@ def test_photos_are_recognised_along_their_direction_and_no_other():
     assert not perturber().recognised(images, own, noise).any()
 
 
-@pytest.mark.parametrize("side", [1, 20, 100])
+@pytest.mark.parametrize("side", [SMALLEST_GRID, 20, 100])
 def test_small_photos_have_smaller_working_images(side):
     small = [picture.resize((side, side)) for picture in pictures()]
     images = np.stack([working_image(picture, side) for picture in small])

@@ -43,9 +43,9 @@ class Recorder:
         return deltas[:, 0, 0, 0] > 0
 
 
-def ask(perturber, number: int, amplitude: int = 8):
-    images = np.full((1, 3, 4, 4), number, np.float32)
-    amplitudes = np.full((1, 1, 4, 4), amplitude, np.float32)
+def ask(perturber, number: int, amplitude: int = 8, side: int = 4):
+    images = np.full((1, 3, side, side), number, np.float32)
+    amplitudes = np.full((1, 1, side, side), amplitude, np.float32)
     return perturber(images, np.full((1, 2), number, np.float32), amplitudes, np.array([number], np.float32))
 
 
@@ -88,6 +88,17 @@ def test_bounds_go_with_their_photos():
         futures = [pool.submit(ask, perturber, 1, amplitude) for amplitude in (2, 4, 2, 4, 6, 4)]
         recorder.go.set()
         assert [int(one.result(10)[0, 0, 0, 0]) for one in futures] == [3, 5, 3, 5, 7, 5]
+
+
+def test_only_working_images_of_one_size_share_a_call():
+    recorder = Recorder()
+    sides = (4, 3, 4, 2, 3, 4)
+    with batched(recorder) as perturber, ThreadPoolExecutor(6) as pool:
+        futures = [pool.submit(ask, perturber, number, 8, side) for number, side in enumerate(sides)]
+        recorder.go.set()
+        answers = [one.result(10) for one in futures]
+    assert [answer.shape for answer in answers] == [(1, 1, side, side) for side in sides]
+    assert [int(answer[0, 0, 0, 0]) for answer in answers] == list(range(8, 14))
 
 
 def test_what_is_not_joined_is_asked_of_the_real_one_at_once():

@@ -16,10 +16,11 @@ from ulecli.imaging.strength import Strength
 from ulecli.imaging.texture import amplitudes
 from ulecli.imaging.variants import seen
 from ulecli.perturb.directions import drawn_direction
+from ulecli.protection.photo import SMALLEST_GRID
 from ulecli.surrogates import store
 from ulecli.surrogates.feature_perturber import FeaturePerturber
 from ulecli.surrogates.opening import open_perturber
-from ulecli.surrogates.recognition import CueReader
+from ulecli.surrogates.recognition import RECOGNISED, CueReader
 from ulecli.system.devices import Device
 
 NAMES = ("dunes.jpg", "forest.jpg", "mountains.jpg")
@@ -116,6 +117,18 @@ def test_photos_are_recognised_along_their_direction_and_no_other():
     assert not perturber().recognised(images, own, noise).any()
 
 
+@pytest.mark.parametrize("side", [SMALLEST_GRID, 20, 100])
+def test_small_photos_have_smaller_working_images(side):
+    small = [picture.resize((side, side)) for picture in pictures()]
+    images = np.stack([working_image(picture, side) for picture in small])
+    bounds = np.stack([amplitudes(picture, side, Strength.STRONG, 8) for picture in small])
+    own = direction(0)[None].repeat(3, 0)
+    delta = perturber()(images, own, bounds, np.ones(3, np.float32))
+    assert delta.shape == (3, 1, side, side)
+    assert (np.abs(delta.astype(int)) <= np.rint(bounds)).all()
+    assert perturber().recognised(images, own, delta).all() or side < 64
+
+
 def test_several_photos_are_asked_about_at_once():
     images, *_ = shown()
     own, deltas = direction(0)[None].repeat(3, 0), made().copy()
@@ -140,7 +153,7 @@ def test_what_is_recognised_before_it_is_stored_is_afterwards(backend):
             add_delta(moved, change)
             original, shown_as = (seen([one], reader.sight) for one in (picture, moved))
             reading = reader.read(["file"], original, shown_as, direction(0)).readings["file"]
-            found.append((bool(expected), reading.recognised, abs(reading.cosine - 0.15)))
+            found.append((bool(expected), reading.recognised, abs(reading.cosine - RECOGNISED)))
     assert {expected for expected, *_ in found} == {True, False}
     wrong = [margin for expected, recognised, margin in found if expected is not recognised]
     assert len(wrong) <= 1 and all(margin < 0.05 for margin in wrong)

@@ -44,7 +44,7 @@ def amplitudes(image: Image.Image, cells: int, strength: Strength, epsilon: int)
 
     Args:
         image: RGB, RGBX or RGBA (whose opacity is not looked at), any size.
-        cells: Side of the square grid of parts.
+        cells: Side of the square grid of parts, 4 or more: the side of a window.
         strength: How visible the change may be.
         epsilon: L-infinity bound in levels, which holds whatever the strength.
 
@@ -63,7 +63,7 @@ def texture_weights(image: Image.Image, cells: int = CELLS, floor: float = FLOOR
 
     Args:
         image: RGB, RGBX or RGBA (whose opacity is not looked at), any size.
-        cells: Side of the square grid of parts.
+        cells: Side of the square grid of parts, 4 or more: the side of a window.
         floor: The weight where there is no texture at all, 0 to 1.
 
     Returns:
@@ -79,7 +79,7 @@ def contrast(image: Image.Image, cells: int = CELLS) -> Floats:
 
     Args:
         image: RGB, RGBX or RGBA, any size.
-        cells: Side of the square grid of parts.
+        cells: Side of the square grid of parts, 4 or more: the side of a window.
 
     Returns:
         (cells, cells): the least standard deviation of the luma, in levels, of all windows that a cell lies

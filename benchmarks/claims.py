@@ -45,8 +45,8 @@ LARGEST_BUNDLE = 24_000_000
 
 
 @dataclass(frozen=True)
-class People:
-    """A data set of identities, and how it is split.
+class Split:
+    """How a data set of identities is split.
 
     Attributes:
         train: Photos of each that are trained on.
@@ -59,8 +59,8 @@ class People:
     size: int
 
 
-FACES = People(train=6, test=4, size=112)
-SCENES = People(train=60, test=60, size=112)
+FACES = Split(train=6, test=4, size=112)
+SCENES = Split(train=60, test=60, size=112)
 SETS = {"faces": FACES, "scenes": SCENES}
 EXPLOITERS = ("probe", "centroid")
 
@@ -72,14 +72,14 @@ is recognised or not moves the mean over 40 persons by less than one point, and 
 Figures = dict[str, float]
 
 
-def split(source: Path, people: People, target: Path) -> Path:
+def split(source: Path, parts: Split, target: Path) -> Path:
     """Lay out the first photos of each folder as train and test, and return the root."""
     for folder in sorted(path for path in source.iterdir() if path.is_dir()):
-        photos = sorted(path for path in folder.iterdir() if path.is_file())[: people.train + people.test]
-        if len(photos) < people.train + people.test:
-            raise SystemExit(f"{folder} has {len(photos)} photos, fewer than {people.train + people.test}")
+        photos = sorted(path for path in folder.iterdir() if path.is_file())[: parts.train + parts.test]
+        if len(photos) < parts.train + parts.test:
+            raise SystemExit(f"{folder} has {len(photos)} photos, fewer than {parts.train + parts.test}")
         for place, photo in enumerate(photos):
-            part = target / ("train" if place < people.train else "test") / folder.name
+            part = target / ("train" if place < parts.train else "test") / folder.name
             part.mkdir(parents=True, exist_ok=True)
             shutil.copy(photo, part / photo.name)
     return target
@@ -155,8 +155,8 @@ def measured(options: argparse.Namespace) -> Iterator[tuple[str, Figures]]:
         key.write_text(KEY + "\n", encoding="ascii")
         key.chmod(0o600)
         roots = {
-            name: split(source, people, scratch / name)
-            for name, people in SETS.items()
+            name: split(source, parts, scratch / name)
+            for name, parts in SETS.items()
             if (source := getattr(options, name))
         }
         for strength in options.strength:

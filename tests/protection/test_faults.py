@@ -46,16 +46,18 @@ def config(library) -> ProtectConfig:
 
 
 class Acting(FullSwing):
-    """Does something before its first perturbation, while the worker waits for it."""
+    """Does something once, before it perturbs a photo, while the worker waits for it."""
 
-    def __init__(self, act) -> None:
+    def __init__(self, act, aspect: float | None = None) -> None:
+        """Act before the first photo of an aspect; None for the very first one."""
         super().__init__()
-        self.act = act
+        self.act, self.aspect, self.acted = act, aspect, False
 
-    def __call__(self, *arguments, **settings):
-        if not self.seen:
+    def __call__(self, images, directions, amplitudes, aspects):
+        if not self.acted and self.aspect in (None, float(aspects[0])):
+            self.acted = True
             self.act()
-        return super().__call__(*arguments, **settings)
+        return super().__call__(images, directions, amplitudes, aspects)
 
 
 def by_name(outcomes: tuple[PhotoOutcome, ...]) -> dict[str, PhotoOutcome]:
@@ -182,7 +184,8 @@ def append(path: Path) -> None:
     ("act", "words"), [(edit, "changed"), (append, "changed"), (Path.unlink, "vanished")]
 )
 def test_a_source_that_changes_or_vanishes_while_it_is_read(config, library, act, words):
-    report = protect(config, Acting(lambda: act(library / "00.png")))
+    scene(96, 32).save(library / "00.png")  # threads may take another one first
+    report = protect(config, Acting(lambda: act(library / "00.png"), aspect=3.0))
     outcomes = by_name(report.outcomes)
     assert outcomes["00.png"].status is Status.FAILED and words in outcomes["00.png"].reason
     assert report.count(Status.WRITTEN) == COUNT - 1 and not (config.output / "00.png").exists()

@@ -26,7 +26,7 @@ from ulecli.protection.photo import Job, make
 source, target, format = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 delta = np.random.default_rng(0).integers(-8, 9, (1, 64, 64)).astype(np.int8)
 job = Job(Photo(source, source, format), target, 8, 64, Reading(), read_back=True)
-found = make(job, lambda image, aspect: delta).measured
+found = make(job, lambda sample: delta).measured
 assert found.max_change <= 8 < found.psnr_db_on_disk, found
 print(round(peak_megabytes()))
 """

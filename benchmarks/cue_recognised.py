@@ -26,7 +26,7 @@ from tables import markdown
 from timing import conditions
 
 from ulecli.formats.picture import load
-from ulecli.imaging.delta import add_delta, working_image
+from ulecli.imaging.delta import add_delta, fitting_grid, working_image
 from ulecli.imaging.strength import Strength
 from ulecli.imaging.texture import amplitudes
 from ulecli.imaging.variants import VARIANTS, seen, views
@@ -61,10 +61,11 @@ def direction_of(
 
 def protected(photo: Image.Image, direction: Floats, perturber: Perturber, strength: Strength) -> Image.Image:
     """Return a photo moved along a direction."""
-    bounds = amplitudes(photo, perturber.grid, strength, DEFAULT_EPSILON)
+    grid = fitting_grid(photo.size, perturber.grid)
+    bounds = amplitudes(photo, grid, strength, DEFAULT_EPSILON)
     aspect = np.array([photo.width / photo.height], np.float32)
     picture = photo.copy()
-    small = working_image(photo, perturber.grid)[None]
+    small = working_image(photo, grid)[None]
     add_delta(picture, perturber(small, direction[None], bounds[None], aspect)[0])
     return picture
 

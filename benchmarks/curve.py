@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ulecli.evaluation.exploiters.logistic import fit_logistic
-from ulecli.imaging.delta import add_delta, working_image
+from ulecli.imaging.delta import add_delta, fitting_grid, working_image
 from ulecli.imaging.texture import texture_weights
 from ulecli.imaging.visibility import SCREEN_SIDE, ssimulacra2
 from ulecli.nets.backbones.backbone import BackboneOptions
@@ -370,7 +370,7 @@ def _bundled(photos: Pixels, own: Pixels, identity: int, amplitude: float) -> ND
     height, width = photos.shape[1:3]
     samples, limits = _working(own[: perturber.samples], perturber.grid, amplitude)
     direction = perturber.direction(samples, limits, identity)
-    images, limits = _working(photos, min(perturber.grid, height, width), amplitude)
+    images, limits = _working(photos, fitting_grid((width, height), perturber.grid), amplitude)
     aspects = np.full(len(photos), width / height, np.float32)
     delta = perturber(images, np.repeat(direction[None], len(photos), 0), limits, aspects)
     planes = [Image.fromarray(one[0].astype(np.float32)) for one in delta]

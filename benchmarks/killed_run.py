@@ -163,7 +163,8 @@ def print_tables(rows: list[Row], summary: Row) -> None:
         counts = [row.get(name, 0) for name in names]
         lines.append([str(number), end, f"{row['seconds']:.1f}", *map(str, counts)])
     print(markdown(heads, lines), end="\n\n")
-    reads = ", ".join(f"{name} {number} of {of}" for name, (number, of) in summary["cue_reads"].items())
+    shares = summary["cue_recognised"].items()
+    recognised = ", ".join(f"{name} {number} of {of}" for name, (number, of) in shares)
     found = [
         ["pairs", str(summary["pairs"])],
         ["that fail", str(summary["failed"])],
@@ -173,7 +174,7 @@ def print_tables(rows: list[Row], summary: Row) -> None:
         ],
         ["PSNR, median and least", f"{summary['psnr_db_median']:.1f}, {summary['psnr_db_min']:.1f} dB"],
         ["files that reveal too much", str(summary["leaking"])],
-        ["the code is recognised in", reads],
+        ["the cue is recognised in", recognised],
     ]
     print(markdown(["ulecli verify", ""], found))
 

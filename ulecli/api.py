@@ -150,7 +150,7 @@ def verify(
     demands = Demands(epsilon, _member(MetadataMode, metadata, "metadata mode"))
     reader = None if surrogate is None else CueReader(surrogate)
     measured = to_be_measured(visibility)
-    pairs = pair_up(_path(original), _path(protected))
+    pairs = pair_up(_path(original), _path(protected), reader.sha256 if reader else "")
     return tuple(check_all(pairs, demands, reader, visibility=measured, jobs=jobs or usable_cores()))
 
 

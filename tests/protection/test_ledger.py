@@ -16,6 +16,7 @@ from helpers.old_ledgers import make_old_ledger
 
 from ulecli.errors import LedgerError, TargetError
 from ulecli.protection.entry import Entry
+from ulecli.protection.identity import scheme_of
 from ulecli.protection.ledger import NAME, SCHEMA, opened, reading
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.system.database import run_in_progress
@@ -139,6 +140,28 @@ def test_a_direction_that_is_kept_again_replaces_the_former(tmp_path):
         for value in (1, 2):
             ledger.keep_direction("ada", "k/s", np.full(4, value, np.float32))
         assert [it.tolist() for it in ledger.directions()] == [[2, 2, 2, 2]]
+
+
+def test_directions_of_another_surrogate_are_left_out(tmp_path):
+    one, other = "ab" * 32, "cd" * 32
+    with opened(tmp_path / NAME) as ledger:
+        for value, surrogate in enumerate((one, other)):
+            ledger.keep_direction("ada", scheme_of(b"key", surrogate), np.full(4, value, np.float32))
+        assert [it[0] for it in ledger.directions(other)] == [1] and len(ledger.directions()) == 2
+        assert ledger.directions("ef" * 32) == []
+
+
+@pytest.mark.parametrize("stored", [b"", b"abc", np.array([1, np.nan], "<f4").tobytes(), "text", 7], ids=repr)
+def test_what_is_no_direction_is_one_line(tmp_path, stored):
+    with opened(tmp_path / NAME) as ledger:
+        ledger.keep_direction("ada", "k/s", np.ones(4, np.float32))
+    with sqlite3.connect(tmp_path / NAME) as connection:
+        connection.execute("UPDATE directions SET direction = ?", (stored,))
+    connection.close()
+    with reading(tmp_path / NAME) as ledger:
+        for ask in (ledger.directions, lambda: ledger.direction("ada", "k/s")):
+            with pytest.raises(LedgerError, match="a direction that is none"):
+                ask()
 
 
 @pytest.mark.parametrize("schema", [1, 2])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,19 @@ def test_without_a_ledger_no_direction_is_known(protected, tmp_path):
     out, _ = protected
     (out / NAME).unlink()
     assert [pair.direction for pair in pair_up(tmp_path / "in", out)] == [None, None]
+
+
+def test_directions_of_another_surrogate_are_none(protected, tmp_path):
+    out, _ = protected
+    assert all(pair.direction is None for pair in pair_up(tmp_path / "in", out, "89" * 32))
+    assert all(pair.direction is not None for pair in pair_up(tmp_path / "in", out, FullSwing.sha256))
+
+
+def test_a_ledger_with_a_damaged_direction_still_pairs_by_names(protected, tmp_path):
+    out, outcomes = protected
+    with sqlite3.connect(out / NAME) as connection:
+        connection.execute("UPDATE directions SET direction = x'00'")
+    connection.close()
+    found = pair_up(tmp_path / "in", out)
+    assert [pair.protected for pair in found] == [outcome.target for outcome in outcomes]
+    assert all(pair.direction is None for pair in found)

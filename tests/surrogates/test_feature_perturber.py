@@ -11,12 +11,11 @@ from conftest import ROOT
 from PIL import Image
 
 from ulecli.errors import ModelError
-from ulecli.imaging.delta import add_delta, working_image
+from ulecli.imaging.delta import SMALLEST_GRID, add_delta, working_image
 from ulecli.imaging.strength import Strength
 from ulecli.imaging.texture import amplitudes
 from ulecli.imaging.variants import seen
 from ulecli.perturb.directions import drawn_direction
-from ulecli.protection.photo import SMALLEST_GRID
 from ulecli.surrogates import store
 from ulecli.surrogates.feature_perturber import FeaturePerturber
 from ulecli.surrogates.opening import open_perturber

@@ -12,7 +12,7 @@ from ulecli.system.devices import Device
 
 @pytest.mark.parametrize("name", sorted(set(store.names()) & set(RECIPES)))
 def test_a_surrogate_for_data_sets_is_refused_for_photos(name: str) -> None:
-    with pytest.raises(UsageError, match=rf"'{name}' is for data sets .*; take 'photo'"):
+    with pytest.raises(UsageError, match=rf"'{name}' is for data sets .*; take the 'photo' that ships"):
         open_perturber(name)
 
 

@@ -18,7 +18,7 @@ import typer
 from ulecli.cli.console import say
 from ulecli.cli.exit_codes import epilog
 from ulecli.cli.extras import need_torch, torch_device
-from ulecli.errors import TargetError, UsageError, shown
+from ulecli.errors import TargetError, UsageError, shown, unknown
 from ulecli.system.devices import Device
 
 if TYPE_CHECKING:
@@ -120,14 +120,14 @@ def train(
     """Make a surrogate; an interrupted training is taken up where it was.
 
     By the recipe "photo" a pretrained net is taken over, from a package of the extra transfer, and --data
-    is a folder of photos of anything that its features are standardised by. By every other one a net is
-    trained by amortised min-min.
+    holds folders of photos of anything that its features are standardised by, on the CPU. By every other
+    one a net is trained by amortised min-min.
 
     \b
     Examples:
       ulecli surrogate train cifar --data-root ~/data
       ulecli surrogate train mine --recipe cifar-linear --data ~/pictures -o ~/surrogates
-      ulecli surrogate train photo --data ~/photos-of-anything -o ~/surrogates
+      ulecli surrogate train photo --data ~/albums -o ~/surrogates
     """  # noqa: D301 - the help needs the character itself
     need_torch()
     import torch
@@ -141,10 +141,10 @@ def train(
     for folder in (output, *([deltas.parent] if deltas else [])):
         _make_writable(folder)
     if (recipe or name) in FEATURE_RECIPES:
-        if data == "cifar10" or batches or deltas:
+        if data == "cifar10" or batches or deltas or data_root or device in (Device.CUDA, Device.MPS):
             raise UsageError(
-                f"the recipe {recipe or name} takes a pretrained net: name a folder of photos with --data, "
-                "and leave out --batches and --deltas"
+                f"the recipe {recipe or name} takes a pretrained net, on the CPU: name a folder of folders "
+                "of photos with --data, and leave out --data-root, --device, --batches and --deltas"
             )
         card = _take_over(name, recipe, data, output, seed)
     else:
@@ -185,9 +185,13 @@ def _train(
     deltas: Path | None,
 ) -> Card:
     """Train a surrogate by amortised min-min."""
+    from ulecli.surrogates.feature_recipe import FEATURE_RECIPES
     from ulecli.surrogates.making import make_surrogate
-    from ulecli.surrogates.recipe import find_recipe
+    from ulecli.surrogates.recipe import ON, RECIPES, find_recipe
 
+    stem = (recipe or name).partition(ON)[0]
+    if stem not in RECIPES and ON not in (recipe or name):
+        raise unknown("recipe", stem, [*FEATURE_RECIPES, *RECIPES])
     chosen = find_recipe(recipe or name)
     if batches:
         chosen = replace(chosen, batches=batches)

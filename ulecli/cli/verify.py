@@ -98,7 +98,7 @@ def verify(
     epsilon = None if eps is None else parse_epsilon(eps)
     measured = to_be_measured(visibility)
     reader = CueReader(surrogate) if cue else None
-    pairs = pair_up(original, protected)
+    pairs = pair_up(original, protected, reader.sha256 if reader else "")
     direction = _demanded(key_file, identity, reader, protected)
     if run_in_progress(protected):
         say("a run is in progress: photos that it has not come to have no protected copy yet")

@@ -21,6 +21,9 @@ from ulecli.units import LEVELS
 _ZERO = 128
 """The level that stands for delta 0 where a delta travels as an 8-bit picture."""
 
+SMALLEST_GRID = 16
+"""Side in cells that the smallest photos are squeezed to, since texture is measured in windows of some."""
+
 _BAND_BYTES = 512 * 1024
 _CELL_ROWS = 16
 """Rows of the picture that a cell of the working image is the mean of, at least, where there are as many."""
@@ -29,6 +32,21 @@ _STEPS_PER_CELL = 4
 """Rows that a delta and the height of each of its cells are interpolated in, at least; every such row is then
 used for several of the picture's. From one to the next a delta of the default surrogate at epsilon 8 moves by
 no more than 1.6 levels; with 384 rows, where it is 2.7, fine lines showed on snow at full size."""
+
+
+def fitting_grid(size: tuple[int, int], grid: int) -> int:
+    """Return the side in cells of the working image of a picture.
+
+    Cells finer than the pixels would lose most of their delta when it is resized.
+
+    Args:
+        size: Width and height in pixels.
+        grid: The side that it has at most.
+
+    Returns:
+        The shorter side, but no less than `SMALLEST_GRID` and no more than `grid`.
+    """
+    return min(grid, max(SMALLEST_GRID, min(size)))
 
 
 def working_image(

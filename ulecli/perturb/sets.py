@@ -201,16 +201,16 @@ def class_delta(
     bound = to_unit(check_epsilon(epsilon))
     where = usable_device(device)
     surrogate, rng = gradients_of(net, where), np.random.default_rng(seed)
-    shape = (classes, settings.channels, *images.shape[2:])
+    shape = (classes, 1 if settings.gray else 3, *images.shape[2:])
     start = rng.uniform(-bound, bound, shape) if settings.random_start else np.zeros(shape)
     delta = surrogate.asarray(start.astype(np.float32))
     direction = torch.zeros_like(delta)
     for _ in range(settings.steps):
         chosen = torch.from_numpy(rng.permutation(len(images))[:CLASSWISE_BATCH])
         batch = images[chosen].to(where).float() / LEVELS
-        batch = gray(batch) if settings.gray else batch
+        batch = gray(batch) if settings.channels == 1 else batch
         own = labels[chosen].to(where)
-        gradient = torch.zeros_like(batch)
+        gradient = torch.zeros_like(delta[own])
         for _ in range(settings.views):
             view = draw(settings.augment, rng, len(batch), batch.shape[-1], None)
             gradient += surrogate.gradient(batch, delta[own], own, view)

@@ -45,7 +45,16 @@ def scheme_of(key: bytes, surrogate: str) -> str:
         key: The user's secret.
         surrogate: The sha256 of its weights, in hex.
     """
-    return f"{hmac.new(key, bytes(1) + b'scheme', hashlib.sha256).hexdigest()[:16]}/{surrogate[:16]}"
+    return hmac.new(key, bytes(1) + b"scheme", hashlib.sha256).hexdigest()[:16] + scheme_end(surrogate)
+
+
+def scheme_end(surrogate: str) -> str:
+    """Return what the schemes of a surrogate end with, whatever the key.
+
+    Args:
+        surrogate: The sha256 of its weights, in hex.
+    """
+    return f"/{surrogate[:16]}"
 
 
 def name_of(direction: NDArray[np.float32]) -> str:

@@ -25,7 +25,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ulecli.errors import LedgerError, shown
 from ulecli.protection.entry import Entry
+from ulecli.protection.identity import scheme_end
 from ulecli.protection.outcome import PhotoOutcome
 from ulecli.system import paths
 from ulecli.system.database import Database, Statement, held
@@ -161,20 +163,42 @@ class Ledger:
         Args:
             name: The identity.
             scheme: Of which key and which surrogate.
+
+        Raises:
+            LedgerError: It is damaged.
         """
         if not self._knows_directions:
             return None
         query = "SELECT direction FROM directions WHERE name = ? AND scheme = ?"
         rows = self._database.read(query, os.fsencode(name), scheme)
-        return np.frombuffer(rows[0][0], "<f4") if rows else None
+        return self._restored(rows[0][0]) if rows else None
 
-    def directions(self) -> list[Direction]:
-        """Return the directions (D,) of all identities, keys and surrogates of this output."""
+    def directions(self, surrogate: str = "") -> list[Direction]:
+        """Return the directions (D,) of all identities and keys of this output.
+
+        Args:
+            surrogate: The sha256 of the weights of the one whose directions are wanted, in hex; empty for
+                those of all.
+
+        Raises:
+            LedgerError: One of them is damaged.
+        """
         if not self._knows_directions:
             return []
-        return [
-            np.frombuffer(row[0], "<f4") for row in self._database.read("SELECT direction FROM directions")
-        ]
+        query = "SELECT direction FROM directions WHERE scheme LIKE '%' || ?"
+        rows = self._database.read(query, scheme_end(surrogate) if surrogate else "")
+        return [self._restored(row[0]) for row in rows]
+
+    def _restored(self, stored: object) -> Direction:
+        """Return a direction as it was kept; a file of any origin may hold anything in its place."""
+        if isinstance(stored, bytes) and stored and len(stored) % 4 == 0:
+            direction = np.frombuffer(stored, "<f4")
+            if np.isfinite(direction).all():
+                return direction
+        raise LedgerError(
+            f"the ledger {shown(self.path)} holds a direction that is none: it is damaged; move it away to "
+            "have the photos protected anew"
+        )
 
     def keep_direction(self, name: str, scheme: str, direction: Direction) -> None:
         """Note along which direction the photos of an identity are moved from now on."""

@@ -34,7 +34,7 @@ class Pair:
     reason: str = ""
 
 
-def pair_up(original: Path, protected: Path) -> list[Pair]:
+def pair_up(original: Path, protected: Path, surrogate: str = "") -> list[Pair]:
     """Find the protected copy of a photo, or of every photo in a tree.
 
     A copy is where the ledger of the protected tree says; else where `protect` mirrors the original to, with
@@ -43,6 +43,8 @@ def pair_up(original: Path, protected: Path) -> list[Pair]:
     Args:
         original: A photo or a folder.
         protected: A photo if `original` is one, else a folder.
+        surrogate: The sha256 of the weights of the one that will look for cues: directions of others mean
+            nothing to it. Empty for those of all.
 
     Returns:
         A pair for every photo below `original` and every file that should be one and can't be read, sorted.
@@ -59,8 +61,8 @@ def pair_up(original: Path, protected: Path) -> list[Pair]:
     if paths.is_folder(original) != paths.is_folder(protected):
         raise UsageError("name two photos or two folders, not one of each")
     if not paths.is_folder(original):
-        return [_single(original, protected)]
-    recorded = _recorded_in_ledger(protected)
+        return [_single(original, protected, surrogate)]
+    recorded = _recorded_in_ledger(protected, surrogate)
     found = find([original])
     pairs = [_pair(photo, original, protected, recorded) for photo in found.photos]
     pairs += [Pair(it.source, None, reason=it.reason) for it in found.others if it.status is Status.FAILED]
@@ -88,12 +90,12 @@ class _Recorded:
         return self.directions.get(str(entry.outcome.get("direction"))) if entry else None
 
 
-def _single(original: Path, protected: Path) -> Pair:
-    recorded = _recorded_in_ledger(protected.parent)
+def _single(original: Path, protected: Path, surrogate: str) -> Pair:
+    recorded = _recorded_in_ledger(protected.parent, surrogate)
     return Pair(original, protected, recorded.direction(recorded.targets.get(paths.real(protected))))
 
 
-def _recorded_in_ledger(protected: Path) -> _Recorded:
+def _recorded_in_ledger(protected: Path, surrogate: str) -> _Recorded:
     path = protected / NAME
     if not paths.is_file(path):
         return _Recorded()
@@ -104,7 +106,7 @@ def _recorded_in_ledger(protected: Path) -> _Recorded:
                 {paths.real(entry.source): entry for entry in entries},
                 {paths.real(entry.target): entry for entry in entries},
                 {paths.real(outcome.source): outcome.reason for outcome in ledger.problems()},
-                {name_of(direction): direction for direction in ledger.directions()},
+                {name_of(direction): direction for direction in ledger.directions(surrogate)},
             )
     except LedgerError:  # damaged: names show nearly as much
         return _Recorded()

@@ -20,15 +20,12 @@ from ulecli.formats.metadata.policy import carried, merged
 from ulecli.formats.options import MetadataMode as Mode
 from ulecli.formats.options import Reading
 from ulecli.formats.picture import MAX_PIXELS, Picture, decode, encode, read_rgb
-from ulecli.imaging.delta import add_delta, working_image
+from ulecli.imaging.delta import add_delta, fitting_grid, working_image
 from ulecli.imaging.difference import difference, set_aside
 from ulecli.imaging.strength import Strength
 from ulecli.imaging.texture import amplitudes
 from ulecli.protection.outcome import Photo
 from ulecli.system.fingerprint import Fingerprint, file_sha256
-
-SMALLEST_GRID = 16
-"""Side in cells that the smallest photos are squeezed to, since texture is measured in windows of some."""
 
 
 @dataclass(frozen=True)
@@ -168,9 +165,8 @@ def _decoded(job: Job, memory: Memory) -> Picture:
 
 def _sample(picture: Picture, job: Job) -> Sample:
     image = picture.image
-    # Cells finer than the pixels would lose most of their delta when it is resized. Only where photos are put
-    # together, to find a direction, must all grids have one size.
-    grid = job.grid if job.sampled else min(job.grid, max(SMALLEST_GRID, min(image.size)))
+    # Only where photos are put together, to find a direction, must all grids have one size.
+    grid = job.grid if job.sampled else fitting_grid(image.size, job.grid)
     return Sample(
         working_image(image, grid, picture.pixels),
         amplitudes(image, grid, job.strength, job.epsilon),

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulecli.formats.memory import Memory
-from ulecli.protection.photo import SMALLEST_GRID, Job, Made, Perturb, Sample, make, sample
+from ulecli.imaging.delta import SMALLEST_GRID
+from ulecli.protection.photo import Job, Made, Perturb, Sample, make, sample
 from ulecli.system.isolated import Ask, Handler, IsolatedWorker
 from ulecli.system.plain_data import BadMessage, Message, plain, restored
 from ulecli.units import LEVELS

@@ -66,7 +66,7 @@ FEATURE_RECIPES: Mapping[str, FeatureRecipe] = {
             "an exploiter who trains on other, unprotected photos of the same person learns from those",
             "made with a net of ImageNet alone: nets made for faces are not moved",
             "nets that are trained from nothing learn the photos nearly as well as unprotected ones",
-            "the whole photo is what is moved: what is cut out of it as a small part is not",
+            "the whole photo is what is moved: a small part that is cut out of it is not measured",
             "not measured against adversarial training, which undoes nearly every published method",
         ),
     )

@@ -48,7 +48,8 @@ def open_perturber(
     card = load_card(name)
     if "directions" not in card.protocol:
         raise UsageError(
-            f"the surrogate '{name}' is for data sets (ulecli evaluate), not for photos; take 'photo'"
+            f"the surrogate '{name}' is for data sets (ulecli evaluate) or of an older ulecli, not for "
+            "photos; take the 'photo' that ships"
         )
     gradients, words = _way(name, device, threads, backend)
     return FeaturePerturber(gradients, card, words)

@@ -62,6 +62,7 @@ class CueReader:
     Attributes:
         sight: How the net sees a picture.
         sha256: Of the surrogate's weights: directions are those of one surrogate.
+        length: Number of features, and so of a direction.
     """
 
     def __init__(self, name: str = "photo", *, threads: int = 1) -> None:
@@ -75,10 +76,12 @@ class CueReader:
         card = store.load_card(name)
         try:
             self.sight = Sight(int(card.net["channels"]), int(card.net["side"]))
+            self.length = int(card.net["features"])
             self.sha256 = card.files[f"{name}.safetensors"].sha256
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(
-                f"the surrogate '{name}' has no features to recognise a cue by ({error}); take 'photo'"
+                f"the surrogate '{name}' has no features to recognise a cue by ({error}): it is for data "
+                "sets, or of an older ulecli; take the 'photo' that ships"
             ) from error
         self._gradients = OnnxGradients(store.verified_bytes(name, ".0.onnx"), threads=threads)
 

@@ -194,6 +194,8 @@ def _cue(pair: Pair, found: Measures, reader: CueReader | None) -> Cue | None:
     """Look for the cue of a pair; None where nobody asks, or the direction to look along is not known."""
     if reader is None or pair.direction is None or found.seen is None or found.original_seen is None:
         return None
+    if len(pair.direction) != reader.length:
+        return None
     return reader.read(found.variants, found.original_seen, found.seen, pair.direction)
 
 

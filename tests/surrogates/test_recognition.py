@@ -15,7 +15,7 @@ from ulecli.imaging.variants import seen, variants, views
 from ulecli.perturb.directions import drawn_direction
 from ulecli.surrogates import store
 from ulecli.surrogates.opening import open_perturber
-from ulecli.surrogates.recognition import RECOGNISED, CueReader, Reading, reading, recognises
+from ulecli.surrogates.recognition import RECOGNISED, CueReader, Reading, compared
 from ulecli.system.devices import Device
 
 
@@ -48,10 +48,10 @@ def cue(picture: Image.Image, direction: np.ndarray):
 
 def test_a_reading_is_the_length_along_the_direction_and_the_cosine():
     direction = np.array([0.6, 0.8, 0.0], np.float32)
-    found = reading(np.array([3.0, 4.0, 12.0], np.float32), direction)
+    found = compared(np.array([3.0, 4.0, 12.0], np.float32), direction)
     assert found == Reading(pytest.approx(5.0), pytest.approx(5 / 13))
-    assert reading(np.zeros(3, np.float32), direction) == Reading(0.0, 0.0)
-    assert reading(-direction, direction).cosine == pytest.approx(-1)
+    assert compared(np.zeros(3, np.float32), direction) == Reading(0.0, 0.0)
+    assert compared(-direction, direction).cosine == pytest.approx(-1)
 
 
 @pytest.mark.parametrize("apart", [-0.01, 0.01])
@@ -60,14 +60,14 @@ def test_a_cosine_of_the_threshold_is_recognised_however_long_the_shift(apart):
     direction = np.array([1.0, 0.0], np.float32)
     shift = np.array([cosine, (1 - cosine**2) ** 0.5], np.float32)
     for length in (0.01, 1, 100):
-        assert recognises(np.float32(length) * shift, direction) is (apart > 0)
+        assert compared(np.float32(length) * shift, direction).recognised is (apart > 0)
     assert Reading(1.0, RECOGNISED).recognised and not Reading(9.0, RECOGNISED - 1e-6).recognised
 
 
 def test_chance_stays_below_the_threshold():
     length = store.load_card("photo").net["features"]
     shifts = [drawn_direction(length, seed) for seed in range(300)]
-    cosines = np.array([reading(shift, drawn_direction(length, 1000)).cosine for shift in shifts])
+    cosines = np.array([compared(shift, drawn_direction(length, 1000)).cosine for shift in shifts])
     assert cosines.std() == pytest.approx(length**-0.5, rel=0.2)
     assert np.abs(cosines).max() < RECOGNISED
 

@@ -1,4 +1,4 @@
-"""A picture as platforms pass it on, and as the surrogate's nets see it."""
+"""A picture as platforms pass it on, and as the surrogate's net sees it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VARIANTS = ("file", f"q{QUALITY}", *map(str, SIDES))
 
 @dataclass(frozen=True)
 class Sight:
-    """How the nets see a picture.
+    """How the net sees a picture.
 
     Attributes:
         channels: 1 for gray, 3 for RGB.
@@ -39,7 +39,7 @@ class Sight:
 
 
 def views(picture: Image.Image, sight: Sight) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """Return the names of a picture's variants, and each as the nets see it.
+    """Return the names of a picture's variants, and each as the net sees it.
 
     Returns:
         Of `VARIANTS` those that `variants` yields; and (N, C, side, side), unit scale.
@@ -49,7 +49,7 @@ def views(picture: Image.Image, sight: Sight) -> tuple[tuple[str, ...], NDArray[
 
 
 def seen(pictures: list[Image.Image], sight: Sight) -> NDArray[np.float32]:
-    """Return pictures of any size as the nets see them, (N, C, side, side), unit scale."""
+    """Return pictures of any size as the net sees them, (N, C, side, side), unit scale."""
     planes = []
     for picture in pictures:
         plain = picture.convert("L" if sight.channels == 1 else "RGB")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulecli.errors import ModelError, UsageError
-from ulecli.perturb.pgd import Array, FeatureGradients
+from ulecli.perturb.pgd import FeatureGradients, accumulated
 from ulecli.transforms.views import Floats, View
 
 
@@ -93,7 +93,7 @@ def common_direction(
         moves them, as with bounds of 0.
     """
     shown, limits = surrogate.asarray(images), surrogate.asarray(bounds)
-    clean = _features(surrogate, shown, view)
+    clean = seen_features(surrogate, images, view)
     delta = limits * 0
     momentum = delta * 0
     direction, shift = start, start * 0
@@ -101,17 +101,18 @@ def common_direction(
         # Minimising the inner product with the opposite moves the features along the direction.
         targets = surrogate.asarray(np.repeat(-direction[None], len(images), axis=0))
         gradient = surrogate.gradient(shown, delta, targets, view)
-        size = abs(gradient).mean(axis=(1, 2, 3), keepdims=True)
-        momentum = settings.momentum * momentum + gradient / size.clip(1e-12)
+        momentum = accumulated(momentum, gradient, settings.momentum)
         delta = (delta - settings.step * limits * surrogate.sign(momentum)).clip(-limits, limits)
-        shift = (_features(surrogate, (shown + delta).clip(0, 1), view) - clean).mean(axis=0)
+        moved = surrogate.asnumpy((shown + delta).clip(0, 1))
+        shift = (seen_features(surrogate, moved, view) - clean).mean(axis=0)
         if step + 1 >= settings.guided and np.linalg.norm(shift) > 0:
             direction = _normalised(shift)
     return direction
 
 
-def _features(surrogate: FeatureGradients, images: Array, view: View) -> Floats:
-    return surrogate.features(surrogate.asarray(view.see(surrogate.asnumpy(images)).astype(np.float32)))
+def seen_features(surrogate: FeatureGradients, images: Floats, view: View) -> Floats:
+    """Return the features (N, D) of images (N, C, S, S), unit scale, through a view."""
+    return surrogate.features(surrogate.asarray(view.see(images).astype(np.float32)))
 
 
 def _normalised(vector: NDArray[Any]) -> Floats:

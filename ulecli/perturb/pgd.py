@@ -102,14 +102,25 @@ def minimise(
         gradient = delta * 0
         for view in islice(upcoming, settings.views):
             gradient = gradient + surrogate.gradient(images, delta, targets, view)
-        # Both libraries know these names: torch takes numpy's `axis` and `keepdims`.
-        size = abs(gradient).mean(axis=(1, 2, 3), keepdims=True)
-        momentum = settings.momentum * momentum + gradient / size.clip(1e-12)
+        momentum = accumulated(momentum, gradient, settings.momentum)
         delta = (delta - step_size * surrogate.sign(momentum)).clip(-epsilon, epsilon)
     if settings.saturate:
         # A cell that came back to 0 goes where the next step would have taken it.
         delta = epsilon * surrogate.sign(surrogate.sign(delta) - 0.5 * surrogate.sign(momentum))
     return delta
+
+
+def accumulated(momentum: Array, gradient: Array, share: float) -> Array:
+    """Return the momentum after a gradient, (N, C, S, S): of each image a mean absolute value of 1 is added.
+
+    Args:
+        momentum: Sum of the earlier gradients.
+        gradient: Of the same shape.
+        share: What is kept of the momentum.
+    """
+    # Both libraries know these names: torch takes numpy's `axis` and `keepdims`.
+    size = abs(gradient).mean(axis=(1, 2, 3), keepdims=True)
+    return share * momentum + gradient / size.clip(1e-12)
 
 
 def views_of(

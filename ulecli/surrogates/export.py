@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def write_surrogate(
         name,
         folder,
         weights,
-        [gradient_graph(net.cpu(), recipe.protection.channels)],
+        gradient_graph(net.cpu(), recipe.protection.channels),
         purpose=recipe.purpose,
         net={**recipe.net, "channels": recipe.protection.channels, "classes": classes},
         data=data,
@@ -74,7 +74,7 @@ def write_files(
     name: str,
     folder: Path,
     weights: Mapping[str, Tensor],
-    graphs: Sequence[bytes],
+    graph: bytes,
     *,
     purpose: str,
     net: Mapping[str, Any],
@@ -84,13 +84,13 @@ def write_files(
     seed: int,
     limits: tuple[str, ...],
 ) -> Card:
-    """Write `name`.safetensors, a graph `name`.N.onnx for each net and, last, the card; see `Card`.
+    """Write `name`.safetensors, the graph `name`.0.onnx and, last, the card; see `Card`.
 
     Args:
         name: Stem of the files.
         folder: Where the files go; made if missing.
         weights: On the CPU, the number of the net and a dot before each name.
-        graphs: Of the nets.
+        graph: The gradient graph of the net.
         purpose: As on the card; so are the others.
         net: See there.
         data: See there.
@@ -106,8 +106,7 @@ def write_files(
         TargetError: A file can't be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = {f"{name}.safetensors": save(dict(weights))}
-    files |= {f"{name}.{number}.onnx": graph for number, graph in enumerate(graphs)}
+    files = {f"{name}.safetensors": save(dict(weights)), f"{name}.0.onnx": graph}
     for file, content in files.items():
         with writing_to(folder / file, NO_ROOM), replacing(folder / file) as part:
             part.write_bytes(content)

@@ -79,7 +79,7 @@ def make_feature_surrogate(
         name,
         folder,
         weights,
-        [graph],
+        graph,
         purpose=recipe.purpose,
         net=recipe.net,
         data=data,

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulecli.errors import ModelError
-from ulecli.perturb.directions import DirectionSettings, common_direction, drawn_direction
+from ulecli.perturb.directions import DirectionSettings, common_direction, drawn_direction, seen_features
 from ulecli.perturb.pgd import FeatureGradients, minimise, views_of
 from ulecli.perturb.settings import PgdSettings
-from ulecli.surrogates.recognition import recognises
+from ulecli.surrogates.recognition import compared
 from ulecli.surrogates.store import Card
 from ulecli.transforms.views import Floats, View, axis_matrix
 from ulecli.units import LEVELS
@@ -75,12 +75,9 @@ class FeaturePerturber:
     def recognised(self, images: Floats, directions: Floats, deltas: NDArray[np.int8]) -> NDArray[np.bool_]:
         """Return whether the net sees each photo moved along its direction; see `Perturber`."""
         moved = (images + deltas.astype(np.float32) / LEVELS).clip(0, 1)
-        shifts = self._features(moved) - self._features(images)
-        return np.array([recognises(*pair) for pair in zip(shifts, directions, strict=True)], bool)
-
-    def _features(self, images: Floats) -> Floats:
-        seen = self._whole(images.shape[-1]).see(images).astype(np.float32)
-        return self._gradients.features(self._gradients.asarray(seen))
+        view = self._whole(images.shape[-1])
+        shifts = seen_features(self._gradients, moved, view) - seen_features(self._gradients, images, view)
+        return np.array([compared(*pair).recognised for pair in zip(shifts, directions, strict=True)], bool)
 
     def _see_whole(self, grid: int) -> View:
         """Return the view that shows the net a whole working image."""

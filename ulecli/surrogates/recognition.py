@@ -96,15 +96,10 @@ class CueReader:
         """
         features = self._gradients.features(np.concatenate([original, shown]))
         shifts = features[1:] - features[0]
-        return Cue({name: reading(shift, direction) for name, shift in zip(names, shifts, strict=True)})
+        return Cue({name: compared(shift, direction) for name, shift in zip(names, shifts, strict=True)})
 
 
-def reading(shift: Floats, direction: Floats) -> Reading:
+def compared(shift: Floats, direction: Floats) -> Reading:
     """Compare a shift of features (D,) with a direction (D,) of norm 1."""
     along = float(shift @ direction)
     return Reading(along, along / max(float(np.linalg.norm(shift)), 1e-12))
-
-
-def recognises(shift: Floats, direction: Floats) -> bool:
-    """Return whether a shift of features (D,) is along a direction (D,) of norm 1, as `Reading` says."""
-    return reading(shift, direction).recognised

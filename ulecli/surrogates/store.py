@@ -1,8 +1,8 @@
 """The store of surrogates: where they lie, and whether they are what their cards say.
 
-A surrogate NAME is a card `NAME.json`, the weights `NAME.safetensors`, and for each of its nets the gradient
-graph, `NAME.0.onnx` and on. The card holds the sha256 of all the others. It is a guard against damage and
-mix-ups, not a signature: who can change a file can change the card as well.
+A surrogate NAME is a card `NAME.json`, the weights `NAME.safetensors`, and the gradient graph of its
+net, `NAME.0.onnx`. The card holds the sha256 of both others. It is a guard against damage and mix-ups, not a
+signature: who can change a file can change the card as well.
 """
 
 from __future__ import annotations

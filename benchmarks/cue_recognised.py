@@ -31,7 +31,7 @@ from ulecli.imaging.strength import Strength
 from ulecli.imaging.texture import amplitudes
 from ulecli.imaging.variants import VARIANTS, seen, views
 from ulecli.perturb.perturber import Perturber
-from ulecli.protection.identity import seed_of, spread
+from ulecli.protection.identity import evenly_chosen, seed_of
 from ulecli.surrogates.opening import open_perturber
 from ulecli.surrogates.recognition import RECOGNISED, CueReader, Reading
 from ulecli.system.devices import Device
@@ -53,7 +53,7 @@ def direction_of(
     photos: Sequence[Path], name: str, key: bytes, perturber: Perturber, strength: Strength
 ) -> Floats:
     """Return the direction of an identity (D,), as `ulecli protect` finds it."""
-    shown = [load(path)[0] for path in spread(photos, perturber.samples)]
+    shown = [load(path)[0] for path in evenly_chosen(photos, perturber.samples)]
     images = np.stack([working_image(photo, perturber.grid) for photo in shown])
     bounds = np.stack([amplitudes(photo, perturber.grid, strength, DEFAULT_EPSILON) for photo in shown])
     return perturber.direction(images, bounds, seed_of(name, key))
@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--strength", type=Strength, default=Strength.DEFAULT, choices=list(Strength))
     options = parser.parse_args()
     perturber = open_perturber(options.surrogate, device=Device.CPU, threads=1)
-    photos = spread(jpegs_in(options.photos), options.count)
+    photos = evenly_chosen(jpegs_in(options.photos), options.count)
     if not 2 <= options.identities <= len(photos):
         raise SystemExit("--identities must be 2 or more, and no more than there are photos")
     sizes = np.linspace(0, len(photos), options.identities + 1).round().astype(int)

@@ -32,7 +32,7 @@ from ulecli.formats.picture import decode, encode
 from ulecli.imaging.delta import add_delta, working_image
 from ulecli.imaging.strength import Strength
 from ulecli.imaging.texture import amplitudes
-from ulecli.protection.identity import spread
+from ulecli.protection.identity import evenly_chosen
 from ulecli.surrogates.feature_perturber import FeaturePerturber
 from ulecli.surrogates.opening import open_perturber
 from ulecli.system.atomic import sync
@@ -72,7 +72,9 @@ def timed(clock: Clock, stage: str) -> Iterator[None]:
 def direction_of(photos: list[Path], perturber: FeaturePerturber, clock: Clock) -> Floats:
     """Find the direction of an identity; to read its photos for that counts too."""
     with timed(clock, "direction"):
-        shown = [decode(path, "JPEG", memory=MEMORY).image for path in spread(photos, perturber.samples)]
+        shown = [
+            decode(path, "JPEG", memory=MEMORY).image for path in evenly_chosen(photos, perturber.samples)
+        ]
         images = np.stack([working_image(photo, perturber.grid) for photo in shown])
         bounds = np.stack([bounds_of(photo, perturber) for photo in shown])
         return perturber.direction(images, bounds, seed=0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ulecli.protection.identity import NAMED, composed, name_of, scheme_of, seed_of, spread
+from ulecli.protection.identity import NAMED, composed, evenly_chosen, name_of, scheme_of, seed_of
 
 KEY, OTHER = bytes(32), bytes(range(32))
 
@@ -65,7 +65,7 @@ def test_a_direction_is_named_by_its_values():
 
 @given(total=st.integers(0, 300), count=st.integers(1, 40))
 def test_a_spread_is_even_and_in_order(total, count):
-    chosen = spread(range(total), count)
+    chosen = evenly_chosen(range(total), count)
     assert len(chosen) == min(total, count) and chosen == sorted(set(chosen))
     if total > count:
         gaps = np.diff([*chosen, total])
@@ -73,5 +73,7 @@ def test_a_spread_is_even_and_in_order(total, count):
 
 
 def test_a_spread_of_a_few_is_all_of_them():
-    assert spread("abc", 3) == spread("abc", 9) == ["a", "b", "c"] and spread("", 4) == []
-    assert spread("abcdefgh", 4) == ["a", "c", "e", "g"]
+    assert (
+        evenly_chosen("abc", 3) == evenly_chosen("abc", 9) == ["a", "b", "c"] and evenly_chosen("", 4) == []
+    )
+    assert evenly_chosen("abcdefgh", 4) == ["a", "c", "e", "g"]

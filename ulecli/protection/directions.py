@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ulecli.perturb.perturber import Perturber
-from ulecli.protection.identity import composed, scheme_of, seed_of, spread
+from ulecli.protection.identity import composed, evenly_chosen, scheme_of, seed_of
 from ulecli.protection.ledger import Direction
 from ulecli.protection.ledgers import Ledgers
 from ulecli.protection.photo import Sample
@@ -91,7 +91,7 @@ class Directions:
         """Have some photos shown, spread over all; others in their place only where none of them can be."""
         samples: list[Sample] = []
         while tasks and not samples:
-            chosen = spread(tasks, self._perturber.samples)
+            chosen = evenly_chosen(tasks, self._perturber.samples)
             samples = list(show(chosen))
             seen = set(chosen)
             tasks = [task for task in tasks if task not in seen]

@@ -62,7 +62,7 @@ def name_of(direction: NDArray[np.float32]) -> str:
     return hashlib.sha256(np.ascontiguousarray(direction, "<f4").tobytes()).hexdigest()[:NAMED]
 
 
-def spread(photos: Sequence[_Photo], count: int) -> list[_Photo]:
+def evenly_chosen(photos: Sequence[_Photo], count: int) -> list[_Photo]:
     """Return at most `count` of a sequence of photos, evenly spread over it: not those of one day alone."""
     if len(photos) <= count:
         return list(photos)

@@ -7,12 +7,14 @@ import pickle
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from typing_extensions import TypeAliasType
 
 from ulecli.system.plain_data import DTYPES, BadMessage, plain, receive, restored, send
 
@@ -111,6 +113,27 @@ class Record:
 
 INNER = Inner(Path(os.fsdecode(b"/a/\xff\n")), Colour.RED)
 RECORD = Record(INNER, (INNER,), 3, math.inf, b"x", True, None, {"a": 1, "b": "c"}, np.zeros(2, np.int8))
+
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+Array = TypeAliasType("Array", np.ndarray[Any, np.dtype[Scalar]], type_params=(Scalar,))
+Number = TypeAliasType("Number", int)
+
+
+@dataclass
+class Named:
+    image: Array[np.int8]
+    number: Number
+
+
+def test_names_for_types_stand_for_what_they_name():
+    """numpy 2.5 names its arrays so, on Python 3.12 and later."""
+    record = Named(np.zeros(2, np.int8), 3)
+    found = restored(Named, through_a_pipe(plain(record)))
+    assert np.array_equal(found.image, record.image) and found.number == 3
+    for wrong in ({"image": b"x", "number": 3}, {"image": record.image, "number": 1.5}):
+        with pytest.raises(BadMessage):
+            restored(Named, wrong)
 
 
 def through_a_pipe(message: dict) -> dict:

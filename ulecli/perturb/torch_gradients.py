@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ulecli.nets.precision import has_bfloat16
+from ulecli.nets.precision import exact_float32, has_bfloat16
 from ulecli.transforms.geometry import Axes, axes_of, see
 from ulecli.transforms.gray import gray, gray_adjoint
 from ulecli.transforms.jpeg_dct import jpeg_dct
@@ -50,9 +50,10 @@ class TorchGradients:
         axes = None if view is None else axes_of(view, images)
         shown = images + delta
         seen = look(shown.clip(0, 1), view, axes).requires_grad_(True)
-        logits = self.logits(seen)
-        upstream = targets if targets.ndim == 2 else entropy_gradient(logits.detach(), targets)
-        (gradient,) = torch.autograd.grad(logits, seen, upstream)
+        with exact_float32():
+            logits = self.logits(seen)
+            upstream = targets if targets.ndim == 2 else entropy_gradient(logits.detach(), targets)
+            (gradient,) = torch.autograd.grad(logits, seen, upstream)
         if view is not None and view.gray:
             gradient = gray_adjoint(gradient)
         if axes is not None:
@@ -63,7 +64,10 @@ class TorchGradients:
 
     def features(self, images: Tensor) -> Floats:
         """Return the features of images as they are; see `FeatureGradients.features`."""
-        with torch.no_grad():  # and without autocast: differences of features are small against them
+        with (
+            torch.no_grad(),
+            exact_float32(),
+        ):  # and without autocast: differences of features are small against them
             answer: Tensor = self.net(images.contiguous(memory_format=torch.channels_last))
         return self.asnumpy(answer.float())
 

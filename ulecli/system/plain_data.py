@@ -169,6 +169,9 @@ def restored(kind: type[_Record], value: Any) -> _Record:
 
 def _restored(kind: Any, value: Any) -> Any:
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if (meant := getattr(origin or kind, "__value__", None)) is not None:
+        # A name given by a `type` statement, as `NDArray` is since numpy 2.5.
+        return _restored(meant[inner] if inner else meant, value)
     if origin in (types.UnionType, typing.Union):
         return _one_of(inner, value)
     if origin is tuple and isinstance(value, list):

@@ -18,7 +18,7 @@ FLOORS = (
     {"errors", "units", "registry", "system"},
     {"formats", "imaging", "nets", "transforms"},
     {"data", "perturb"},
-    {"surrogates"},
+    {"surrogates", "crafting"},
     {"protection", "evaluation"},
     {"verification", "report"},
     {"api", "cli"},

@@ -6,8 +6,7 @@ where there is only a recipe, the surrogate is trained on the data set first, as
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from torch import Tensor
 
 from ulecli.data.images import ImageSet
 from ulecli.errors import UleError, UsageError
+from ulecli.evaluation import crafted
+from ulecli.evaluation.order import Defender, Order, Progress, Protect
 from ulecli.evaluation.own_surrogates import Surrogate, find_surrogate, ships
 from ulecli.evaluation.results.record import NOISE
 from ulecli.perturb.sets import class_delta, set_delta
@@ -45,56 +46,8 @@ __all__ = [
 CLASSWISE = "-classwise"
 """Ending of a name: one perturbation for all images of a class."""
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is done, how much of it, and how much there is in all."""
-
 _CHUNK = 1000
 """Images whose bound is checked at a time, which limits the memory."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a defender is asked to do with a training set.
-
-    Attributes:
-        chosen: (n,) int64, the places of the images that shall be protected.
-        epsilon: L-infinity bound in levels.
-        seed: Of everything random.
-        device: A torch device.
-        checkpoints: Folder of this order's own where interrupted work may be taken up, which goes once the
-            set is kept; None for nowhere.
-        progress: Called after every step; None for nobody.
-    """
-
-    chosen: Tensor
-    epsilon: int
-    seed: int
-    device: str
-    checkpoints: Path | None = None
-    progress: Progress | None = None
-
-
-Protect = Callable[[ImageSet, Order], Tensor]
-"""From the whole clean training set to what is stored of it, uint8 of the shape of its images: of all of
-them, or of the chosen ones in their order."""
-
-
-@dataclass(frozen=True)
-class Defender:
-    """Someone who protects a training set.
-
-    Attributes:
-        protect: See `Protect`. That no value is further than epsilon from what it was is checked.
-        words: What it does, in a line.
-        side: Side in pixels of the images that it protects; 0 for any.
-        draws: Whether its work differs from seed to seed, so that each seed of an evaluation gets a set of
-            its own. A surrogate that ships is the same for all seeds whatever this says, see `is_fixed`.
-    """
-
-    protect: Protect
-    words: str = ""
-    side: int = 0
-    draws: bool = True
 
 
 def defend(
@@ -108,6 +61,7 @@ def defend(
     checkpoints: Path | None = None,
     progress: Progress | None = None,
     defenders: Registry[Defender] | None = None,
+    remarks: list[str] | None = None,
 ) -> ImageSet:
     """Return a training set as a defender stores it.
 
@@ -123,6 +77,7 @@ def defend(
             nowhere.
         progress: Called after every step.
         defenders: Those that there are; None for `DEFENDERS`.
+        remarks: Takes what the user should know of the work, one line each.
 
     Returns:
         The chosen images in their order, with their labels; no value further than epsilon from what it was.
@@ -136,7 +91,10 @@ def defend(
     defender = find_defender(name, defenders)
     check_size(name, images.images.shape[2], images.images.shape[3], defenders)
     places = torch.arange(len(images)) if chosen is None else chosen
-    made = defender.protect(images, Order(places, epsilon, seed, device, checkpoints, progress))
+    order = Order(places, epsilon, seed, device, checkpoints, progress)
+    made = defender.protect(images, order)
+    if remarks is not None:
+        remarks.extend(order.remarks)
     own = images if chosen is None else images.subset(chosen)
     if isinstance(made, Tensor) and len(made) == len(images) != len(own):
         made = made[places]
@@ -200,13 +158,16 @@ def _by_surrogate(images: ImageSet, order: Order, *, name: str, classwise: bool)
 
 
 def _defenders(classwise: bool) -> dict[str, Defender]:
-    """Return noise and every recipe, by name."""
+    """Return noise, every recipe and every method of crafting, by name."""
     end = CLASSWISE if classwise else ""
     words = "random signs at the bound, tied across RGB: a control"
     found = {f"{NOISE}{end}": Defender(partial(_noise, classwise=classwise), words)}
     for name, recipe in RECIPES.items():
         protect = partial(_by_surrogate, name=name, classwise=classwise)
         found[f"{name}{end}"] = Defender(protect, recipe.purpose, recipe.grid)
+    for name in crafted.METHOD_OF:
+        if (one := crafted.defender(name, classwise=classwise)) is not None:
+            found[f"{name}{end}"] = one
     return found
 
 
@@ -244,7 +205,10 @@ def find_defender(name: str, defenders: Registry[Defender] | None = None) -> Def
 
 def _on_another_net(name: str, defenders: Registry[Defender] | None) -> Defender:
     plain = name.removesuffix(CLASSWISE)
-    stem = plain.partition(ON)[0]
+    stem, _, net = plain.partition(ON)
+    if stem in crafted.METHOD_OF:
+        one = crafted.defender(stem, net, classwise=name.endswith(CLASSWISE))
+        return find_defender(f"{stem}{CLASSWISE}", defenders) if one is None else one
     if stem not in RECIPES or stem not in DEFENDERS:
         find_defender(stem, defenders)
         raise UsageError(f"'{stem}' can't be put on another net: write it as in uleo-grayaugs{ON}resnet18")

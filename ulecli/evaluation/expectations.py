@@ -10,7 +10,7 @@ from typing import Any
 
 from ulecli.data.datasets import Dataset
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS
+from ulecli.evaluation.defenders import CLASSWISE
 from ulecli.evaluation.exploiters.protocol import PRESETS, Protocol
 from ulecli.evaluation.forecast import Work
 from ulecli.evaluation.outlook import Outlook, Preparation
@@ -22,7 +22,7 @@ from ulecli.evaluation.results.record import NOISE, Arm, RunRecord
 from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.evaluation.ways import Way, ways
 from ulecli.nets.threads import torch_threads
-from ulecli.surrogates.recipe import ON
+from ulecli.surrogates.recipe import ON, RECIPES
 from ulecli.system.cores import usable_cores
 
 
@@ -118,7 +118,7 @@ def preparations(part: Part, data: Dataset, builder: TrainingSets) -> Iterator[P
         stem, words = name.removesuffix(CLASSWISE), f"protecting {builder.count:,} images by {label}"
         if stem == NOISE:
             continue
-        if stem.partition(ON)[0] not in DEFENDERS:
+        if stem.partition(ON)[0] not in RECIPES:  # how many rounds a loop takes shows in the end alone
             yield Preparation(words, f"{label}: protecting", None)
             continue
         if (stem, seed) not in trained and (training := needs_training(stem, images, seed, device)):

@@ -13,6 +13,7 @@ from torch import Tensor
 from ulecli.data.datasets import Dataset
 from ulecli.data.images import ImageSet
 from ulecli.errors import UsageError
+from ulecli.evaluation import crafted
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, Progress, defend, is_fixed
 from ulecli.evaluation.photo_plan import PhotoPlan, photo_set_names, photo_set_sizes
@@ -22,7 +23,7 @@ from ulecli.evaluation.poisons.reading import read_poison
 from ulecli.evaluation.results.record import CLEAN, CLEAN_SHARE, CONTROLS, LABELS_DIFFER, NOISE
 from ulecli.evaluation.set_files import Made, SetFiles, TrainingSet
 from ulecli.surrogates import store
-from ulecli.surrogates.recipe import find_recipe
+from ulecli.surrogates.recipe import ON, find_recipe
 
 
 class TrainingSets:
@@ -179,6 +180,7 @@ class TrainingSets:
                 self._progress(f"{label}: {what}", done, total)
 
         def make() -> Made:
+            remarks: list[str] = []
             made = defend(
                 name,
                 self._whole,
@@ -189,8 +191,9 @@ class TrainingSets:
                 checkpoints=self._files.unfinished(name, identity) if config.out else None,
                 progress=report,
                 defenders=config.known.defenders,
+                remarks=remarks,
             )
-            return Made(made, config.epsilon, figures={"defended": words})
+            return Made(made, config.epsilon, remarks=tuple(remarks), figures={"defended": words})
 
         return self._files.kept(name, identity, make)
 
@@ -255,5 +258,8 @@ def identity_of(defender: str, plugins: Sequence[Plugin] = ()) -> str:
     stem = defender.removesuffix(CLASSWISE)
     if stem == NOISE:
         return defender
+    method, _, net = stem.partition(ON)
+    if method in crafted.METHOD_OF:
+        return f"{defender} {crafted.identity(method, net)}"
     card = store.directory() / f"{stem}.json"
     return f"{defender} {store.sha256_of(card.read_bytes()) if card.exists() else ''} {find_recipe(stem)!r}"

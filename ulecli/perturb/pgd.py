@@ -72,6 +72,7 @@ def minimise(
     *,
     epsilon: float | Array,
     rng: np.random.Generator,
+    start: Array | None = None,
 ) -> Array:
     """Find samplewise delta that minimise the surrogate's loss.
 
@@ -88,13 +89,16 @@ def minimise(
         epsilon: L-infinity bound, unit scale: one for all, or one for each cell, (N, 1, S, S) of the
             surrogate's library. A random start needs one for all.
         rng: Draws the start, before the first view is asked for.
+        start: Delta to go on from, of the shape of the result; None for zero, or as the settings say.
 
     Returns:
         (N, C, S, S) of the surrogate's library, or (N, 1, S, S) where delta is tied; within
         [-epsilon, epsilon].
     """
     shape = (len(images), 1 if settings.gray else images.shape[1], *images.shape[2:])
-    delta = surrogate.asarray(_start(rng, shape, epsilon if settings.random_start else 0.0))
+    delta = start
+    if delta is None:
+        delta = surrogate.asarray(_start(rng, shape, epsilon if settings.random_start else 0.0))
     momentum = delta * 0
     step_size = settings.travel * epsilon / settings.steps
     upcoming = iter(views)

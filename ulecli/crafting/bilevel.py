@@ -1,0 +1,323 @@
+"""Algorithm 1 of 'Going Grayscale': a surrogate learns a little, delta is improved on all images, and again.
+
+Images and delta stay on the device as a whole, and everything is done batch by batch. On a CPU several
+batches are perturbed at a time, each by one thread; the result is the same for any number of threads.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from pickle import UnpicklingError
+from threading import Event
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ulecli import __version__
+from ulecli.crafting.settings import SHIFT, BilevelSettings
+from ulecli.data.images import ImageSet
+from ulecli.errors import UsageError
+from ulecli.nets.devices import usable_device
+from ulecli.nets.folding import folded
+from ulecli.nets.precision import has_bfloat16
+from ulecli.nets.registry import NETS
+from ulecli.nets.seeding import seeded
+from ulecli.nets.threads import spread
+from ulecli.perturb.pgd import minimise
+from ulecli.perturb.torch_gradients import TorchGradients
+from ulecli.system.atomic import replacing
+from ulecli.system.writing import NO_ROOM, writing_to
+from ulecli.transforms.crops import cropped, padded
+from ulecli.transforms.gray import gray
+from ulecli.units import LEVELS, check_epsilon, to_unit
+
+CPU_PIXELS, GPU_PIXELS = 125 * 32 * 32, 5000 * 32 * 32
+"""Pixels perturbed at a time by a thread of a CPU, and on other devices."""
+
+CHECKPOINT_AFTER = 30.0
+"""Seconds since the last checkpoint after which the end of a round is another."""
+
+Progress = Callable[[int, float | None], None]
+"""Called with the number of images perturbed so far, over all rounds, and the error after the last round."""
+
+
+@dataclass(frozen=True, eq=False)
+class Crafted:
+    """What the loop ends with.
+
+    Attributes:
+        delta: Unit scale within the bound, float16, on the CPU: (N, 1, H, W) under gray, else (N, 3, H, W);
+            classwise (K, ...) for K classes.
+        errors: The surrogate's error on the protected images after each round, 0 to 1.
+        converged: Whether the last of them is small enough; if not, the loop ended at the most rounds.
+    """
+
+    delta: Tensor
+    errors: tuple[float, ...]
+    converged: bool
+
+
+class Bilevel:
+    """One run of the loop, which can be interrupted and taken up again.
+
+    Attributes:
+        net: The surrogate.
+        delta: As in `Crafted`, but on the device.
+        errors: As in `Crafted`.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        settings: BilevelSettings,
+        *,
+        net: str,
+        epsilon: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Set up round 0.
+
+        Args:
+            images: The clean training set, of any size that the net takes.
+            settings: How the loop runs.
+            net: The surrogate, a key of `ulecli.nets.registry.NETS`.
+            epsilon: L-infinity bound in levels.
+            seed: Decides initial weights and delta, batches and augmentation.
+            device: Where everything lies.
+
+        Raises:
+            UsageError: There is no such net, epsilon is out of range, or there are fewer than two classes.
+            DeviceUnavailable: torch can't use the device.
+        """
+        if len(images.classes) < 2:
+            raise UsageError("the surrogate needs images of at least two classes: with one it learns nothing")
+        self.settings, self.device, self.seed = settings, usable_device(device), seed
+        self._net, self._epsilon, self._classes = NETS.find(net), check_epsilon(epsilon), len(images.classes)
+        self._side = (images.images.shape[2], images.images.shape[3])
+        self._levels = padded(images.images, SHIFT).to(self.device)
+        self.labels = images.labels.to(self.device)
+        self._rng = np.random.default_rng((seed, 0))
+        self._order: Iterator[Tensor] = iter(())
+        self.net, self.optimizer = self._fresh()
+        self.delta = self._first_delta()
+        self.errors: list[float] = []
+        self._identity = hashlib.sha256(
+            f"{settings} {net} {epsilon} {seed} {images.digest} {self.device.type} {__version__} "
+            f"{torch.__version__} {np.__version__}".encode()
+        ).hexdigest()
+
+    def run(self, checkpoint: Path | None = None, progress: Progress | None = None) -> Crafted:
+        """Go on to the end.
+
+        Args:
+            checkpoint: Taken up if it is of this very run, written now and then, and left for the caller to
+                delete; None for nowhere.
+            progress: Called now and then.
+
+        Raises:
+            TargetError: The checkpoint can't be written.
+        """
+        if checkpoint is not None:
+            self._resume(checkpoint)
+        last = time.monotonic()
+        while not self.converged and len(self.errors) < self.settings.rounds:
+            self.round(progress)
+            if checkpoint is not None and time.monotonic() - last >= CHECKPOINT_AFTER:
+                self._save(checkpoint)
+                last = time.monotonic()
+        return Crafted(self.delta.cpu(), tuple(self.errors), self.converged)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the surrogate's error after the last round is small enough."""
+        return bool(self.errors) and self.errors[-1] <= self.settings.stop_error
+
+    def round(self, progress: Progress | None = None) -> None:
+        """Let the surrogate learn, improve delta, and note the surrogate's error."""
+        if self.settings.restart:
+            self.net, self.optimizer = self._fresh()
+        self._learn()
+        frozen = TorchGradients(folded(self.net), self.device, autocast=self._autocast)
+        if self.settings.classwise:
+            self._perturb_classes(frozen)
+        wrong, done, before = 0, 0, len(self.errors) * len(self.labels)
+
+        def work(number: int, stop: Event) -> tuple[int, int]:
+            return self._perturb(frozen, number, stop)
+
+        def take(number: int, judged: tuple[int, int]) -> None:
+            nonlocal wrong, done
+            wrong, done = wrong + judged[0], done + judged[1]
+            if progress is not None:
+                progress(before + done, self.errors[-1] if self.errors else None)
+
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        spread(work, range(math.ceil(len(self.labels) / self._batch)), threads, take)
+        self.errors.append(wrong / len(self.labels))
+
+    def _learn(self) -> None:
+        """Take the surrogate's training steps of a round on images + delta."""
+        self.net.train()
+        surrogate = TorchGradients(self.net, self.device, autocast=self._autocast)
+        for _ in range(self.settings.training_steps):
+            chosen = self._next_batch()
+            shown = (self._clean(chosen, self._rng) + self._own(chosen)).clip(0, 1)
+            loss = functional.cross_entropy(surrogate.logits(shown), self.labels[chosen])
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.clip)
+            self.optimizer.step()
+
+    def _perturb(self, frozen: TorchGradients, number: int, stop: Event) -> tuple[int, int]:
+        """Improve delta of a batch; return on how many of its images the surrogate errs, and of how many."""
+        chosen = torch.arange(number * self._batch, min((number + 1) * self._batch, len(self.labels)))
+        chosen, labels = chosen.to(self.device), self.labels[chosen]
+        rng = np.random.default_rng((self.seed, 1, len(self.errors), number))
+        if not self.settings.classwise:
+            found = minimise(
+                frozen,
+                self._clean(chosen, rng),
+                labels,
+                self.settings.inner,
+                _until(stop),
+                epsilon=to_unit(self._epsilon),
+                rng=rng,
+                start=self._own(chosen),
+            )
+            self.delta[chosen] = found.half()
+        shown = (self._clean(chosen, rng) + self._own(chosen)).clip(0, 1)
+        with torch.no_grad():
+            wrong = int((frozen.logits(shown).argmax(1) != labels).sum())
+        return wrong, len(chosen)
+
+    def _perturb_classes(self, frozen: TorchGradients) -> None:
+        """Improve classwise delta: each batch moves it by the sign of the mean gradient of each class."""
+        bound, settings = to_unit(self._epsilon), self.settings
+        rng = np.random.default_rng((self.seed, 1, len(self.errors)))
+        for part in torch.split(torch.from_numpy(rng.permutation(len(self.labels))), settings.batch_size):
+            chosen = part.to(self.device)
+            labels = self.labels[chosen]
+            gradient = frozen.gradient(self._clean(chosen, rng), self._own(chosen), labels, None)
+            total = torch.zeros_like(self.delta, dtype=torch.float32).index_add_(0, labels, gradient)
+            self.delta = (self.delta - settings.step * bound * total.sign()).clip(-bound, bound).half()
+
+    def _clean(self, chosen: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return the chosen images as the surrogate sees them without delta, unit scale, augmented anew."""
+        count, settings = len(chosen), self.settings
+        down, right = torch.full((2, count), SHIFT, device=self.device)
+        mirrored = torch.zeros(count, dtype=torch.bool, device=self.device)
+        if settings.augment:
+            drawn = torch.from_numpy(rng.integers(0, 2 * SHIFT + 1, (2, count)))
+            down, right = drawn.to(self.device)
+            mirrored = torch.from_numpy(rng.random(count) < 0.5).to(self.device)
+        levels = cropped(self._levels, chosen, self._side, down, right, mirrored)
+        images = levels.float() / LEVELS
+        return gray(images) if settings.gray else images
+
+    def _own(self, chosen: Tensor) -> Tensor:
+        """Return delta of the chosen images, (B, C, H, W) float32."""
+        return self.delta[self.labels[chosen] if self.settings.classwise else chosen].float()
+
+    def _next_batch(self) -> Tensor:
+        """Return the places of the next mini-batch; when all images were drawn, they are shuffled anew."""
+        batch = next(self._order, None)
+        if batch is None:
+            order = torch.from_numpy(self._rng.permutation(len(self.labels))).to(self.device)
+            self._order = iter(torch.split(order, self.settings.batch_size))
+            batch = next(self._order)
+        return batch
+
+    def _fresh(self) -> tuple[nn.Sequential, torch.optim.SGD]:
+        """Return a surrogate with freshly drawn weights, and its optimizer."""
+        sized = {"size": self._side[0]} if self._net.sized else {}
+        with seeded(int(self._rng.integers(2**31))):
+            net = self._net.build(channels=self._channels, classes=self._classes, **sized)
+        net = net.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        settings = self.settings
+        optimizer = torch.optim.SGD(
+            net.parameters(), lr=settings.rate, momentum=settings.momentum, weight_decay=settings.decay
+        )
+        return net, optimizer
+
+    def _first_delta(self) -> Tensor:
+        count = self._classes if self.settings.classwise else len(self.labels)
+        shape, bound = (count, self._channels, *self._side), to_unit(self._epsilon)
+        if not self.settings.random_start:
+            return torch.zeros(shape, dtype=torch.float16, device=self.device)
+        drawn = torch.empty(shape, dtype=torch.float16)
+        for place in range(count):  # in parts, since numpy draws no half precision
+            drawn[place] = torch.from_numpy(self._rng.uniform(-bound, bound, shape[1:]))
+        return drawn.to(self.device)
+
+    @property
+    def _channels(self) -> int:
+        return self.settings.inner.channels
+
+    @property
+    def _batch(self) -> int:
+        """Images perturbed at a time."""
+        pixels = CPU_PIXELS if self.device.type == "cpu" else GPU_PIXELS
+        return max(1, pixels // math.prod(self._side))
+
+    @property
+    def _autocast(self) -> bool:
+        # Dense layers gain nothing from bfloat16; see `ulecli.perturb.torch_gradients.gradients_of`.
+        convolves = any(isinstance(layer, nn.Conv2d) for layer in self.net.modules())
+        return convolves and has_bfloat16(self.device.type)
+
+    def _save(self, checkpoint: Path) -> None:
+        left = list(self._order)
+        state = {
+            "identity": self._identity,
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": repr(self._rng.bit_generator.state),
+            "order": left,
+            "delta": self.delta,
+            "errors": self.errors,
+        }
+        self._order = iter(left)
+        content = io.BytesIO()  # torch's own writing of files says nothing of a full disk
+        torch.save(state, content)
+        with writing_to(checkpoint, NO_ROOM), replacing(checkpoint) as part:
+            part.write_bytes(content.getbuffer())
+
+    def _resume(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint; what is damaged or of another run is as none."""
+        try:
+            state = torch.load(checkpoint, map_location=self.device, weights_only=True)
+            if state["identity"] != self._identity:
+                return
+            rng = ast.literal_eval(state["rng"])
+        except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, SyntaxError):
+            return
+        except UnpicklingError:
+            return
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._rng.bit_generator.state = rng
+        self._order, self.delta, self.errors = iter(state["order"]), state["delta"], state["errors"]
+
+
+def _until(stop: Event) -> Iterator[None]:
+    """Yield the view of each gradient, the image as it is, until an event is set.
+
+    Raises:
+        CancelledError: It is set.
+    """
+    for view in repeat(None):
+        if stop.is_set():
+            raise CancelledError
+        yield view

@@ -29,6 +29,7 @@ lowest floor, but not in a circle."""
 
 THIN = {
     *("errors", "units", "system.devices", "formats.options", "imaging.strength", "protection.config"),
+    "crafting.layout",
     *("protection.outcome", "protection.json_records", "protection.summary", "perturb.perturber"),
 }
 """Modules outside `cli` that `ulecli --help` enters: nothing heavy may be imported at their top."""

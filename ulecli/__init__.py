@@ -16,9 +16,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ulecli.api import craft as craft
     from ulecli.api import evaluate as evaluate
     from ulecli.api import protect as protect
     from ulecli.api import verify as verify
+    from ulecli.crafting.methods import Poison as Poison
+    from ulecli.crafting.run import CraftConfig as CraftConfig
     from ulecli.errors import UleError as UleError
     from ulecli.evaluation.config import EvaluateConfig as EvaluateConfig
     from ulecli.evaluation.defenders import Defender as Defender
@@ -46,6 +49,7 @@ os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 _HOMES = {
     "Checked": "ulecli.verification.pair_check",
+    "CraftConfig": "ulecli.crafting.run",
     "Countermeasure": "ulecli.evaluation.exploiters.countermeasure",
     "Defender": "ulecli.evaluation.defenders",
     "Device": "ulecli.system.devices",
@@ -55,9 +59,11 @@ _HOMES = {
     "Net": "ulecli.nets.registry",
     "PhotoOutcome": "ulecli.protection.outcome",
     "Plugin": "ulecli.evaluation.plugins",
+    "Poison": "ulecli.crafting.methods",
     "ProtectReport": "ulecli.protection.outcome",
     "Status": "ulecli.protection.outcome",
     "UleError": "ulecli.errors",
+    "craft": "ulecli.api",
     "evaluate": "ulecli.api",
     "protect": "ulecli.api",
     "verify": "ulecli.api",

@@ -19,6 +19,8 @@ from ulecli.system.devices import Device
 from ulecli.units import DEFAULT_EPSILON
 
 if TYPE_CHECKING:
+    from ulecli.crafting.methods import Poison, Progress
+    from ulecli.crafting.run import CraftConfig
     from ulecli.evaluation.config import EvaluateConfig
     from ulecli.evaluation.run import Evaluation, Listener
     from ulecli.verification.pair_check import Checked
@@ -177,6 +179,31 @@ def evaluate(
 
     known = _known(EvaluateConfig, settings)
     return run(EvaluateConfig(**known) if config is None else replace(config, **known), listener)
+
+
+def craft(config: CraftConfig | None = None, progress: Progress | None = None, **settings: Any) -> Poison:
+    """Poison a data set by the paper's bi-level loop or by AdvPois, as `ulecli craft` does.
+
+    Args:
+        config: What to do; or name its fields one by one.
+        progress: Called now and then with what is done, how much of it, and how much there is.
+        **settings: Fields of `CraftConfig`, or of `config` to be replaced.
+
+    Returns:
+        The poisoned images, (N, 3, H, W) uint8, and the surrogate's error after each round. They are written
+        too if there is an `output`.
+
+    Raises:
+        UsageError: A setting can't be right.
+        DeviceUnavailable: The device can't be had.
+        UleError: The data set or the output can't be used.
+    """
+    from ulecli.crafting.run import CraftConfig, craft_set
+
+    known = _known(CraftConfig, settings)
+    if "output" in known:
+        known["output"] = _path(known["output"])
+    return craft_set(CraftConfig(**known) if config is None else replace(config, **known), progress)
 
 
 @overload

@@ -16,6 +16,7 @@ import typer
 
 from ulecli import __version__
 from ulecli.cli import surrogate
+from ulecli.cli.craft import craft
 from ulecli.cli.evaluate import evaluate
 from ulecli.cli.exit_codes import epilog
 from ulecli.cli.manual import man
@@ -51,7 +52,7 @@ def _root(
 
 
 # A command here, or `app.add_typer(module.app, name=...)` for a group of them.
-for command in (protect, verify, report, evaluate):
+for command in (protect, verify, report, evaluate, craft):
     app.command(epilog=epilog(command.__name__))(command)
 app.command(hidden=True, epilog=epilog("man"))(man)
 app.add_typer(surrogate.app, name="surrogate")

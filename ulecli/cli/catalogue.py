@@ -23,25 +23,25 @@ def catalogue(plugins: Sequence[Plugin] = ()) -> str:
     known = registries(plugins)
     own = [(name, one.words) for name, one in known.defenders.items() if name not in DEFENDERS]
     parts = [
-        _part(
+        part(
             "exploiters, to be joined with + as in gray+jpeg-10; test images stay clean but for gray",
             [_exploiter(name, family) for name, family in known.exploiters.items()],
         ),
-        _part(
-            f"defenders, each also with {CLASSWISE}, and on another net as in uleo-grayaugs{ON}resnet18",
+        part(
+            f"defenders, most also with {CLASSWISE}, and on another net as in uleo-grayaugs{ON}resnet18",
             [(name, DEFENDERS[name].words) for name in defender_names(classwise=False)],
         ),
-        *([_part("defenders of plugins", own)] if own else []),
-        _part("nets", [(name, net.words) for name, net in known.nets.items()]),
-        _part(
+        *([part("defenders of plugins", own)] if own else []),
+        part("nets", [(name, net.words) for name, net in known.nets.items()]),
+        part(
             "backbones of the exploiters probe, finetune and centroid, or a file",
             [
                 *((name, f"judge: {one.words}") for name, one in JUDGES.items()),
                 *((name, f"perturbations are made with it: {one.words}") for name, one in MAKERS.items()),
             ],
         ),
-        _part("data sets, or a FOLDER of one folder for each class", DATASETS.items()),
-        _part("presets", [(name, preset.purpose) for name, preset in PRESETS.items()]),
+        part("data sets, or a FOLDER of one folder for each class", DATASETS.items()),
+        part("presets", [(name, preset.purpose) for name, preset in PRESETS.items()]),
     ]
     return "\n\n".join(parts)
 
@@ -54,7 +54,8 @@ def _exploiter(name: str, family: Family) -> tuple[str, str]:
     return f"{name}-{numbers}", f"{family.source} ({family.unit}, {low} to {high})"
 
 
-def _part(title: str, entries: Iterable[tuple[str, str]]) -> str:
+def part(title: str, entries: Iterable[tuple[str, str]]) -> str:
+    """Return a title and below it names with what they are, aligned."""
     lines = list(entries)
     width = max(len(name) for name, _ in lines)
     return "\n".join([f"{title}:", *(f"  {name.ljust(width)}  {words}".rstrip() for name, words in lines)])

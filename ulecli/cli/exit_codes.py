@@ -42,6 +42,7 @@ _MORE = {
         *(ExitCode.NO_SUCH_PATH, ExitCode.TARGET, ExitCode.DEVICE, ExitCode.MODEL),
         *(ExitCode.MISSING_EXTRA, ExitCode.NO_VERDICT),
     ),
+    "craft": (ExitCode.NO_SUCH_PATH, ExitCode.TARGET, ExitCode.DEVICE, ExitCode.MISSING_EXTRA),
     "surrogate list": (ExitCode.MODEL,),
     "surrogate show": (ExitCode.MODEL,),
     "surrogate verify": (ExitCode.MODEL,),

@@ -90,7 +90,7 @@ def trained_net(
     side = (images.images.shape[2], images.images.shape[3])
     with seeded(int(rng.integers(2**31))):
         sized = {"size": side[0]} if found.sized else {}
-        net = found.build(channels=3, classes=len(images.classes), **sized)
+        net: nn.Sequential = found.build(channels=3, classes=len(images.classes), **sized)
     net = net.to(where).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     levels, labels = padded(images.images, SHIFT).to(where), images.labels.to(where)
     steps = epochs * max(1, len(labels) // BATCH)

@@ -1,0 +1,136 @@
+"""Crafting a poison of a data set by name, from reading it to the files that are written."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ulecli import __version__
+from ulecli.crafting.layout import Layout
+from ulecli.crafting.methods import (
+    DEFAULT_SURROGATE,
+    METHODS,
+    Poison,
+    Progress,
+    Request,
+    craft,
+    loop_settings,
+)
+from ulecli.crafting.writing import check_target, write_card, write_poison
+from ulecli.data.datasets import Dataset, open_dataset
+from ulecli.nets.devices import usable_device
+from ulecli.nets.registry import NETS
+from ulecli.nets.threads import torch_threads
+from ulecli.system.cores import usable_cores
+from ulecli.units import DEFAULT_EPSILON, check_epsilon
+
+
+@dataclass(frozen=True)
+class CraftConfig:
+    """What `ulecli craft` was asked to do.
+
+    Attributes:
+        dataset: As of `ulecli evaluate`; its training images are poisoned.
+        output: A folder, or a file with an ending of `ulecli.crafting.layout.ARRAYS`; None writes nothing.
+        method: A key of `ulecli.crafting.methods.METHODS`.
+        surrogate: The net that it is made with.
+        epsilon: L-infinity bound in levels.
+        seed: Of everything random.
+        classwise: One perturbation for all images of a class.
+        as_published: As the published code does it; see `ulecli.crafting.settings` and `...storage`.
+        changes: Fields of `BilevelSettings` other than the usual ones.
+        layout: Of a folder.
+        size: Side that photos of a folder are squeezed to; 0 for 64.
+        data_root: Where CIFAR lies; None for the usual place.
+        download: Fetch CIFAR if it is not there.
+        device: A torch device, or "auto".
+        threads: CPU threads; 0 for all cores.
+    """
+
+    dataset: str = "cifar10"
+    output: Path | None = None
+    method: str = "uleo-grayaugs"
+    surrogate: str = DEFAULT_SURROGATE
+    epsilon: int = DEFAULT_EPSILON
+    seed: int = 0
+    classwise: bool = False
+    as_published: bool = False
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    layout: Layout = Layout.NUMBERS
+    size: int = 0
+    data_root: Path | None = None
+    download: bool = True
+    device: str = "auto"
+    threads: int = 0
+
+
+def craft_set(config: CraftConfig, progress: Progress | None = None) -> Poison:
+    """Make a poison and write it, with a card of how it was made; interrupted work is taken up.
+
+    Args:
+        config: What to do.
+        progress: Called now and then.
+
+    Raises:
+        UleError: Something can't be right, read, used or written; see `ulecli.errors`.
+    """
+    method = METHODS.find(config.method)
+    NETS.find(config.surrogate)
+    check_epsilon(config.epsilon)
+    device = str(usable_device(config.device))
+    work = None if config.output is None else config.output.with_name(f"{config.output.name}.unfinished")
+    request = Request(
+        surrogate=config.surrogate,
+        epsilon=config.epsilon,
+        seed=config.seed,
+        device=device,
+        classwise=config.classwise,
+        as_published=config.as_published,
+        changes=config.changes,
+        checkpoints=work,
+        progress=progress,
+    )
+    if method.form or config.classwise or config.as_published or config.changes:
+        loop_settings(config.method, request)
+    if config.output is not None and work is not None:
+        check_target(config.output, resumes=work.exists())
+    data = open_dataset(config.dataset, config.data_root, size=config.size, download=config.download)
+    start = time.perf_counter()
+    with torch_threads(config.threads or usable_cores()):
+        poison = craft(config.method, data.train, request)
+    if config.output is not None and work is not None:
+        write_poison(config.output, poison.images, config.layout)
+        card = _card(config, data, device, poison, time.perf_counter() - start)
+        write_card(config.output, card, poison.errors)
+        shutil.rmtree(work, ignore_errors=True)
+    return poison
+
+
+def _card(config: CraftConfig, data: Dataset, device: str, poison: Poison, seconds: float) -> dict[str, Any]:
+    """Return all that decided a poison and what came out, as JSON has it."""
+    named = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    return {
+        "method": config.method,
+        "surrogate": config.surrogate,
+        "epsilon": config.epsilon,
+        "seed": config.seed,
+        "classwise": config.classwise,
+        "as_published": config.as_published,
+        "settings": dict(poison.settings),
+        "dataset": data.name,
+        "dataset_md5": data.train.digest,
+        "images": len(poison.images),
+        "poison_md5": poison.images.digest,
+        "errors": list(poison.errors),
+        "remarks": list(poison.remarks),
+        "seconds": round(seconds, 1),
+        "device": named,
+        "versions": {"ulecli": __version__, "python": platform.python_version(), "torch": torch.__version__},
+    }

@@ -28,6 +28,9 @@ from ulecli.units import LEVELS
 EPOCHS, BATCH = 10, 128
 """Of the training on clean images; the published AdvPois trains its ResNet-18 four times as long."""
 
+LEAST_STEPS = 400
+"""Mini-batches that it takes at least, since a small set has few in an epoch."""
+
 RATE, MOMENTUM, DECAY, CLIP = 0.05, 0.9, 5e-4, 5.0
 
 
@@ -74,7 +77,7 @@ def trained_net(
         images: The clean training set, of a size that the net takes.
         seed: Decides weights, order and augmentation.
         device: Where to train.
-        epochs: How long.
+        epochs: How long, if that is no less than `LEAST_STEPS` mini-batches.
         progress: Called after each mini-batch with their number, and that of all there are.
 
     Returns:
@@ -93,7 +96,7 @@ def trained_net(
         net: nn.Sequential = found.build(channels=3, classes=len(images.classes), **sized)
     net = net.to(where).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     levels, labels = padded(images.images, SHIFT).to(where), images.labels.to(where)
-    steps = epochs * max(1, len(labels) // BATCH)
+    steps = max(LEAST_STEPS, epochs * (len(labels) // BATCH))
     optimizer = torch.optim.SGD(net.parameters(), lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
     order = Tensor()
     for step in range(steps):

@@ -166,7 +166,7 @@ def loop_settings(name: str, request: Request) -> BilevelSettings:
 def identity(name: str, request: Request) -> str:
     """Return all that decides a poison beside images, bound, seed, device and versions, in words."""
     loop = METHODS.find(name).form is not None
-    settings = loop_settings(name, request) if loop else (attack(0), EPOCHS, BATCH, RATE, MOMENTUM, DECAY)
+    settings = loop_settings(name, request) if loop else (attack(32), EPOCHS, BATCH, RATE, MOMENTUM, DECAY)
     return f"{name} on {request.surrogate} {settings!r} published {request.as_published}"
 
 
@@ -188,6 +188,7 @@ def _by_loop(images: ImageSet, settings: BilevelSettings, request: Request) -> P
 
     checkpoint = None if request.checkpoints is None else request.checkpoints / "bilevel.checkpoint"
     made = run.run(checkpoint, report)
+    request.report(f"{len(made.errors)} rounds, surrogate's error {made.errors[-1]:.1%}", total, total)
     remarks = () if made.converged else (_not_converged(settings, made.errors[-1]),)
     images = stored(images, made.delta, published=request.as_published)
     return Poison(images, made.errors, settings.to_card(), remarks)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ulecli.cli.craft_progress import lines
+
+QUICK = ("--surrogate", "linear", "--rounds", "1", "--training-steps", "1", "--steps", "2")
+
+
+def test_a_poison_is_made_and_read_by_evaluate(tmp_path: Path, ulecli) -> None:
+    done = ulecli("craft", "shapes", *QUICK, "-o", tmp_path / "poison.npy")
+    assert done.code == 0, done.err
+    assert "round 1" in done.err and "still errs" in done.err and "evaluate --poison" in done.err
+    audit = ulecli("evaluate", "--dataset", "shapes", "--audit", "--poison", tmp_path / "poison.npy")
+    assert audit.code == 0 and "by up to 8 levels" in audit.out
+
+
+def test_quiet_says_nothing(tmp_path: Path, ulecli) -> None:
+    done = ulecli("craft", "shapes", *QUICK, "-q", "-o", tmp_path / "poison.npy")
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ((), 2, "name a data set"),
+        (("shapes",), 2, "name a data set"),
+        (("shapes", "-o", "out", "--eps", "99"), 2, "--eps is 99"),
+        (("shapes", "-o", "out", "--method", "uleo-gray"), 2, "did you mean uleo-grays?"),
+        (("shapes", "-o", "out", "--surrogate", "resnet"), 2, "no net 'resnet'"),
+        (("shapes", "-o", "out.zip"), 2, ".safetensors"),
+        (("shapes", "-o", "full"), 6, "already"),
+        (("shapes", "-o", "out", "--method", "advpois", "--as-published"), 2, "no bi-level loop"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    tmp_path: Path, monkeypatch, ulecli, arguments, code: int, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    done = ulecli("craft", *arguments)
+    assert done.code == code and words in done.err, done.err
+    assert len(done.err.splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+def test_list_names_methods_and_nets(ulecli) -> None:
+    done = ulecli("craft", "--list")
+    assert done.code == 0
+    assert all(name in done.out for name in ("uleo-grayaugs", "advpois", "vgg11"))
+
+
+def test_there_is_a_line_for_every_part_and_one_now_and_then() -> None:
+    written: list[str] = []
+    report = lines(written.append, silence=1000)
+    for done in range(3):
+        report("round 1", done, 6)
+    report("round 2", 3, 6)
+    assert written == ["round 1: 0 of 6", "round 2: 3 of 6"]
+    report = lines(written.append, silence=0.0)
+    report("round 3", 4, 6)
+    report("round 3", 5, 6)
+    assert written[2:] == ["round 3: 4 of 6", "round 3: 5 of 6"]

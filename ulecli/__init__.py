@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ulecli.crafting.run import CraftConfig as CraftConfig
     from ulecli.errors import UleError as UleError
     from ulecli.evaluation.config import EvaluateConfig as EvaluateConfig
-    from ulecli.evaluation.defenders import Defender as Defender
     from ulecli.evaluation.exploiters.countermeasure import Countermeasure as Countermeasure
+    from ulecli.evaluation.order import Defender as Defender
     from ulecli.evaluation.plugins import Plugin as Plugin
     from ulecli.evaluation.run import Evaluation as Evaluation
     from ulecli.formats.options import MetadataMode as MetadataMode
@@ -51,7 +51,7 @@ _HOMES = {
     "Checked": "ulecli.verification.pair_check",
     "CraftConfig": "ulecli.crafting.run",
     "Countermeasure": "ulecli.evaluation.exploiters.countermeasure",
-    "Defender": "ulecli.evaluation.defenders",
+    "Defender": "ulecli.evaluation.order",
     "Device": "ulecli.system.devices",
     "EvaluateConfig": "ulecli.evaluation.config",
     "Evaluation": "ulecli.evaluation.run",

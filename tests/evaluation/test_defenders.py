@@ -9,6 +9,7 @@ import torch
 from ulecli.data.images import ImageSet
 from ulecli.data.shapes import shapes
 from ulecli.errors import UsageError
+from ulecli.evaluation.crafted import METHOD_OF
 from ulecli.evaluation.defenders import (
     added,
     check_defender,
@@ -48,11 +49,12 @@ def two_classes(images: ImageSet) -> ImageSet:
     return replace(images.subset(images.labels < 2), classes=images.classes[:2])
 
 
-def test_names_are_noise_and_every_recipe_of_data_sets() -> None:
+def test_names_are_noise_every_recipe_of_data_sets_and_every_method_of_crafting() -> None:
     plain = defender_names(classwise=False)
     assert plain[0] == "noise" and "photo" not in plain
-    assert set(plain[1:]) == set(RECIPES) and not RECIPES.keys() & FEATURE_RECIPES.keys()
-    assert defender_names() == (*plain, *(f"{name}-classwise" for name in plain))
+    assert set(plain[1:]) == {*RECIPES, *METHOD_OF} and not RECIPES.keys() & FEATURE_RECIPES.keys()
+    classwise = [name for name in plain if name not in ("advpois", "error-max")]
+    assert defender_names() == (*plain, *(f"{name}-classwise" for name in classwise))
     assert all(check_defender(name) == name for name in defender_names())
 
 
@@ -151,8 +153,8 @@ def test_a_surrogate_is_trained_where_the_set_has_other_classes(hasty) -> None:
     assert find_surrogate("cifar-linear", images, 1).label == f"trained on {images.digest[:8]}, seed 1"
 
 
-@pytest.mark.parametrize("name", sorted(set(defender_names(classwise=False)) - {"noise"}))
-def test_every_defender_protects(name: str, hasty, monkeypatch, tmp_path) -> None:
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_recipe_protects(name: str, hasty, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("ULECLI_MODELS", str(tmp_path))  # nothing is bundled there: all are trained
     for each in (name, f"{name}-classwise"):
         delta = change(defend(each, MIDDLE), MIDDLE)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ import ulecli.evaluation.run
 from ulecli.data.datasets import Dataset
 from ulecli.data.images import ImageSet
 from ulecli.evaluation.config import EvaluateConfig
+from ulecli.evaluation.delta_cache import usual_folder
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.run import Interrupted, evaluate
 from ulecli.surrogates.recipe import RECIPES
@@ -66,6 +68,8 @@ def test_a_surrogate_for_other_classes_is_announced_until_it_is_kept(monkeypatch
     assert expected(both) == [training, "protecting 24 images by cifar-linear", "4 trainings"]
     assert expected(both)[0] == training  # the first steps that were measured are not kept
     first = evaluate(both)
+    assert expected(both) == ["4 trainings"]  # what the surrogate adds is kept too
+    shutil.rmtree(usual_folder())
     assert expected(both) == ["protecting 24 images by cifar-linear", "4 trainings"]
     again = evaluate(both)
     assert [one.train_md5 for one in again.records] == [one.train_md5 for one in first.records]

@@ -19,7 +19,7 @@ from ulecli.nets.devices import usable_device
 from ulecli.nets.fusing import fused
 from ulecli.nets.precision import has_bfloat16
 from ulecli.nets.threads import spread
-from ulecli.perturb.pgd import draw, minimise, views_of
+from ulecli.perturb.pgd import draw, minimise, views_of, weighing
 from ulecli.perturb.set_parts import SetParts
 from ulecli.perturb.settings import PgdSettings
 from ulecli.perturb.torch_gradients import TorchGradients, gradients_of
@@ -226,6 +226,7 @@ def class_delta(
     start = rng.uniform(-bound, bound, shape) if settings.random_start else np.zeros(shape)
     delta = surrogate.asarray(start.astype(np.float32))
     direction = torch.zeros_like(delta)
+    weigh = weighing(surrogate, settings.jpeg_weights, delta.shape[-1])
     for _ in range(settings.steps):
         chosen = torch.from_numpy(rng.permutation(len(images))[:CLASSWISE_BATCH])
         batch = images[chosen].to(where).float() / LEVELS
@@ -235,6 +236,7 @@ def class_delta(
         for _ in range(settings.views):
             view = draw(settings.augment, rng, len(batch), batch.shape[-1], None)
             gradient += surrogate.gradient(batch, delta[own], own, view)
+        gradient = weigh(gradient)
         gradient /= gradient.abs().mean((1, 2, 3), keepdim=True).clip(1e-12)
         share = torch.bincount(own, minlength=classes).clip(1)[:, None, None, None]
         mean = torch.zeros_like(delta).index_add_(0, own, gradient) / share

@@ -15,6 +15,7 @@ from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.delta_cache import usual_folder
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.run import Interrupted, evaluate
+from ulecli.evaluation.set_protection import FROM_CACHE
 from ulecli.surrogates.recipe import RECIPES
 
 pytestmark = pytest.mark.usefixtures("tiny", "quickly")
@@ -84,6 +85,24 @@ def test_what_earlier_runs_did_is_not_expected_again(tmp_path) -> None:
     with pytest.raises(Interrupted) as raised:
         evaluate(replace(config, resume=True, exploiters=("at",)), listener)
     assert raised.value.done.records == tuple(one for one in done.records if one.arm.exploiter == "at-8")
+
+
+def test_what_an_earlier_run_added_is_taken_over_and_said_so() -> None:
+    class Reported(Told):
+        """Remembers what defenders report."""
+
+        def preparing(self, what: str, done: int, total: int) -> None:
+            super().preparing(what, done, total)
+            reports.append((what, done, total))
+
+    reports: list[tuple[str, int, int]] = []
+    config = replace(CONFIG, exploiters=("standard",))
+    first = evaluate(config, Reported())
+    assert {what for what, *_ in reports} == {"cifar-linear: protecting"}
+    reports.clear()
+    again = evaluate(config, Reported())  # in another folder, since none is named
+    assert reports == [(f"cifar-linear: {FROM_CACHE}", 60, 60)]
+    assert [one.train_md5 for one in again.records] == [one.train_md5 for one in first.records]
 
 
 def test_measuring_changes_nothing() -> None:

@@ -1,9 +1,8 @@
 """How much of each frequency of a delta JPEG leaves, as weights of the frequencies of its gradient.
 
-JPEG rounds the DCT of 8x8 blocks to multiples of a step for each frequency. Of a frequency whose step is far
-more than any delta within the bound could change, next to nothing comes through, though a gradient that passes
-the rounding straight asks for it as for any other. Weighed by what can come through, a delta is made of what
-stays.
+JPEG rounds the DCT of 8x8 blocks to multiples of a step for each frequency. Of one whose step is far more than
+any delta within the bound could change it by, next to nothing comes through, though a gradient that passes the
+rounding straight asks for it as for any other. Weighed so, a delta is made of what stays.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ BLOCK = 8
 
 
 def block_dct(cells: int) -> Floats:
-    """Return the orthonormal DCT of each block of an axis, (cells, cells): D @ image @ D.T transforms an image.
+    """Return the orthonormal DCT of the blocks of an axis, D of (cells, cells), for D @ image @ D.T.
 
     Args:
         cells: Length of the axis.

@@ -1,8 +1,8 @@
 """How much of each frequency of a delta JPEG leaves, as weights of the frequencies of its gradient.
 
-JPEG rounds the DCT of 8x8 blocks to multiples of a step for each frequency. Of one whose step is far more than
-any delta within the bound could change it by, next to nothing comes through, though a gradient that passes the
-rounding straight asks for it as for any other. Weighed so, a delta is made of what stays.
+JPEG rounds the DCT of 8x8 blocks to multiples of a step for each frequency. Of one whose step is far more
+than a delta within the bound could change it by, next to nothing comes through, though a gradient that passes
+the rounding straight asks for it as for any other. Weighed so, a delta is made of what stays.
 """
 
 from __future__ import annotations

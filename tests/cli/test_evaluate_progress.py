@@ -8,27 +8,9 @@ import time
 import pytest
 from helpers.results_of import run
 
-from ulecli.cli.evaluate_progress import duration, lines, listening
+from ulecli.cli.evaluate_progress import lines, listening
 
 ARMS = [run("clean").arm, run("noise").arm, run("cifar").arm]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "less than a minute"),
-        (29, "less than a minute"),
-        (31, "about 1 min"),
-        (59 * 60, "about 59 min"),
-        (60 * 60, "about 1 h"),
-        (2 * 3600 + 8 * 60, "about 2 h 10 min"),
-        (23 * 3600 + 57 * 60, "about 1.0 days"),
-        (36 * 3600, "about 1.5 days"),
-        (40 * 86400, "about 40 days"),
-    ],
-)
-def test_durations_in_words(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_a_line_for_each_part_that_is_done() -> None:
@@ -183,6 +165,7 @@ def test_a_terminal_shows_bars_and_keeps_lines(monkeypatch) -> None:
         listener.preparing("protecting", 5, 10)
         listener._bars.refresh()
         listener.preparing("protecting", 10, 10)
+        listener.preparing("uleo: taken from the cache", 50000, 50000)
         listener.planned(ARMS, [8, 8, 8])
         listener.epoch(0, 5, 50.0)  # which goes on from an earlier run
         listener.remaining(400)
@@ -190,6 +173,7 @@ def test_a_terminal_shows_bars_and_keeps_lines(monkeypatch) -> None:
         listener.finished(0, run("clean", last=80))
     shown = terminal.getvalue()
     assert "3 trainings, on images called clean, [bold]cifar" in shown
+    assert "uleo: taken from the cache: 50,000 of 50,000" in shown
     assert "protecting: about 1 min; 3 trainings: about 7 min; in all about 8 min" in shown
     assert "about 8 min left in all" in shown and "5/24" in shown
     assert "about 7 min left" in shown and "3 trainings, epochs" in shown

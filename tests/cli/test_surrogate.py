@@ -74,6 +74,9 @@ def test_training_on_a_folder_makes_a_surrogate_for_data_sets(
     arguments = ["--recipe", "cifar-linear", "--data", str(class_folder), "-o", str(store_folder)]
     limits = ["--batches", "8", "--deltas", str(deltas), "--device", "cpu"]
     assert run("surrogate", "train", "mine", *arguments, *limits) == ExitCode.OK
+    told = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("training: 8 of 8; loss ") for line in told)
+    assert "protecting: 40 of 40" in told and told[-1].startswith(f"wrote {store_folder / 'mine'}.json")
     delta = np.load(deltas)
     assert delta.shape == (40, 1, 32, 32) and delta.dtype == np.int8 and np.abs(delta).max() == 8
     assert sorted(path.name for path in store_folder.iterdir()) == [
@@ -89,6 +92,14 @@ def test_training_on_a_folder_makes_a_surrogate_for_data_sets(
     reported = capsys.readouterr().err
     assert "is for data sets (ulecli evaluate) or of an older ulecli, not for photos" in reported
     assert not (tmp_path / "out").exists()
+
+
+def test_quiet_trains_without_a_word(class_folder, tmp_path, capsys) -> None:
+    arguments = ["--recipe", "cifar-linear", "--data", str(class_folder), "-o", str(tmp_path / "store")]
+    limits = ["--batches", "2", "--deltas", str(tmp_path / "deltas.npy"), "--device", "cpu", "--quiet"]
+    assert run("surrogate", "train", "mine", *arguments, *limits) == ExitCode.OK
+    reported = capsys.readouterr()
+    assert (reported.out, reported.err) == ("", "") and (tmp_path / "store" / "mine.json").is_file()
 
 
 def check_export(name: str, graph: Path) -> None:

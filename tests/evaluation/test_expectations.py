@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -11,8 +12,10 @@ import ulecli.evaluation.run
 from ulecli.data.datasets import Dataset
 from ulecli.data.images import ImageSet
 from ulecli.evaluation.config import EvaluateConfig
+from ulecli.evaluation.delta_cache import usual_folder
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.run import Interrupted, evaluate
+from ulecli.evaluation.set_protection import FROM_CACHE
 from ulecli.surrogates.recipe import RECIPES
 
 pytestmark = pytest.mark.usefixtures("tiny", "quickly")
@@ -66,6 +69,8 @@ def test_a_surrogate_for_other_classes_is_announced_until_it_is_kept(monkeypatch
     assert expected(both) == [training, "protecting 24 images by cifar-linear", "4 trainings"]
     assert expected(both)[0] == training  # the first steps that were measured are not kept
     first = evaluate(both)
+    assert expected(both) == ["4 trainings"]  # what the surrogate adds is kept too
+    shutil.rmtree(usual_folder())
     assert expected(both) == ["protecting 24 images by cifar-linear", "4 trainings"]
     again = evaluate(both)
     assert [one.train_md5 for one in again.records] == [one.train_md5 for one in first.records]
@@ -80,6 +85,24 @@ def test_what_earlier_runs_did_is_not_expected_again(tmp_path) -> None:
     with pytest.raises(Interrupted) as raised:
         evaluate(replace(config, resume=True, exploiters=("at",)), listener)
     assert raised.value.done.records == tuple(one for one in done.records if one.arm.exploiter == "at-8")
+
+
+def test_what_an_earlier_run_added_is_taken_over_and_said_so() -> None:
+    class Reported(Told):
+        """Remembers what defenders report."""
+
+        def preparing(self, what: str, done: int, total: int) -> None:
+            super().preparing(what, done, total)
+            reports.append((what, done, total))
+
+    reports: list[tuple[str, int, int]] = []
+    config = replace(CONFIG, exploiters=("standard",))
+    first = evaluate(config, Reported())
+    assert {what for what, *_ in reports} == {"cifar-linear: protecting"}
+    reports.clear()
+    again = evaluate(config, Reported())  # in another folder, since none is named
+    assert reports == [(f"cifar-linear: {FROM_CACHE}", 60, 60)]
+    assert [one.train_md5 for one in again.records] == [one.train_md5 for one in first.records]
 
 
 def test_measuring_changes_nothing() -> None:

@@ -12,11 +12,12 @@ from torch import nn
 from ulecli.errors import ModelError, UsageError
 from ulecli.nets.registry import make_net
 from ulecli.nets.seeding import seeded
-from ulecli.perturb.pgd import minimise, views_of
+from ulecli.perturb.pgd import minimise, views_of, weighing
 from ulecli.perturb.sets import class_delta, set_delta
 from ulecli.perturb.settings import PgdSettings
 from ulecli.perturb.torch_gradients import TorchGradients
 from ulecli.transforms.gray import gray
+from ulecli.transforms.jpeg_dct import jpeg_dct
 from ulecli.transforms.views import View, ViewPolicy, axis_matrix
 
 CPU = torch.device("cpu")
@@ -123,6 +124,35 @@ def test_every_variant_lowers_the_loss_within_the_bound(gray, augment, random_st
     assert loss(net((images + delta).clip(0, 1)), labels) < loss(net(images), labels)
 
 
+def test_a_weighed_gradient_makes_a_delta_that_jpeg_leaves() -> None:
+    """By a surrogate that asks for all frequencies of one pattern of noise alike."""
+    pattern = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    images, labels = torch.full((1, 1, 16, 16), 0.5), torch.tensor([0])
+    net = nn.Sequential(nn.Flatten(), nn.Linear(256, 2, bias=False))
+    net[1].weight.data = torch.cat([pattern.flatten(1), -pattern.flatten(1)])
+    left = {}
+    for quality in (0, 10):
+        chosen = PgdSettings(steps=4, augment=None, jpeg_weights=quality)
+        surrogate, rng = TorchGradients(net, CPU), np.random.default_rng(0)
+        delta = minimise(surrogate, images, labels, chosen, [None] * 4, epsilon=8 / 255, rng=rng)
+        assert delta.abs().max() <= EPSILON and net(images + delta)[0, 0] > net(images)[0, 0]
+        left[quality] = (jpeg_dct(images + delta, 10) - jpeg_dct(images, 10)).square().mean()
+    assert left[10] > 2 * left[0] and left[10] > 0
+
+
+def test_both_libraries_weigh_alike() -> None:
+    gradient = np.random.default_rng(0).normal(size=(2, 1, 16, 16)).astype(np.float32)
+
+    class Numpy:
+        asarray = staticmethod(np.asarray)
+
+    ours = weighing(TorchGradients(nn.Identity(), CPU), 10, 16)(torch.from_numpy(gradient))
+    np.testing.assert_allclose(ours, weighing(Numpy(), 10, 16)(gradient), atol=1e-6)
+    assert weighing(Numpy(), 0, 17)(gradient) is gradient
+    with pytest.raises(UsageError, match="whole blocks"):
+        weighing(Numpy(), 10, 17)
+
+
 def test_names_of_the_paper() -> None:
     policy = ViewPolicy()
     names = [PgdSettings(gray=g, augment=a).variant for g in (False, True) for a in (None, policy)]
@@ -159,7 +189,7 @@ def test_rounded_levels_stay_within_epsilon(epsilon: int, seed: int) -> None:
 
 
 def test_settings_refuse_what_cannot_be() -> None:
-    for wrong in ({"steps": 0}, {"views": 0}, {"momentum": 1.0}, {"travel": 0.0}):
+    for wrong in ({"steps": 0}, {"views": 0}, {"momentum": 1.0}, {"travel": 0.0}, {"jpeg_weights": 101}):
         with pytest.raises(UsageError):
             PgdSettings(**wrong)
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ulecli.cli.console import say
+from ulecli.cli.work_progress import SILENCE, WorkLines, duration, watched
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from ulecli.evaluation.listener import Listener
     from ulecli.evaluation.results.record import Arm, RunRecord
-
-SILENCE = 60.0
-"""Seconds without a line, off a terminal, after which one says what is left."""
 
 _NAMED = 12
 """Sets of images that are named at the start; of more, how many."""
@@ -35,20 +31,6 @@ def listening(*, quiet: bool) -> Iterator[Listener | None]:
     else:
         with lines() as listener:
             yield listener
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words, as exact as an estimate is: "less than a minute", "about 2 h 10 min"."""
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return "less than a minute"
-    if minutes < 60:
-        return f"about {minutes} min"
-    hours, minutes = divmod(round(minutes, -1), 60)
-    if hours < 24:
-        return f"about {hours} h" + (f" {minutes} min" if minutes else "")
-    days = seconds / 86400
-    return f"about {days:.1f} days" if days < 10 else f"about {days:.0f} days"
 
 
 def _title(arm: Arm) -> str:
@@ -79,44 +61,41 @@ def _expectation(works: Sequence[tuple[str, float | None]]) -> str:
     return f"{'; '.join(parts)}; in all {duration(whole)}{more}" if len(parts) > 1 else parts[0]
 
 
-class Lines:
+class Lines(WorkLines):
     """A line for each part that is done, and one where there was none for a while; see `lines`."""
 
     def __init__(self, write: Callable[[str], None], silence: float) -> None:
-        self._write, self._silence = write, silence
-        self._lock = threading.Lock()
-        self._last = time.monotonic()
+        super().__init__("reading the data set", write, silence)
         self._announced = self._total = self._done = 0
         self._titles: list[str] = []
         self._left: float | None = None
         self._expected = False
-        self._state = "reading the data set"
 
     def starting(self, sets: Sequence[str], trainings: int) -> None:
         """Write how many trainings there will be."""
         self._announced = trainings
-        self._state = "making the images that are trained on"
-        self._say(_announcement(sets, trainings))
+        self.state = "making the images that are trained on"
+        self.say(_announcement(sets, trainings))
 
     def expecting(self, works: Sequence[tuple[str, float | None]]) -> None:
         """Write how long the work takes that begins now."""
         self._expected = bool(works) and all(seconds is not None for _, seconds in works)
         if text := _expectation(works):
-            self._say(text)
+            self.say(text)
 
     def preparing(self, what: str, done: int, total: int) -> None:
         """Write that a part of a defender's work is done."""
         left = "" if self._left is None else f"; {duration(self._left)} left in all"
-        self._state = f"{what}: {done:,} of {total:,}{left}"
+        self.state = f"{what}: {done:,} of {total:,}{left}"
         if done == total:
-            self._say(self._state)
+            self.say(self.state)
 
     def planned(self, arms: Sequence[Arm], epochs: Sequence[int]) -> None:
         """Write how many trainings were done in earlier runs."""
         self._titles, self._total = [_title(arm) for arm in arms], len(arms)
-        self._state = f"0 of {len(arms)} trainings done"
+        self.state = f"0 of {len(arms)} trainings done"
         if 0 < len(arms) < self._announced:
-            self._say(f"{self._announced - len(arms)} of them are done already, {len(arms)} are left")
+            self.say(f"{self._announced - len(arms)} of them are done already, {len(arms)} are left")
 
     def epoch(self, number: int, epoch: int, accuracy: float) -> None:
         """Write nothing: a training may have hundreds."""
@@ -126,9 +105,9 @@ class Lines:
         self._left = seconds
         if not self._titles:  # defenders are at work
             return
-        self._state = f"{self._done} of {self._total} trainings done, {duration(seconds)} left"
+        self.state = f"{self._done} of {self._total} trainings done, {duration(seconds)} left"
         if not self._expected and self._done < self._total:
-            self._say(self._state)
+            self.say(self.state)
         self._expected = True
 
     def finished(self, number: int, record: RunRecord) -> None:
@@ -138,19 +117,8 @@ class Lines:
         more = f"; {left} left" if left else ""
         if left and self._left is not None:
             more += f", {duration(self._left)}"
-        self._state = f"{self._done} of {self._total} trainings done"
-        self._say(f"{self._titles[number]}: {_figures(record)}{more}")
-
-    def watch(self, ended: threading.Event) -> None:
-        """Write the state whenever nothing was written for a while, until the end."""
-        while not ended.wait(max(0.0, self._last + self._silence - time.monotonic())):
-            if time.monotonic() - self._last >= self._silence:
-                self._say(self._state)
-
-    def _say(self, text: str) -> None:
-        with self._lock:
-            self._last = time.monotonic()
-            self._write(text)
+        self.state = f"{self._done} of {self._total} trainings done"
+        self.say(f"{self._titles[number]}: {_figures(record)}{more}")
 
 
 @contextmanager
@@ -161,15 +129,9 @@ def lines(write: Callable[[str], None] = say, silence: float = SILENCE) -> Itera
         write: Takes a line; called from two threads, never from both at once.
         silence: Seconds without a line.
     """
-    listener, ended = Lines(write, silence), threading.Event()
-    # Not by the reports: where a net is attacked at the end, none comes for minutes.
-    thread = threading.Thread(target=listener.watch, args=[ended], name="progress", daemon=True)
-    thread.start()
-    try:
+    listener = Lines(write, silence)
+    with watched(listener):  # not by the reports: where a net is attacked at the end, none comes for minutes
         yield listener
-    finally:
-        ended.set()
-        thread.join()
 
 
 @contextmanager
@@ -219,7 +181,9 @@ class _Bars:
             self._bars.console.print(text, markup=False, highlight=False)
 
     def preparing(self, what: str, done: int, total: int) -> None:
-        """Move the bar of a defender's work."""
+        """Move the bar of a defender's work; what is done with its first report leaves a line."""
+        if what not in self._work and done == total:
+            self._bars.console.print(f"{what}: {done:,} of {total:,}", markup=False, highlight=False)
         if what not in self._work:
             self._work[what] = self._bars.add_task(what, total=total, figure="")
         self._bars.update(self._work[what], completed=done, visible=done < total, figure=self._left)

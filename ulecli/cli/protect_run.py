@@ -7,7 +7,8 @@ import signal
 import threading
 from collections.abc import Iterator
 
-from ulecli.cli.console import OnOutcome, progress, put, say
+from ulecli.cli.console import put, say
+from ulecli.cli.protect_progress import OnOutcome, progress
 from ulecli.errors import ExitCode
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.outcome import PhotoOutcome, ProtectReport, Start, Status

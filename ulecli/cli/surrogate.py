@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -18,12 +15,14 @@ import typer
 from ulecli.cli.console import say
 from ulecli.cli.exit_codes import epilog
 from ulecli.cli.extras import need_torch, torch_device
+from ulecli.cli.work_progress import reporting
 from ulecli.errors import TargetError, UsageError, shown, unknown
 from ulecli.system.devices import Device
 
 if TYPE_CHECKING:
     import torch
 
+    from ulecli.cli.work_progress import Report
     from ulecli.data.images import ImageSet
     from ulecli.surrogates.recipe import Recipe
     from ulecli.surrogates.store import Card
@@ -116,6 +115,7 @@ def train(
         Path | None,
         typer.Option(metavar="FILE.npy", help="Also protect the training images: write their delta, int8."),
     ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")] = False,
 ) -> None:
     """Make a surrogate; an interrupted training is taken up where it was.
 
@@ -146,21 +146,25 @@ def train(
                 f"the recipe {recipe or name} takes a pretrained net, on the CPU: name a folder of folders "
                 "of photos with --data, and leave out --data-root, --device, --batches and --deltas"
             )
-        card = _take_over(name, recipe, data, output, seed)
+        card = _take_over(name, recipe, data, output, seed, quiet)
     else:
-        card = _train(name, recipe, data, data_root, output, batches, seed, torch_device(device), deltas)
-    say(f"wrote {output / name}.json and what it vouches for: {', '.join(card.files)}")
+        where = torch_device(device)
+        card = _train(name, recipe, data, data_root, output, batches, seed, where, deltas, quiet)
+    if not quiet:
+        say(f"wrote {output / name}.json and what it vouches for: {', '.join(card.files)}")
 
 
-def _take_over(name: str, recipe: str | None, data: str, output: Path, seed: int) -> Card:
+def _take_over(name: str, recipe: str | None, data: str, output: Path, seed: int, quiet: bool) -> Card:
     """Make a surrogate of a pretrained net."""
     from ulecli.surrogates.feature_making import make_feature_surrogate
     from ulecli.surrogates.feature_recipe import FEATURE_RECIPES
 
     chosen = FEATURE_RECIPES[recipe or name]
     pictures = _pictures(data, None, chosen.grid)
-    say(f"making {name} of {chosen.backbone}, its features standardised by {len(pictures)} photos")
-    with _bar(len(pictures), "photos") as advance:
+    words = f"making {name} of {chosen.backbone}, its features standardised by {len(pictures)} photos"
+    if not quiet:
+        say(words)
+    with reporting(words, quiet=quiet) as report:
         return make_feature_surrogate(
             name,
             chosen,
@@ -169,7 +173,7 @@ def _take_over(name: str, recipe: str | None, data: str, output: Path, seed: int
             data=f"{len(pictures)} photos of anything, beside those of ImageNet that the net was trained on",
             command=_command(name, recipe, data, None, seed),
             seed=seed,
-            progress=advance,
+            progress=lambda done: report("photos", done, len(pictures)),
         )
 
 
@@ -183,6 +187,7 @@ def _train(
     seed: int,
     where: torch.device,
     deltas: Path | None,
+    quiet: bool,
 ) -> Card:
     """Train a surrogate by amortised min-min."""
     from ulecli.surrogates.feature_recipe import FEATURE_RECIPES
@@ -196,8 +201,15 @@ def _train(
     if batches:
         chosen = replace(chosen, batches=batches)
     pictures = _pictures(data, data_root, chosen.grid if data != "cifar10" else None)
-    say(f"training {name} by the recipe {recipe or name} on {where.type}, {chosen.batches} batches")
-    with _bar(chosen.batches, "training") as advance:
+    words = f"training {name} by the recipe {recipe or name} on {where.type}, {chosen.batches} batches"
+    if not quiet:
+        say(words)
+
+    with reporting(words, quiet=quiet) as report:
+
+        def advance(done: int, loss: float, accuracy: float) -> None:
+            report("training", done, chosen.batches, f"loss {loss:.2f}, right {accuracy:.0%}")
+
         card, net = make_surrogate(
             name,
             chosen,
@@ -211,8 +223,10 @@ def _train(
             device=where,
             progress=advance,
         )
-    if deltas:
-        _write_deltas(net, pictures, chosen, deltas, where)
+        if deltas:
+            _write_deltas(net, pictures, chosen, deltas, where, report)
+    if deltas and not quiet:
+        say(f"wrote {deltas}: delta of {len(pictures)} images in levels, int8")
     return card
 
 
@@ -236,7 +250,12 @@ def _pictures(data: str, root: Path | None, side: int | None) -> ImageSet:
 
 
 def _write_deltas(
-    net: torch.nn.Sequential, pictures: ImageSet, recipe: Recipe, path: Path, where: torch.device
+    net: torch.nn.Sequential,
+    pictures: ImageSet,
+    recipe: Recipe,
+    path: Path,
+    where: torch.device,
+    report: Report,
 ) -> None:
     import numpy as np
     import torch
@@ -252,10 +271,10 @@ def _write_deltas(
         recipe.protection,
         epsilon=recipe.epsilon,
         device=str(where),
+        progress=lambda done: report("protecting", done, len(pictures)),
     )
     with writing_to(path, NO_ROOM), replacing(path) as part, part.open("wb") as file:
         np.save(file, delta.to(torch.int8).numpy())
-    say(f"wrote {path}: delta of {len(delta)} images in levels, int8 {tuple(delta.shape)}")
 
 
 def _command(
@@ -274,22 +293,3 @@ def _command(
     words += ["--seed", str(seed)]
     words += ["--device", where.type] if where else []
     return shlex.join(words)
-
-
-@contextmanager
-def _bar(total: int, what: str) -> Iterator[Callable[..., None] | None]:
-    """Lend what shows progress: called with how much is done and, of a training, its loss and accuracy."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-
-        def advance(done: int, loss: float | None = None, accuracy: float = 0.0) -> None:
-            words = what if loss is None else f"{what}: loss {loss:.2f}, right {accuracy:.0%}"
-            bar.update(task, completed=done, description=words)
-
-        yield advance

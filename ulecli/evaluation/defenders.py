@@ -20,7 +20,8 @@ from ulecli.evaluation import crafted
 from ulecli.evaluation.order import Defender, Order, Progress, Protect
 from ulecli.evaluation.own_surrogates import Surrogate, find_surrogate, ships
 from ulecli.evaluation.results.record import NOISE
-from ulecli.perturb.sets import class_delta, set_delta
+from ulecli.evaluation.set_protection import SetProtection
+from ulecli.perturb.sets import class_delta
 from ulecli.registry import Registry
 from ulecli.surrogates.recipe import ON, RECIPES, find_recipe
 from ulecli.units import DEFAULT_EPSILON, LEVELS, check_epsilon
@@ -143,18 +144,9 @@ def _by_surrogate(images: ImageSet, order: Order, *, name: str, classwise: bool)
             device=order.device,
         )
         return added(own, delta[own.labels]).images
-    delta = set_delta(
-        surrogate.net,
-        own.images,
-        own.labels,
-        surrogate.settings,
-        epsilon=order.epsilon,
-        seed=order.seed,
-        device=order.device,
-        parts=None if order.checkpoints is None else order.checkpoints / "protecting",
-        progress=lambda done: progress("protecting", done, len(own)) if progress else None,
-    )
-    return added(own, delta).images
+    protection = SetProtection(surrogate, own, order.epsilon, order.seed, order.device)
+    parts = None if order.checkpoints is None else order.checkpoints / "protecting"
+    return added(own, protection.delta(parts, progress)).images
 
 
 def _defenders(classwise: bool) -> dict[str, Defender]:

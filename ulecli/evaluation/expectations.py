@@ -125,7 +125,7 @@ def preparations(part: Part, data: Dataset, builder: TrainingSets) -> Iterator[P
             surrogate = f"training a surrogate {stem} for {len(images.classes)} classes, which is then kept"
             yield Preparation(surrogate, f"{label}: training", seconds_of_training(training))
             trained.add((stem, seed))
-        if name == stem:
+        if name == stem and ((stem, seed) in trained or not builder.is_cached(stem, seed)):
             if stem not in paces:
                 paces[stem] = seconds_of_protecting(stem, images, builder.count, device)
             yield Preparation(words, f"{label}: protecting", paces[stem])

@@ -16,12 +16,14 @@ from ulecli.errors import UsageError
 from ulecli.evaluation import crafted
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, Progress, defend, is_fixed
+from ulecli.evaluation.own_surrogates import find_surrogate
 from ulecli.evaluation.photo_plan import PhotoPlan, photo_set_names, photo_set_sizes
 from ulecli.evaluation.photo_sets import PhotoSets
 from ulecli.evaluation.plugins import Plugin
 from ulecli.evaluation.poisons.reading import read_poison
 from ulecli.evaluation.results.record import CLEAN, CLEAN_SHARE, CONTROLS, LABELS_DIFFER, NOISE
 from ulecli.evaluation.set_files import Made, SetFiles, TrainingSet
+from ulecli.evaluation.set_protection import SetProtection
 from ulecli.surrogates import store
 from ulecli.surrogates.recipe import ON, find_recipe
 
@@ -82,6 +84,17 @@ class TrainingSets:
             for seed in self._seeds(name):
                 if not self._files.is_kept(name, self._identity(name, seed)):
                     yield name, seed or 0, self._label(name, seed)
+
+    def is_cached(self, name: str, seed: int) -> bool:
+        """Return whether an earlier run has made what a surrogate adds, which needs no training any more.
+
+        Args:
+            name: Of its recipe.
+            seed: Of its set.
+        """
+        config, own = self._config, self._whole.subset(self._picked)
+        surrogate = find_surrogate(name, self._whole, seed, config.device)
+        return SetProtection(surrogate, own, config.epsilon, seed, config.device).is_kept()
 
     def read_poisons(self) -> list[TrainingSet]:
         """Read other people's files; `sets` does it first where this was not called.

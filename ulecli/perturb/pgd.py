@@ -7,7 +7,7 @@ backends which are given the same seed walk through the same views.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulecli.perturb.settings import PgdSettings
+from ulecli.perturb.spectrum import block_dct, jpeg_weights
 from ulecli.transforms.views import Floats, View, ViewPolicy
 
 Array = Any
@@ -101,17 +102,35 @@ def minimise(
         delta = surrogate.asarray(_start(rng, shape, epsilon if settings.random_start else 0.0))
     momentum = delta * 0
     step_size = settings.travel * epsilon / settings.steps
-    upcoming = iter(views)
+    upcoming, weigh = iter(views), weighing(surrogate, settings.jpeg_weights, shape[-1])
     for _ in range(settings.steps):
         gradient = delta * 0
         for view in islice(upcoming, settings.views):
             gradient = gradient + surrogate.gradient(images, delta, targets, view)
-        momentum = accumulated(momentum, gradient, settings.momentum)
+        momentum = accumulated(momentum, weigh(gradient), settings.momentum)
         delta = (delta - step_size * surrogate.sign(momentum)).clip(-epsilon, epsilon)
     if settings.saturate:
         # A cell that came back to 0 goes where the next step would have taken it.
         delta = epsilon * surrogate.sign(surrogate.sign(delta) - 0.5 * surrogate.sign(momentum))
     return delta
+
+
+def weighing(surrogate: Gradients, quality: int, cells: int) -> Callable[[Array], Array]:
+    """Return what weighs the frequencies of gradients (N, C, S, S) by what JPEG leaves of them.
+
+    Args:
+        surrogate: Of whose library the gradients are.
+        quality: Of the JPEG; 0 leaves gradients as they are.
+        cells: Their side S.
+
+    Raises:
+        UsageError: They are not made of whole blocks.
+    """
+    if not quality:
+        return lambda gradient: gradient
+    basis = surrogate.asarray(block_dct(cells))
+    weights = surrogate.asarray(jpeg_weights(cells, quality))
+    return lambda gradient: basis.T @ ((basis @ gradient @ basis.T) * weights) @ basis
 
 
 def accumulated(momentum: Array, gradient: Array, share: float) -> Array:

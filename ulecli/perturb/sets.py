@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from ulecli import __version__
 from ulecli.nets.devices import usable_device
+from ulecli.nets.fusing import fused
 from ulecli.nets.precision import has_bfloat16
 from ulecli.nets.threads import spread
-from ulecli.perturb.pgd import draw, minimise, views_of
+from ulecli.perturb.pgd import draw, minimise, views_of, weighing
 from ulecli.perturb.set_parts import SetParts
 from ulecli.perturb.settings import PgdSettings
 from ulecli.perturb.torch_gradients import TorchGradients, gradients_of
@@ -35,8 +36,8 @@ GPU_BATCH = 5000
 CLASSWISE_BATCH = 500
 """Images that a step of a classwise delta is taken from."""
 
-_SCHEME = "a generator for each batch"
-"""What else decides a delta: parts that were made in another way are not taken up."""
+_SCHEME = "a generator for each batch, batch norms fused"
+"""What else decides a delta: one that was made in another way is not taken up."""
 
 
 def set_delta(
@@ -79,11 +80,12 @@ def set_delta(
     """
     check_epsilon(epsilon)
     where = usable_device(device)
-    size, threads = (BATCH, torch.get_num_threads()) if where.type == "cpu" else (GPU_BATCH, 1)
+    size, threads = _batch_size(where), torch.get_num_threads() if where.type == "cpu" else 1
     kept = None
     if parts is not None:
-        kept = SetParts(parts, _fingerprint(net, images, labels, settings, epsilon, seed, where.type, size))
-    batches = _Batches(gradients_of(net, where), images, labels, settings, epsilon, seed, size)
+        identity = delta_identity(net, images, labels, settings, epsilon=epsilon, seed=seed, device=device)
+        kept = SetParts(parts, identity)
+    batches = _Batches(gradients_of(fused(net), where), images, labels, settings, epsilon, seed, size)
 
     def make(number: int, stop: Event) -> Tensor:
         levels = batches.delta(number, stop)
@@ -155,14 +157,33 @@ def _until(stop: Event, views: Iterable[View | None]) -> Iterator[View | None]:
         yield view
 
 
-def _fingerprint(net: nn.Module, images: Tensor, labels: Tensor, *settings: object) -> str:
-    """Return the sha256 of all that decides a delta."""
+def delta_identity(
+    net: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    settings: PgdSettings,
+    *,
+    epsilon: int = DEFAULT_EPSILON,
+    seed: int = 0,
+    device: str = "cpu",
+) -> str:
+    """Return a digest of all that decides what `set_delta` returns, whose arguments these are: 64 characters.
+
+    Raises:
+        DeviceUnavailable: torch can't use the device.
+    """
+    where = usable_device(device)
+    drawn = settings, epsilon, seed, where.type, _batch_size(where)
     packages = (_SCHEME, __version__, torch.__version__, np.__version__, has_bfloat16("cpu"))
-    digest = hashlib.sha256(repr((settings, packages)).encode())
+    digest = hashlib.sha256(repr((drawn, packages, net)).encode())
     for name, value in (("images", images), ("labels", labels), *sorted(net.state_dict().items())):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.cpu().contiguous().numpy().tobytes())
+        digest.update(value.cpu().contiguous().numpy())
     return digest.hexdigest()
+
+
+def _batch_size(device: torch.device) -> int:
+    return BATCH if device.type == "cpu" else GPU_BATCH
 
 
 def class_delta(
@@ -200,11 +221,12 @@ def class_delta(
     """
     bound = to_unit(check_epsilon(epsilon))
     where = usable_device(device)
-    surrogate, rng = gradients_of(net, where), np.random.default_rng(seed)
+    surrogate, rng = gradients_of(fused(net), where), np.random.default_rng(seed)
     shape = (classes, 1 if settings.gray else 3, *images.shape[2:])
     start = rng.uniform(-bound, bound, shape) if settings.random_start else np.zeros(shape)
     delta = surrogate.asarray(start.astype(np.float32))
     direction = torch.zeros_like(delta)
+    weigh = weighing(surrogate, settings.jpeg_weights, delta.shape[-1])
     for _ in range(settings.steps):
         chosen = torch.from_numpy(rng.permutation(len(images))[:CLASSWISE_BATCH])
         batch = images[chosen].to(where).float() / LEVELS
@@ -214,6 +236,7 @@ def class_delta(
         for _ in range(settings.views):
             view = draw(settings.augment, rng, len(batch), batch.shape[-1], None)
             gradient += surrogate.gradient(batch, delta[own], own, view)
+        gradient = weigh(gradient)
         gradient /= gradient.abs().mean((1, 2, 3), keepdim=True).clip(1e-12)
         share = torch.bincount(own, minlength=classes).clip(1)[:, None, None, None]
         mean = torch.zeros_like(delta).index_add_(0, own, gradient) / share

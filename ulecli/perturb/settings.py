@@ -36,6 +36,8 @@ class PgdSettings:
         colour: With `gray`: the surrogate sees the images in colour, delta tied all the same, and in gray
             only where a view says so. For pretrained nets, which were shown colour.
         augment: What the images go through inside the loop; None for nothing.
+        jpeg_weights: Quality of the JPEG by which the frequencies of each gradient are weighed, see
+            `ulecli.perturb.spectrum`; 0 for all alike.
 
     Raises:
         UsageError: a number is out of its range.
@@ -50,12 +52,15 @@ class PgdSettings:
     gray: bool = True
     colour: bool = False
     augment: ViewPolicy | None = field(default_factory=ViewPolicy)
+    jpeg_weights: int = 0
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.views < 1:
             raise UsageError("PGD needs at least one step and one view")
         if not 0 <= self.momentum < 1:
             raise UsageError(f"momentum is {self.momentum}, but must be at least 0 and below 1")
+        if not 0 <= self.jpeg_weights <= 100:
+            raise UsageError(f"jpeg_weights is {self.jpeg_weights}, but must be a quality, 1 to 100, or 0")
         if self.travel <= 0:
             raise UsageError(f"travel is {self.travel}, but must be above 0")
 

@@ -1,14 +1,11 @@
 """Surrogates that were trained for somebody's own data, kept for the next run that asks for the same.
 
-A file's name holds the digest of what decides the net and that of its content, so that a damaged file is
-noticed. The files may be deleted at any time. What a net has learned from photos is personal data, so only
-the user can read them.
+The files may be deleted at any time. What a net has learned from photos is personal data, so only the user
+can read them.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 from pathlib import Path
 
 import platformdirs
@@ -16,12 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from ulecli.system.atomic import replacing
+from ulecli.system.file_cache import FileCache
 
 LIMIT = 64
 """Files that are kept; the oldest make room."""
-
-_DIGITS = 32
 
 
 def usual_folder() -> Path:
@@ -39,7 +34,7 @@ class NetCache:
             folder: The folder.
             limit: Files that it may hold.
         """
-        self._folder, self._limit = folder, limit
+        self._files = FileCache(folder, ".safetensors", files=limit)
 
     def has(self, identity: str) -> bool:
         """Return whether there is a net."""
@@ -51,32 +46,13 @@ class NetCache:
         Args:
             identity: All that decides the net, in words.
         """
-        for file in self._files(identity):
-            with contextlib.suppress(OSError, SafetensorError):
-                content = file.read_bytes()
-                if _digest(content) == file.stem.rpartition("-")[2]:
-                    return load(content)
-        return None
+        content = self._files.find(identity)
+        try:
+            return None if content is None else load(content)
+        except SafetensorError:
+            return None
 
     def add(self, identity: str, net: nn.Module) -> bool:
         """Keep the weights of a net, and return whether that was possible."""
-        content = save({name: value.cpu().contiguous() for name, value in net.state_dict().items()})
-        file = self._folder / f"{_digest(identity.encode())}-{_digest(content)}.safetensors"
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with replacing(file) as part:
-                part.touch(mode=0o600)
-                part.write_bytes(content)
-            files = sorted(self._folder.glob("*.safetensors"), key=lambda one: one.stat().st_mtime_ns)
-            for old in files[: -self._limit]:
-                old.unlink()
-        except OSError:
-            return False
-        return True
-
-    def _files(self, identity: str) -> list[Path]:
-        return sorted(self._folder.glob(f"{_digest(identity.encode())}-*.safetensors"))
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:_DIGITS]
+        weights = {name: value.cpu().contiguous() for name, value in net.state_dict().items()}
+        return self._files.add(identity, save(weights))

@@ -12,6 +12,7 @@ from torch import nn
 from ulecli.errors import ModelError
 from ulecli.nets.layers import Deviations
 from ulecli.nets.registry import make_net
+from ulecli.nets.seeding import seeded
 from ulecli.surrogates.store import load_card, verified_bytes
 
 FEATURE = "deviations"
@@ -50,7 +51,8 @@ def load_net(name: str) -> nn.Sequential:
     card = load_card(name)
     stored = load(verified_bytes(name, ".safetensors"))
     weights = {key.removeprefix("0."): value for key, value in stored.items()}  # the number of the net
-    net = described_net(card.net)
+    with seeded(0):  # the weights that are drawn are replaced, and nobody else's draws shall be others for it
+        net = described_net(card.net)
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:

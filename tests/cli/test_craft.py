@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from ulecli.cli.craft_progress import lines
-
 QUICK = ("--surrogate", "linear", "--rounds", "1", "--training-steps", "1", "--steps", "2")
 
 
@@ -50,16 +48,3 @@ def test_list_names_methods_and_nets(ulecli) -> None:
     done = ulecli("craft", "--list")
     assert done.code == 0
     assert all(name in done.out for name in ("uleo-grayaugs", "advpois", "vgg11"))
-
-
-def test_there_is_a_line_for_every_part_and_one_now_and_then() -> None:
-    written: list[str] = []
-    report = lines(written.append, silence=1000)
-    for done in range(3):
-        report("round 1", done, 6)
-    report("round 2", 3, 6)
-    assert written == ["round 1: 0 of 6", "round 2: 3 of 6"]
-    report = lines(written.append, silence=0.0)
-    report("round 3", 4, 6)
-    report("round 3", 5, 6)
-    assert written[2:] == ["round 3: 4 of 6", "round 3: 5 of 6"]

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from ulecli.cli.console import say
-from ulecli.cli.craft_progress import crafting
 from ulecli.cli.extras import need_torch, torch_device
+from ulecli.cli.work_progress import reporting
 from ulecli.crafting.layout import Layout
 from ulecli.errors import UsageError
 from ulecli.system.devices import Device
@@ -119,8 +119,8 @@ def craft(
         device=str(torch_device(device)),
         threads=threads,
     )
-    with crafting(quiet=quiet) as progress:
-        poison = craft_set(config, progress)
+    with reporting("reading the data set", quiet=quiet) as report:
+        poison = craft_set(config, report)
     for remark in () if quiet else poison.remarks:
         say(f"note: {remark}")
     if not quiet:

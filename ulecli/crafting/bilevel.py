@@ -29,7 +29,7 @@ from ulecli.crafting.settings import SHIFT, BilevelSettings
 from ulecli.data.images import ImageSet
 from ulecli.errors import UsageError
 from ulecli.nets.devices import usable_device
-from ulecli.nets.folding import folded
+from ulecli.nets.fusing import fused
 from ulecli.nets.precision import has_bfloat16
 from ulecli.nets.registry import NETS
 from ulecli.nets.seeding import seeded
@@ -48,8 +48,9 @@ CPU_PIXELS, GPU_PIXELS = 125 * 32 * 32, 5000 * 32 * 32
 CHECKPOINT_AFTER = 30.0
 """Seconds since the last checkpoint after which the end of a round is another."""
 
-Progress = Callable[[int, float | None], None]
-"""Called with the number of images perturbed so far, over all rounds, and the error after the last round."""
+Progress = Callable[[int, int, float], None]
+"""Called with the number of the round, from 1, how many images were perturbed in it, and the surrogate's
+error on these, 0 to 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,10 +150,10 @@ class Bilevel:
         if self.settings.restart:
             self.net, self.optimizer = self._fresh()
         self._learn()
-        frozen = TorchGradients(folded(self.net), self.device, autocast=self._autocast)
+        frozen = TorchGradients(fused(self.net), self.device, autocast=self._autocast)
         if self.settings.classwise:
             self._perturb_classes(frozen)
-        wrong, done, before = 0, 0, len(self.errors) * len(self.labels)
+        wrong = done = 0
 
         def work(number: int, stop: Event) -> tuple[int, int]:
             return self._perturb(frozen, number, stop)
@@ -161,7 +162,7 @@ class Bilevel:
             nonlocal wrong, done
             wrong, done = wrong + judged[0], done + judged[1]
             if progress is not None:
-                progress(before + done, self.errors[-1] if self.errors else None)
+                progress(len(self.errors) + 1, done, wrong / done)
 
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
         spread(work, range(math.ceil(len(self.labels) / self._batch)), threads, take)

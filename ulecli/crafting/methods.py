@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -36,8 +36,12 @@ DEFAULT_SURROGATE = "conv"
 RATES: Mapping[str, float] = {"linear": 0.03, "mlp": 0.05, "conv": 0.08}
 """Learning rates of surrogates in the loop for which the published 0.1 is too much."""
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is done, how much of it, and how much there is in all."""
+
+class Progress(Protocol):
+    """Takes note of a part of the work."""
+
+    def __call__(self, what: str, done: int, total: int, note: str = "") -> None:
+        """So much of a part is done, of so much; `note` says what else is known, in words."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,10 @@ class Request:
     checkpoints: Path | None = None
     progress: Progress | None = None
 
-    def report(self, what: str, done: int, total: int) -> None:
+    def report(self, what: str, done: int, total: int, note: str = "") -> None:
         """Pass on how far something is."""
         if self.progress is not None:
-            self.progress(what, done, total)
+            self.progress(what, done, total, note)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,16 +183,13 @@ def _by_loop(images: ImageSet, settings: BilevelSettings, request: Request) -> P
         seed=request.seed,
         device=request.device,
     )
-    total = settings.rounds * len(images)
 
-    def report(done: int, error: float | None) -> None:
-        number = -(-done // len(images))
-        found = "" if error is None else f", surrogate's error {error:.1%}"
-        request.report(f"round {number}{found}", done, total)
+    def report(number: int, done: int, error: float) -> None:
+        words = f"round {number} of at most {settings.rounds}"
+        request.report(words, done, len(images), f"surrogate's error {error:.1%}")
 
     checkpoint = None if request.checkpoints is None else request.checkpoints / "bilevel.checkpoint"
     made = run.run(checkpoint, report)
-    request.report(f"{len(made.errors)} rounds, surrogate's error {made.errors[-1]:.1%}", total, total)
     remarks = () if made.converged else (_not_converged(settings, made.errors[-1]),)
     images = stored(images, made.delta, published=request.as_published)
     return Poison(images, made.errors, settings.to_card(), remarks)

@@ -41,6 +41,11 @@ def identity(name: str, net: str) -> str:
 
 def _protect(images: ImageSet, order: Order, *, method: str, net: str, classwise: bool) -> Tensor:
     """Craft the chosen images; see `ulecli.evaluation.order.Protect`."""
+
+    def progress(what: str, done: int, total: int, note: str = "") -> None:
+        if order.progress is not None:
+            order.progress(what, done, total)
+
     request = Request(
         surrogate=net,
         epsilon=order.epsilon,
@@ -48,7 +53,7 @@ def _protect(images: ImageSet, order: Order, *, method: str, net: str, classwise
         device=order.device,
         classwise=classwise,
         checkpoints=order.checkpoints,
-        progress=order.progress,
+        progress=progress,
     )
     made = craft(method, images.subset(order.chosen), request)
     order.remarks.extend(made.remarks)

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fused(net: nn.Module) -> nn.Module:
-    """Return a net that answers as `net`, but for rounding, and faster.
+    """Return a frozen copy of a net that answers as it does, but for rounding, and faster.
 
     Args:
-        net: In evaluation mode; left as it is. Of a sequence, and of sequences within it, the batch norms
-            right behind convolutions go; any other net is returned itself.
+        net: Left as it is. In each sequence of layers that it is or holds, the batch norms right behind
+            convolutions go into these; those before them, as in DenseNet, stay.
 
     Returns:
-        In evaluation mode; it may share layers with `net`.
+        In evaluation mode, its weights without gradients.
     """
-    if not isinstance(net, nn.Sequential):
-        return net
-    layers: list[nn.Module] = []
-    for layer in net:
-        before = layers[-1] if layers else None
-        if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
-            layers[-1] = fuse_conv_bn_eval(before, layer)
-        else:
-            layers.append(fused(layer))
-    return nn.Sequential(*layers).eval()
+    twin = copy.deepcopy(net).eval()
+    for chain in [module for module in twin.modules() if isinstance(module, nn.Sequential)]:
+        for place in range(len(chain) - 1):
+            convolution, norm = chain[place], chain[place + 1]
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                chain[place], chain[place + 1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
+    return twin.requires_grad_(False)

@@ -24,4 +24,4 @@ def fused(net: nn.Module) -> nn.Module:
             convolution, norm = chain[place], chain[place + 1]
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 chain[place], chain[place + 1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
-    return twin.requires_grad_(False)
+    return twin.eval().requires_grad_(False)

@@ -59,6 +59,6 @@ def test_idle_threads_wait_without_spinning(chosen: dict[str, str], policy: str)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there a process can list what its threads did")
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_as_many_threads_work_as_were_asked_for(threads: int) -> None:
     assert python(PROTECTING, threads).stdout.split() == [str(threads)]

@@ -431,7 +431,7 @@ def test_an_interruption_says_how_to_go_on(evaluate, monkeypatch, tmp_path) -> N
     assert f"go on with --out {tmp_path / 'out'} --resume" in err
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("kept", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_interruption_prints_the_table_of_what_is_done(
     kept: bool, evaluate, monkeypatch, tmp_path
 ) -> None:

@@ -35,6 +35,7 @@ def test_the_seed_decides_the_pictures() -> None:
     assert not {bytes(p.numpy()) for p in found.train.images} & {bytes(p.numpy()) for p in found.test.images}
 
 
+@pytest.mark.slow
 def test_preset_quick_learns_them_in_seconds_even_in_gray() -> None:
     found = open_dataset("shapes")
     protocol = replace(PRESETS["quick"].small, epochs=5)

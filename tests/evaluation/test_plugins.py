@@ -80,7 +80,7 @@ def package(tmp_path: Path, monkeypatch) -> Path:
     return tmp_path / "site"
 
 
-@pytest.mark.parametrize(("kind", "jobs"), [("file", 1), ("package", 2)])
+@pytest.mark.parametrize(("kind", "jobs"), [pytest.param("file", 1, marks=pytest.mark.slow), ("package", 2)])
 def test_the_command_trains_with_a_plugin(package: Path, kind: str, jobs: int) -> None:
     name = str(SAMPLE) if kind == "file" else "mine.ulecli"
     command = [sys.executable, "-m", "ulecli", "evaluate", "--plugin", name, "--dataset", "shapes"]

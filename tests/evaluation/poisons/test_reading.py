@@ -395,6 +395,7 @@ def test_images_as_the_user_says_must_be_images(tmp_path: Path, clean: ImageSet)
         read_poison(class_wise, clean, kind=PoisonKind.IMAGES)
 
 
+@pytest.mark.slow
 def test_the_published_form_on_cifar10(tmp_path: Path) -> None:
     """float32 (50000, 3, 32, 32), signed, unit scale, as EM and ULEO are published; then their own images."""
     if not (default_root() / "cifar-10-batches-py").is_dir():

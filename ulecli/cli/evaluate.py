@@ -159,6 +159,14 @@ def evaluate(
         str, typer.Option(metavar="CLEAN+ADDED", help="Percent of clean and of added images, as 5+30.")
     ] = "",
     train_images: Annotated[int, _count("Train on N of the images. Default: all.")] = 0,
+    validation: Annotated[
+        float,
+        typer.Option(
+            show_default=False,
+            metavar="SHARE",
+            help="Clean images that exploiters stop early by and don't train on, as 0.02. Default: none.",
+        ),
+    ] = 0.0,
     eps: Annotated[
         str,
         typer.Option(
@@ -249,6 +257,7 @@ def evaluate(
         share=_share(share),
         mix=parse_mix(mix) if mix else None,
         train_images=train_images,
+        validation=validation,
         epsilon=parse_epsilon(eps),
         attack_steps=at_steps,
         controls=controls,

@@ -29,6 +29,7 @@ import torch
 
 from ulecli import __version__
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
+from ulecli.data.images import ImageSet
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.expectations import cost_of, expect, expected_trainings
 from ulecli.evaluation.exploiters.checkpoints import Checkpoint
@@ -142,15 +143,17 @@ def _carried_out(
         listener.expecting(expect(config, parts, read, builders, journal.records, outlook))
     sets = [list(builder.sets()) for builder in builders]
     tests = [_test_set(own, folder / "sets") for own in read]
+    held = (one.validation for one in builders)
+    own = [None if one is None else _clean_set("validation", one, folder / "sets") for one in held]
     kept = folder / "checkpoints" if config.out else None
-    planned = chain.from_iterable(map(_plan, parts, read, sets, tests, [kept] * len(parts)))
+    planned = chain.from_iterable(map(_plan, parts, read, sets, tests, [kept] * len(parts), own))
     plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
     records = _trained(config, plan, journal, outlook, listener)
     if config.out is not None:
         shown = by_treatment(records) if config.each else records
         with writing_to(folder):
             curves(shown, folder / "curves.png", folder / "curves.svg")
-            _draw_gallery(read[0], sets[0], config, folder / "gallery.png")
+            _draw_gallery(builders[0].clean, sets[0], config, folder / "gallery.png")
     return records
 
 
@@ -168,11 +171,15 @@ def open_data(config: EvaluateConfig) -> Dataset:
 
 def _test_set(data: Dataset, folder: Path) -> TrainingSet:
     """Write the test set where every process can read it."""
-    side = data.test.images.shape[-1]  # each part of an evaluation may have its own
-    file, labels = folder / f"test-{side}.npy", folder / f"test-{side}.labels.npy"
-    write_array(file, data.test.images)
-    write_array(labels, data.test.labels)
-    return TrainingSet("test", file, labels, data.test.classes, data.test.digest)
+    return _clean_set("test", data.test, folder)
+
+
+def _clean_set(name: str, images: ImageSet, folder: Path) -> TrainingSet:
+    side = images.images.shape[-1]  # each part of an evaluation may have its own
+    file, labels = folder / f"{name}-{side}.npy", folder / f"{name}-{side}.labels.npy"
+    write_array(file, images.images)
+    write_array(labels, images.labels)
+    return TrainingSet(name, file, labels, images.classes, images.digest)
 
 
 @dataclass(frozen=True)
@@ -187,7 +194,12 @@ class _Planned:
 
 
 def _plan(
-    part: Part, data: Dataset, sets: list[TrainingSet], test: TrainingSet, checkpoints: Path | None = None
+    part: Part,
+    data: Dataset,
+    sets: list[TrainingSet],
+    test: TrainingSet,
+    checkpoints: Path | None = None,
+    validation: TrainingSet | None = None,
 ) -> Iterator[_Planned]:
     """Yield every training, in an order in which the first results say the most."""
     config, preset = part.config, PRESETS[part.config.preset]
@@ -215,6 +227,7 @@ def _plan(
                         config.loaded,
                         way.backbone,
                         _checkpoint(checkpoints, key, config.device),
+                        validation,
                     )
                     work = cost_of(arm, way, one.shape[0])
                     yield _Planned(arm, task, way.settings, key, data.digest, way.epochs, work)
@@ -263,7 +276,7 @@ def _record(config: EvaluateConfig, planned: _Planned, done: Done) -> RunRecord:
         preset=arm.preset,
         poison=arm.poison,
         exploiter=arm.exploiter,
-        whole=not (config.archs or config.train_images or config.mix),
+        whole=not (config.archs or config.train_images or config.mix or config.validation),
     )
     return RunRecord(
         arm=arm,
@@ -288,6 +301,8 @@ def _record(config: EvaluateConfig, planned: _Planned, done: Done) -> RunRecord:
             *(backbone_warnings(backbone, arm.poison) if backbone else ()),
         ),
         epsilon=task.train.epsilon,
+        n_validation=task.validation.shape[0] if task.validation and result.validation_accuracies else 0,
+        validation_accuracies=result.validation_accuracies,
     )
 
 
@@ -307,7 +322,7 @@ def _versions(more: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _draw_gallery(data: Dataset, sets: list[TrainingSet], config: EvaluateConfig, path: Path) -> None:
+def _draw_gallery(clean: ImageSet, sets: list[TrainingSet], config: EvaluateConfig, path: Path) -> None:
     """Draw one image of each of up to ten classes with the first perturbation that is not a control's."""
     judged = [
         one
@@ -316,7 +331,6 @@ def _draw_gallery(data: Dataset, sets: list[TrainingSet], config: EvaluateConfig
     ]
     if not judged or config.mix or config.train_images:
         return
-    labels = data.train.labels
-    firsts = [int((labels == label).nonzero()[0]) for label in range(min(10, len(data.train.classes)))]
+    firsts = [int((clean.labels == label).nonzero()[0]) for label in range(min(10, len(clean.classes)))]
     protected = judged[0].read().images[firsts].numpy()
-    gallery(data.train.images[firsts].numpy(), protected, config.epsilon, path)
+    gallery(clean.images[firsts].numpy(), protected, config.epsilon, path)

@@ -60,6 +60,7 @@ class Task:
         plugins: Where the exploiter and the net may come from, beside those that ship.
         backbone: The pretrained net that the exploiter starts from; None where it trains from scratch.
         checkpoint: What an interrupted training goes on from; None for nothing.
+        validation: Clean images that the exploiter validates on after each epoch; None for none.
     """
 
     train: TrainingSet
@@ -73,6 +74,7 @@ class Task:
     plugins: tuple[Plugin, ...] = ()
     backbone: BackboneRequest | None = None
     checkpoint: Checkpoint | None = None
+    validation: TrainingSet | None = None
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,7 @@ def _learned(task: Task, progress: Progress | None, on_step: OnStepOfOne) -> Exp
     measure = find_exploiter(task.exploiter, attack_steps=task.attack_steps, families=known.exploiters)
     train, test = task.train.read(), task.test.read()
     common: dict[str, Any] = {
+        "validation": None if task.validation is None else task.validation.read(),
         "device": task.device,
         "progress": progress,
         "on_step": on_step,

@@ -187,6 +187,14 @@ def evaluate(
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.AUTO,
     jobs: Annotated[int, _count("Trainings at a time. Default: by cores and memory.")] = 0,
     threads: Annotated[int, _count("CPU threads of all together. Default: all cores.")] = 0,
+    workers: Annotated[
+        str,
+        typer.Option(metavar="processes|ray", help="Who trains: this machine, or Ray on many; see README."),
+    ] = "processes",
+    ray_address: Annotated[
+        str,
+        typer.Option(metavar="HOST:PORT|auto", help="A Ray cluster. Default: one is started for this run."),
+    ] = "",
     output_format: Annotated[
         str,
         typer.Option("--format", metavar="table|json|markdown|latex|csv", help="How results are written."),
@@ -266,6 +274,8 @@ def evaluate(
         device=where,
         jobs=jobs,
         threads=threads,
+        workers=workers,
+        ray_address=ray_address,
     )
     if audit:
         _audit(config, output_format, quiet)

@@ -28,7 +28,15 @@ FLOORS = (
 lowest floor, but not in a circle."""
 
 THIN = {
-    *("errors", "units", "system.devices", "formats.options", "imaging.strength", "protection.config"),
+    *(
+        "errors",
+        "units",
+        "system.devices",
+        "system.worker_kinds",
+        "formats.options",
+        "imaging.strength",
+        "protection.config",
+    ),
     *("protection.outcome", "protection.json_records", "protection.summary", "perturb.perturber"),
 }
 """Modules outside `cli` that `ulecli --help` enters: nothing heavy may be imported at their top."""

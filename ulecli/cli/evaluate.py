@@ -14,6 +14,7 @@ from ulecli.cli.console import say
 from ulecli.cli.extras import need_torch, torch_device
 from ulecli.errors import NoVerdict, UsageError, shown, unknown
 from ulecli.system.devices import Device
+from ulecli.system.worker_kinds import WorkerKind
 from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON, parse_epsilon
 
 if TYPE_CHECKING:
@@ -188,9 +189,8 @@ def evaluate(
     jobs: Annotated[int, _count("Trainings at a time. Default: by cores and memory.")] = 0,
     threads: Annotated[int, _count("CPU threads of all together. Default: all cores.")] = 0,
     workers: Annotated[
-        str,
-        typer.Option(metavar="processes|ray", help="Who trains: this machine, or Ray on many; see README."),
-    ] = "processes",
+        WorkerKind, typer.Option(help="Who trains: this machine, or Ray on one or many; see README.")
+    ] = WorkerKind.PROCESSES,
     ray_address: Annotated[
         str,
         typer.Option(metavar="HOST:PORT|auto", help="A Ray cluster. Default: one is started for this run."),

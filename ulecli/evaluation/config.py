@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,14 +21,12 @@ from ulecli.evaluation.validation import MOST
 from ulecli.imaging.upload import Upload
 from ulecli.nets.backbones.backbone import BackboneOptions
 from ulecli.nets.backbones.opening import BackboneRequest, requests
+from ulecli.system.worker_kinds import WorkerKind, check_workers
 from ulecli.transforms.views import ViewPolicy
 from ulecli.units import DEFAULT_EPSILON, check_epsilon
 
 USUAL_BACKBONE = "efficientnet-lite2"
 """Where none is named: a judge, see `ulecli.nets.backbones.judges`."""
-
-PROCESSES, RAY = WORKERS = ("processes", "ray")
-"""Who does trainings: processes of this machine, or Ray on one machine or many."""
 
 SMALL = 48
 """Pictures up to this side are trained on by the protocol for 32 x 32, larger ones by that for photos."""
@@ -88,7 +85,7 @@ class EvaluateConfig:
         device: A torch device, or "auto" for the best there is, which it is after construction.
         jobs: Trainings at the same time, each in a process of its own; 0 for as many as the cores allow.
         threads: CPU threads of all jobs together; 0 for all cores.
-        workers: One of `WORKERS`, who does the trainings.
+        workers: One of `ulecli.system.worker_kinds.WorkerKind`, who does the trainings.
         ray_address: HOST:PORT of the head of a Ray cluster, or "auto" for the one that runs here; "" to start
             one for this evaluation.
 
@@ -127,7 +124,7 @@ class EvaluateConfig:
     device: str = "cpu"
     jobs: int = 0
     threads: int = 0
-    workers: str = PROCESSES
+    workers: str = WorkerKind.PROCESSES
     ray_address: str = ""
 
     def __post_init__(self) -> None:
@@ -155,7 +152,7 @@ class EvaluateConfig:
         if self.mix is not None and self.train_images:
             raise UsageError("--mix says already how many images are trained on: leave out --train-images")
         self._check_validation()
-        self._check_workers()
+        check_workers(self.workers, self.ray_address)
         if self.resume and self.out is None:
             raise UsageError("--resume needs --out, the folder to take up")
         self._check_photo_mode()
@@ -176,7 +173,7 @@ class EvaluateConfig:
         for what in ("exploiters", "archs", "defenders"):
             object.__setattr__(self, what, getattr(given, what))
         object.__setattr__(self, "plugins", found)
-        if (self.jobs > 1 or self.workers == RAY) and not all(one.source for one in found):
+        if (self.jobs > 1 or self.workers == WorkerKind.RAY) and not all(one.source for one in found):
             raise UsageError(
                 "objects of your own can't go to other processes: take jobs=1 here, or a plugin in a file"
             )
@@ -203,14 +200,6 @@ class EvaluateConfig:
                 "--validation says at which epoch to stop, and none of these exploiters has epochs: name "
                 "another, or leave it out"
             )
-
-    def _check_workers(self) -> None:
-        if self.workers not in WORKERS:
-            raise unknown("kind of workers", self.workers, WORKERS)
-        if self.ray_address and self.workers != RAY:
-            raise UsageError("--ray-address belongs to --workers ray")
-        if self.ray_address not in ("", "auto") and not re.fullmatch(r".+:\d+", self.ray_address):
-            raise UsageError(f"--ray-address {self.ray_address}: write HOST:PORT of the head node, or auto")
 
     def _check_photo_mode(self) -> None:
         if not 0 < self.share <= 1:

@@ -7,66 +7,29 @@ anew, and counts once.
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import ray
 import torch
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ulecli.data.images import ImageSet
-from ulecli.errors import DeviceUnavailable, MissingExtra, UleError, install_extra
+from ulecli.errors import DeviceUnavailable
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.environment import versions
 from ulecli.evaluation.results.journal import RUN
 from ulecli.evaluation.scheduling import Done, Images, OnEpoch, OnStep, Task, memory_need, trained
 from ulecli.evaluation.set_files import TrainingSet
 from ulecli.system.cores import usable_cores
-
-try:
-    import ray
-    from ray.exceptions import RayError, RayTaskError
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-except ImportError as error:
-    raise MissingExtra(f"--workers ray needs {error.name}: {install_extra('ray')}") from error
-
-RETRIES = 3
-"""How often a training is begun again that was lost with its process or machine."""
-
-_REACHED = 5.0
-"""Seconds within which the head of a cluster takes a connection."""
-
-_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
-"""What a client of HTTP/2, and so of Ray, begins with; a server answers with a frame of the same kind 4."""
-
-_ANSWERED = 120.0
-"""Seconds within which every machine has started Python and said what is installed there."""
+from ulecli.system.ray_cluster import RETRIES, Node, ray_cluster, result_of
 
 _LISTEN_EVERY = 0.5
 """Seconds between two looks for reports."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """A machine of a cluster.
-
-    Attributes:
-        identity: Ray's own for it.
-        address: Where it is.
-        cpus: Trainings of one thread that it takes at a time.
-        gpus: GPUs that it lends.
-        memory: Bytes that it lends.
-    """
-
-    identity: str
-    address: str
-    cpus: int
-    gpus: int
-    memory: int
 
 
 @dataclass(frozen=True)
@@ -120,7 +83,7 @@ class RayWorkers:
                         listener(*report)
                 for one in ended:
                     del running[one]
-                    yield _result(one)
+                    yield result_of(one, "a training")
         finally:
             with suppress(RayError):
                 for one in running:
@@ -197,25 +160,6 @@ def _train(number: int, task: Task, threads: int, news: Any, *held: Any) -> Done
     )
 
 
-def _result(done: Any) -> Done:
-    """Return what a task gave.
-
-    Raises:
-        UleError: It was lost too often.
-        Exception: What the task itself raised.
-    """
-    try:
-        found: Done = ray.get(done)
-    except RayTaskError as error:
-        raise error.cause from None  # without Ray's own lines around it
-    except RayError as error:
-        raise UleError(
-            f"a training was lost {RETRIES + 1} times with its process or machine ({_first_line(error)}); "
-            "what is done is kept: look whether the machines have memory enough"
-        ) from error
-    return found
-
-
 @contextmanager
 def on_ray(config: EvaluateConfig) -> Iterator[RayWorkers]:
     """Lend Ray: that at `config.ray_address`, else one that is started here and ends with the block.
@@ -224,104 +168,9 @@ def on_ray(config: EvaluateConfig) -> Iterator[RayWorkers]:
         UleError: There is no such cluster, or another version of something is on it.
         DeviceUnavailable: It has no GPU, and one is asked for.
     """
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        _connect(config)
-        signal.signal(signal.SIGTERM, before)  # Ray takes it for itself
-        nodes = _nodes()
+    gpus = 0 if config.device == "cpu" else torch.cuda.device_count()
+    cpus = config.threads or usable_cores()
+    with ray_cluster(config.ray_address, cpus=cpus, gpus=gpus, versions=versions) as nodes:
         if config.device != "cpu" and not any(node.gpus for node in nodes):
             raise DeviceUnavailable("no machine of this Ray cluster lends a GPU; take --device cpu")
-        if config.ray_address:
-            _check_versions(nodes)
         yield RayWorkers(config, nodes)
-    finally:
-        ray.shutdown()
-
-
-def _connect(config: EvaluateConfig) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if not config.ray_address:
-        gpus = 0 if config.device == "cpu" else torch.cuda.device_count()
-        cpus = config.threads or usable_cores()
-        ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **quiet)
-        return
-    address = config.ray_address
-    try:
-        if address != "auto":
-            _greet(address)
-        ray.init(address, **quiet)
-    except Exception as error:  # of a dozen kinds, from three layers of Ray
-        raise UleError(
-            f"no Ray cluster of this Ray and Python at --ray-address {address} ({_first_line(error)}): start "
-            "one with `ray start --head`, or leave the option out to start one here"
-        ) from error
-
-
-def _greet(address: str) -> None:
-    """See whether somebody answers as the head of a cluster does; Ray itself would try for minutes.
-
-    Raises:
-        OSError: Nobody does.
-    """
-    host, _, port = address.rpartition(":")
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=_REACHED) as there:
-        if os.environ.get("RAY_USE_TLS", "0") != "0":
-            return
-        there.sendall(_GREETING)
-        if there.makefile("rb").read(9)[3:4] != b"\4":
-            raise ConnectionError("what answers there is something else")
-
-
-def _nodes() -> tuple[Node, ...]:
-    """Return the machines that take trainings.
-
-    Raises:
-        UleError: There is none.
-    """
-    found = []
-    for node in ray.nodes():
-        lends: Mapping[str, float] = node["Resources"]
-        if node["Alive"] and (cpus := int(lends.get("CPU", 0))):
-            sizes = cpus, int(lends.get("GPU", 0)), int(lends.get("memory", 0))
-            found.append(Node(node["NodeID"], node["NodeManagerAddress"], *sizes))
-    if not found:
-        raise UleError("no machine of this Ray cluster lends a CPU; add one with `ray start --address`")
-    return tuple(found)
-
-
-def _check_versions(nodes: Sequence[Node]) -> None:
-    """Refuse a cluster on which the figures would be others.
-
-    Raises:
-        UleError: A machine lacks ulecli, has another version of something, or does not answer.
-    """
-    own = versions()
-    asked = {
-        node: ray.remote(versions)
-        .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node.identity, soft=False))
-        .remote()
-        for node in nodes
-    }
-    for node, answer in asked.items():
-        try:
-            there = ray.get(answer, timeout=_ANSWERED)
-        except RayError as error:
-            raise UleError(
-                f"the machine {node.address} of the Ray cluster can't run ulecli {own['ulecli']} "
-                f"({_first_line(error)}): install it there as it is here"
-            ) from error
-        for name in sorted({*own, *there}):
-            if own.get(name) != there.get(name):
-                raise UleError(
-                    f"the machine {node.address} of the Ray cluster has {name} {there.get(name, 'not')}, and "
-                    f"this one {own.get(name, 'not')}: install the same on all"
-                )
-
-
-def _first_line(error: BaseException) -> str:
-    """Return the line of an error that says the most: Ray's are followed, or led, by tracebacks."""
-    cause = getattr(error, "cause", None) or error
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return lines[0] if lines else type(cause).__name__

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from ulecli.evaluation.config import RAY, EvaluateConfig
+from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.scheduling import Done, OnEpoch, OnStep, Task, fitting_jobs, run
 from ulecli.system.cores import usable_cores
+from ulecli.system.worker_kinds import WorkerKind
 
 
 class Workers(Protocol):
@@ -84,7 +85,7 @@ def opened(config: EvaluateConfig) -> Iterator[Workers]:
         MissingExtra: Ray was asked for, and is not installed.
         UleError: There is no such Ray cluster, or another version of something is on it.
     """
-    if config.workers != RAY:
+    if config.workers != WorkerKind.RAY:
         yield LocalWorkers(config)
         return
     from ulecli.evaluation.ray_workers import on_ray

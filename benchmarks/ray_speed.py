@@ -5,8 +5,10 @@
 
 Equal trainings of preset quick's net on the drawn shapes, one thread each, run in this process, on one worker
 of Ray and on two. The three take turns, and workers are warm: starting Ray and Python on them is said by
-itself. The overhead is the time that a training takes longer on one worker than in this process; the
-efficiency is the time of one worker over twice that of two, 1 where nothing is lost. Two cores must be free.
+itself. The overhead is what a training costs beside its own seconds, as its record has them: to send, start
+and collect it. The workers are busy for the share of the time in which they train; what is lacking to 1 is
+lost, to Ray or at the end, whatever else the machine does. The speed-up is the time of one worker over that
+of two: it is 2 at best, and less where two cores are not free.
 """
 
 from __future__ import annotations
@@ -14,10 +16,10 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from timing import conditions
 
@@ -25,7 +27,7 @@ from ulecli.data.shapes import shapes
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.ray_workers import on_ray
-from ulecli.evaluation.scheduling import Done, Task
+from ulecli.evaluation.scheduling import Task
 from ulecli.evaluation.set_files import TrainingSet, write_array
 from ulecli.evaluation.workers import LocalWorkers, Workers
 
@@ -41,28 +43,30 @@ def training_set(name: str, count: int, folder: Path) -> TrainingSet:
     return TrainingSet(name, file, labels, images.classes, images.digest)
 
 
-def seconds(trainings: Callable[[], Iterator[Done]], expected: int) -> float:
-    """Run trainings to their end and return how long that took.
+class Turn(NamedTuple):
+    """One run of all trainings in one way.
+
+    Attributes:
+        whole: Seconds from the first to the last.
+        training: The seconds of all trainings together, by their records.
+    """
+
+    whole: float
+    training: float
+
+
+def turn(workers: Workers, tasks: list[Task], jobs: int) -> Turn:
+    """Run all trainings, so many at a time.
 
     Raises:
-        SystemExit: They were others than expected.
+        SystemExit: One is missing, or was done twice.
     """
     start = time.perf_counter()
-    done = list(trainings())
-    if sorted(one.number for one in done) != list(range(expected)):
+    done = list(workers.run(tasks, jobs))
+    whole = time.perf_counter() - start
+    if sorted(one.number for one in done) != list(range(len(tasks))):
         raise SystemExit("a training is missing, or was done twice")
-    return time.perf_counter() - start
-
-
-def measured(tasks: list[Task], ways: dict[str, tuple[Workers, int]], repeats: int) -> dict[str, list[float]]:
-    """Return the seconds of all tasks in each way, which take turns."""
-    found: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, (workers, jobs) in ways.items():
-            found[name].append(
-                seconds(lambda workers=workers, jobs=jobs: workers.run(tasks, jobs), len(tasks))  # type: ignore[misc]
-            )
-    return found
+    return Turn(whole, sum(one.seconds for one in done))
 
 
 def main() -> None:
@@ -90,17 +94,21 @@ def main() -> None:
                 "one worker": (replace(ray, config=alone), 1),
                 "two workers": (ray, 2),
             }
-            found = measured(tasks, ways, options.repeats)
+            turns = [
+                {name: turn(workers, tasks, jobs) for name, (workers, jobs) in ways.items()}
+                for _ in range(options.repeats)
+            ]
     print(conditions("ray", "torch"))
     print(f"{options.trainings} trainings of {options.epochs} epochs, median of {options.repeats} repeats")
     print(f"starting Ray and two trainings: {started:.1f} s")
-    for way, times in found.items():
-        print(f"{way}: {median(times):.1f} s, {median(times) / options.trainings:.2f} s a training")
-    turns = list(zip(*found.values(), strict=True))
-    factor = median(one / here for here, one, _ in turns)
-    over = median((one - here) / options.trainings for here, one, _ in turns)
-    print(f"overhead a training on one worker: {over:.2f} s, a factor of {factor:.2f}")
-    print(f"efficiency of two workers: {median(one / (2 * two) for _, one, two in turns):.2f}")
+    for name, (_, jobs) in ways.items():
+        found = [one[name] for one in turns]
+        over = median((jobs * one.whole - one.training) / len(tasks) for one in found)
+        busy = median(one.training / (jobs * one.whole) for one in found)
+        whole = median(one.whole for one in found)
+        print(f"{name}: {whole:.1f} s, overhead {over:.3f} s a training, busy {busy:.3f} of the time")
+    speed = median(one["one worker"].whole / one["two workers"].whole for one in turns)
+    print(f"speed-up by a second worker: {speed:.2f}")
 
 
 if __name__ == "__main__":

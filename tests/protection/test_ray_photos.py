@@ -108,12 +108,14 @@ def test_ray_of_its_own_and_an_interruption(library: Path, tmp_path, monkeypatch
     assert files(tmp_path / "ray") == files(tmp_path / "alone")
 
 
-def test_other_versions_and_devices_are_refused(library: Path, tmp_path) -> None:
+def test_what_can_not_be_is_refused() -> None:
     with pytest.raises(UsageError, match="--workers ray protects on CPUs: leave out --device cuda"):
-        ProtectConfig(sources=(library,), workers="ray", device=Device.CUDA)
+        ProtectConfig(sources=(Path("a"),), workers="ray", device=Device.CUDA)
     with pytest.raises(UsageError, match="--ray-address belongs to --workers ray"):
-        ProtectConfig(sources=(library,), ray_address="auto")
-    assert ProtectConfig(sources=(library,), workers="ray", jobs=0).device is Device.CPU
+        ProtectConfig(sources=(Path("a"),), ray_address="auto")
+    with pytest.raises(UsageError, match="--jobs is 0"):
+        ProtectConfig(sources=(Path("a"),), jobs=0)
+    assert ProtectConfig(sources=(Path("a"),), workers="ray", jobs=0).device is Device.CPU
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
@@ -117,12 +117,11 @@ def on_ray(config: ProtectConfig) -> Iterator[RayPhotos]:
 
 def versions() -> dict[str, str]:
     """Return the version of everything that has a say in a protected file, by name."""
-    packages = ("numpy", "onnxruntime", "pillow")
-    return {
-        "ulecli": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-    }
+    found = {"ulecli": __version__, "python": platform.python_version()}
+    for package in ("numpy", "onnxruntime", "pillow"):
+        with suppress(PackageNotFoundError):  # as where another build of it is installed
+            found[package] = version(package)
+    return found
 
 
 def _protected(tools: Tools, job: Job, direction: Direction) -> tuple[Made, bool]:

@@ -28,8 +28,8 @@ FLOORS = (
 lowest floor, but not in a circle."""
 
 THIN = {
-    *("errors", "units", "system.devices", "formats.options", "imaging.strength", "protection.config"),
-    "crafting.layout",
+    *("errors", "units", "system.devices", "system.worker_kinds", "formats.options", "crafting.layout"),
+    *("imaging.strength", "protection.config"),
     *("protection.outcome", "protection.json_records", "protection.summary", "perturb.perturber"),
 }
 """Modules outside `cli` that `ulecli --help` enters: nothing heavy may be imported at their top."""

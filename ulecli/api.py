@@ -16,6 +16,7 @@ from ulecli.protection.config import ProtectConfig, Selection
 from ulecli.protection.outcome import PhotoOutcome, ProtectReport
 from ulecli.system.cores import usable_cores
 from ulecli.system.devices import Device
+from ulecli.system.worker_kinds import usual_jobs
 from ulecli.units import DEFAULT_EPSILON
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def protect(
         backup: With `in_place`: where the photos are kept.
         surrogate: The surrogate that shapes the perturbation.
         device: Where the gradient steps run: "auto", "cpu", "cuda" or "mps".
-        jobs: Photos in work at a time; None means one for each usable core.
+        jobs: Photos in work at a time; None means one for each usable core, with Ray of all its machines.
         on_outcome: Called for each photo as it is done, with the number of photos of the run.
         **more: Any other field of `ProtectConfig`, as `dry_run` or `overwrite`.
 
@@ -96,7 +97,7 @@ def protect(
         key_file=_path(key_file),
         surrogate=surrogate,
         device=_member(Device, device, "device"),
-        jobs=usable_cores() if jobs is None else jobs,
+        jobs=usual_jobs(more.get("workers", "")) if jobs is None else jobs,
         selection=Selection(_texts("include", include), _texts("exclude", exclude), recursive),
         reading=Reading(
             more.pop("max_pixels", None), first_frame, _member(MetadataMode, metadata, "metadata mode")
@@ -108,7 +109,7 @@ def protect(
     from ulecli.protection.run import protect as protect_photos
     from ulecli.surrogates.opening import open_perturber
 
-    threads = max(1, usable_cores() // config.jobs)
+    threads = max(1, usable_cores() // (config.jobs or usable_cores()))
     perturber = open_perturber(config.surrogate, device=config.device, threads=threads)
     return protect_photos(config, perturber, on_outcome=on_outcome)
 

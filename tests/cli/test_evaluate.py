@@ -93,6 +93,8 @@ MISTAKES = [
     (["--share", "1.5"], ExitCode.USAGE, "--share 1.5: write a number above 0, up to 1"),
     (["--share", "nan"], ExitCode.USAGE, "--share nan: write a number above 0, up to 1"),
     (["--share", "half"], ExitCode.USAGE, "--share 'half': write a number above 0"),
+    (["--validation", "0.6"], ExitCode.USAGE, "--validation 0.6: write a share from 0 to 0.5"),
+    (["--validation", "0.01"], ExitCode.USAGE, "--validation 0.01 of the 6 images of class"),
     (["--audit"], ExitCode.USAGE, "--audit looks at poisons"),
     (["--format", "word"], ExitCode.USAGE, "no --format 'word', only table, json"),
     (["--jobs", "99999"], ExitCode.FAILED, "take fewer"),

@@ -34,6 +34,11 @@ PLAIN = EvaluateConfig()
         ({"mix": (60, 50)}, "--mix"),
         ({"mix": (0, 50)}, "--mix"),
         ({"mix": (5, 30), "train_images": 100}, "leave out --train-images"),
+        ({"validation": -0.01}, "--validation -0.01: write a share from 0 to 0.5"),
+        ({"validation": 0.51}, "--validation 0.51: write a share from 0 to 0.5"),
+        ({"validation": float("nan")}, "--validation nan"),
+        ({"validation": "0.1"}, "validation is '0.1', but takes a number"),
+        ({"validation": 0.1, "exploiters": ("probe", "centroid")}, "none of these exploiters has epochs"),
         ({"resume": True}, "--resume needs --out"),
         ({"only": ("sea",)}, "belong to --protected"),
         ({"only": ("each", "sea")}, "--only each protects every class in turn"),
@@ -85,7 +90,14 @@ def test_the_fingerprint_leaves_out_what_may_be_added_later() -> None:
         {"jobs": 3},
     ):
         assert replace(PLAIN, **later).fingerprint("md5") == here
-    for other in ({"epsilon": 4}, {"preset": "fast"}, {"dataset": "shapes"}, {"mix": (5, 30)}, {"size": 96}):
+    for other in (
+        {"epsilon": 4},
+        {"preset": "fast"},
+        {"dataset": "shapes"},
+        {"mix": (5, 30)},
+        {"size": 96},
+        {"validation": 0.1},
+    ):
         assert replace(PLAIN, **other).fingerprint("md5") != here
     assert PLAIN.fingerprint("other") != here
 

@@ -25,6 +25,7 @@ from ulecli.evaluation.plugins import Order, Plugin
 from ulecli.evaluation.results.record import RunRecord
 from ulecli.evaluation.run import _plan, _test_set, evaluate
 from ulecli.evaluation.training_sets import TrainingSets, picked, poison_names
+from ulecli.evaluation.validation import validation_places
 from ulecli.imaging.upload import Upload
 from ulecli.surrogates.recipe import RECIPES
 
@@ -398,6 +399,47 @@ def test_a_mix_of_less_than_an_image_is_not_all_clean(tmp_path) -> None:
     config = replace(NOISE_ALONE, mix=(1, 99))
     (noise,) = [one.read() for one in TrainingSets(config, few, tmp_path / "few").sets()]
     assert int((noise.images != few.train.images).flatten(1).any(1).sum()) == 39
+
+
+def test_validation_images_are_in_no_training_set(tmp_path) -> None:
+    held = validation_places(SHAPES.train, 0.35)
+    left = torch.tensor([place for place in range(60) if place not in set(held.tolist())])
+    path = poison_file(tmp_path / "others.npy")
+    config = replace(NOISE_ALONE, controls=True, poisons=(path,), defenders=("cifar-linear",))
+    sets = arms_of(replace(config, validation=0.35), tmp_path / "some")
+    whole = arms_of(config, tmp_path / "all")
+    assert len(held) == 20 and set(sets) == set(whole)  # ten classes of six images, two of each
+    for name, images in sets.items():
+        assert images.digest == whole[name].subset(left).digest
+    few = arms_of(replace(config, validation=0.35, train_images=20), tmp_path / "few")
+    assert torch.equal(few["clean"].images, SHAPES.train.images[picked(SHAPES.train, 20, held)])
+    assert not set(picked(SHAPES.train, 20, held).tolist()) & set(held.tolist())
+    mixed = arms_of(replace(config, validation=0.35, mix=(25, 25)), tmp_path / "mixed")
+    assert mixed["clean-share"].digest == SHAPES.train.subset(picked(SHAPES.train, 15, held)).digest
+    with pytest.raises(UsageError, match="--validation leaves 40 images to train on, fewer than the 60"):
+        evaluate(replace(config, validation=0.35, mix=(50, 50)), Told())
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_exploiters_stop_by_validation_images(jobs: int, tmp_path) -> None:
+    config = replace(
+        NOISE_ALONE, exploiters=("standard", "gray"), validation=0.35, out=tmp_path / "out", jobs=jobs
+    )
+    records = evaluate(replace(config, threads=jobs)).records
+    held = validation_places(SHAPES.train, 0.35)
+    own = SHAPES.train.subset(held)
+    left = torch.ones(60, dtype=torch.bool).index_fill(0, held, False)
+    noisy = defend("noise", SHAPES.train).subset(left)
+    for record in records:
+        measure = find_exploiter(record.arm.exploiter)
+        by_hand = train_exploiter(noisy, SHAPES.test, SMALL, measure, 0, validation=own)
+        assert record.validation_accuracies == by_hand.validation_accuracies != ()
+        assert (record.stopped, record.peak) == (by_hand.stopped, by_hand.peak)
+        assert (record.n_train, record.n_validation, record.train_md5) == (40, 20, noisy.digest)
+        assert record.config["validation"] == 0.35
+    assert evaluate(replace(config, resume=True)).records == records
+    with pytest.raises(TargetError, match="another configuration"):
+        evaluate(replace(config, resume=True, validation=0.0))
 
 
 def test_picked_spreads_over_classes() -> None:

@@ -14,6 +14,7 @@ from ulecli.cli.console import say
 from ulecli.cli.extras import need_torch, torch_device
 from ulecli.errors import NoVerdict, UsageError, shown, unknown
 from ulecli.system.devices import Device
+from ulecli.system.worker_kinds import WorkerKind
 from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON, parse_epsilon
 
 if TYPE_CHECKING:
@@ -159,6 +160,14 @@ def evaluate(
         str, typer.Option(metavar="CLEAN+ADDED", help="Percent of clean and of added images, as 5+30.")
     ] = "",
     train_images: Annotated[int, _count("Train on N of the images. Default: all.")] = 0,
+    validation: Annotated[
+        float,
+        typer.Option(
+            show_default=False,
+            metavar="SHARE",
+            help="Clean images that exploiters stop early by and don't train on, as 0.02. Default: none.",
+        ),
+    ] = 0.0,
     eps: Annotated[
         str,
         typer.Option(
@@ -179,6 +188,13 @@ def evaluate(
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.AUTO,
     jobs: Annotated[int, _count("Trainings at a time. Default: by cores and memory.")] = 0,
     threads: Annotated[int, _count("CPU threads of all together. Default: all cores.")] = 0,
+    workers: Annotated[
+        WorkerKind, typer.Option(help="Who trains: this machine, or Ray on one or many; see README.")
+    ] = WorkerKind.PROCESSES,
+    ray_address: Annotated[
+        str,
+        typer.Option(metavar="HOST:PORT|auto", help="A Ray cluster. Default: one is started for this run."),
+    ] = "",
     output_format: Annotated[
         str,
         typer.Option("--format", metavar="table|json|markdown|latex|csv", help="How results are written."),
@@ -249,6 +265,7 @@ def evaluate(
         share=_share(share),
         mix=parse_mix(mix) if mix else None,
         train_images=train_images,
+        validation=validation,
         epsilon=parse_epsilon(eps),
         attack_steps=at_steps,
         controls=controls,
@@ -257,6 +274,8 @@ def evaluate(
         device=where,
         jobs=jobs,
         threads=threads,
+        workers=workers,
+        ray_address=ray_address,
     )
     if audit:
         _audit(config, output_format, quiet)

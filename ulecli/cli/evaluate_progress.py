@@ -38,7 +38,8 @@ def _title(arm: Arm) -> str:
 
 
 def _figures(record: RunRecord) -> str:
-    return f"last {record.last:.1f} %, peak {record.peak:.1f} %, {record.seconds:.0f} s"
+    stopped = "" if record.stopped is None else f", stopped {record.stopped:.1f} %"
+    return f"last {record.last:.1f} %, peak {record.peak:.1f} %{stopped}, {record.seconds:.0f} s"
 
 
 def _announcement(sets: Sequence[str], trainings: int) -> str:

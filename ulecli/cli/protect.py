@@ -16,6 +16,7 @@ from ulecli.imaging.strength import Strength
 from ulecli.protection.config import ProtectConfig, Selection
 from ulecli.system.cores import usable_cores
 from ulecli.system.devices import Device
+from ulecli.system.worker_kinds import WorkerKind, usual_jobs
 from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON, parse_epsilon
 
 
@@ -128,6 +129,13 @@ def protect(
     jobs: Annotated[
         int | None, typer.Option(metavar="N", help="Photos in work at a time. Default: one per usable core.")
     ] = None,
+    workers: Annotated[
+        WorkerKind, typer.Option(help="Who protects: this machine, or Ray on one or many; see README.")
+    ] = WorkerKind.PROCESSES,
+    ray_address: Annotated[
+        str,
+        typer.Option(metavar="HOST:PORT|auto", help="A Ray cluster. Default: one is started for this run."),
+    ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only what failed.")] = False,
     json_lines: Annotated[
         bool, typer.Option("--json", help="One JSON object per photo and a summary, as lines on stdout.")
@@ -174,7 +182,7 @@ def protect(
         key_file=key_file,
         surrogate=surrogate,
         device=device,
-        jobs=cores if jobs is None else jobs,
+        jobs=usual_jobs(workers) if jobs is None else jobs,
         dry_run=dry_run,
         verify=verify,
         listed=read_file_list(files_from, null=null) if files_from else (),
@@ -187,6 +195,8 @@ def protect(
         force=force,
         timeout=timeout,
         prune=prune,
+        workers=workers,
+        ray_address=ray_address,
     )
-    threads = max(1, cores // config.jobs)
+    threads = max(1, cores // (config.jobs or cores))
     raise typer.Exit(run(config, threads=threads, quiet=quiet, json_lines=json_lines, watching=watch))

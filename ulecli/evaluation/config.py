@@ -17,9 +17,11 @@ from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.field_values import as_meant
 from ulecli.evaluation.plugins import Plugin, Registries, load_plugin, registries
 from ulecli.evaluation.poisons.content import PoisonKind
+from ulecli.evaluation.validation import MOST
 from ulecli.imaging.upload import Upload
 from ulecli.nets.backbones.backbone import BackboneOptions
 from ulecli.nets.backbones.opening import BackboneRequest, requests
+from ulecli.system.worker_kinds import WorkerKind, check_workers
 from ulecli.transforms.views import ViewPolicy
 from ulecli.units import DEFAULT_EPSILON, check_epsilon
 
@@ -73,6 +75,8 @@ class EvaluateConfig:
         mix: Percent of the training set that stays clean, and percent that is added protected (the paper's
             Table 4); None for all of it protected.
         train_images: Use this many training images, the same share of each class; 0 for all.
+        validation: Share of each class's training images that no exploiter trains on; those with epochs
+            measure their accuracy on them, clean, and tell which epoch is best. 0 for none.
         epsilon: L-infinity bound in levels: of defenders and of noise, and what poisons are held to.
         attack_steps: Steps of PGD in adversarial training; 0 for the preset's.
         controls: Train on the clean images and on random noise as well.
@@ -81,6 +85,9 @@ class EvaluateConfig:
         device: A torch device, or "auto" for the best there is, which it is after construction.
         jobs: Trainings at the same time, each in a process of its own; 0 for as many as the cores allow.
         threads: CPU threads of all jobs together; 0 for all cores.
+        workers: One of `ulecli.system.worker_kinds.WorkerKind`, who does the trainings.
+        ray_address: HOST:PORT of the head of a Ray cluster, or "auto" for the one that runs here; "" to start
+            one for this evaluation.
 
     Raises:
         UsageError: a name is unknown, a number out of range, or a single name given where a tuple is meant.
@@ -108,6 +115,7 @@ class EvaluateConfig:
     share: float = 1.0
     mix: tuple[int, int] | None = None
     train_images: int = 0
+    validation: float = 0.0
     epsilon: int = DEFAULT_EPSILON
     attack_steps: int = 0
     controls: bool = True
@@ -116,6 +124,8 @@ class EvaluateConfig:
     device: str = "cpu"
     jobs: int = 0
     threads: int = 0
+    workers: str = WorkerKind.PROCESSES
+    ray_address: str = ""
 
     def __post_init__(self) -> None:
         given = {one.name: getattr(self, one.name) for one in fields(self)}
@@ -141,6 +151,8 @@ class EvaluateConfig:
             raise UsageError("--mix is CLEAN+ADDED in percent of the training set, for instance 5+30")
         if self.mix is not None and self.train_images:
             raise UsageError("--mix says already how many images are trained on: leave out --train-images")
+        self._check_validation()
+        check_workers(self.workers, self.ray_address)
         if self.resume and self.out is None:
             raise UsageError("--resume needs --out, the folder to take up")
         self._check_photo_mode()
@@ -161,9 +173,9 @@ class EvaluateConfig:
         for what in ("exploiters", "archs", "defenders"):
             object.__setattr__(self, what, getattr(given, what))
         object.__setattr__(self, "plugins", found)
-        if self.jobs > 1 and not all(one.source for one in found):
+        if (self.jobs > 1 or self.workers == WorkerKind.RAY) and not all(one.source for one in found):
             raise UsageError(
-                "objects of your own can't go to other processes: take jobs=1, or a plugin in a file"
+                "objects of your own can't go to other processes: take jobs=1 here, or a plugin in a file"
             )
 
     def _check_backbones(self) -> None:
@@ -178,6 +190,16 @@ class EvaluateConfig:
             raise UsageError("--arch is for exploiters that train from scratch: take --backbone, or name one")
         if any(starts):
             self.requests  # noqa: B018 - which raises where one can't be
+
+    def _check_validation(self) -> None:
+        if not 0 <= self.validation <= MOST:
+            raise UsageError(f"--validation {self.validation:g}: write a share from 0 to {MOST}, as 0.02")
+        learners = [self.measure(name).learner for name in self.exploiter_names]
+        if self.validation and all(one is not None and not one.trains for one in learners):
+            raise UsageError(
+                "--validation says at which epoch to stop, and none of these exploiters has epochs: name "
+                "another, or leave it out"
+            )
 
     def _check_photo_mode(self) -> None:
         if not 0 < self.share <= 1:
@@ -273,6 +295,7 @@ class EvaluateConfig:
             "dataset": self.dataset if self.dataset in DATASETS else Path(self.dataset).resolve().name,
             "upload": str(self.upload),
             "data_md5": data_md5,
+            **({"validation": self.validation} if self.validation else {}),
             **({"share": self.share} if self.share < 1 else {}),
             **({"plugins": self.plugin_digests} if self.plugins else {}),
         }

@@ -9,21 +9,19 @@ from math import prod
 from typing import Any
 
 from ulecli.data.datasets import Dataset
-from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.defenders import CLASSWISE
 from ulecli.evaluation.exploiters.protocol import PRESETS, Protocol
 from ulecli.evaluation.forecast import Work
 from ulecli.evaluation.outlook import Outlook, Preparation
 from ulecli.evaluation.own_surrogates import needs_training
 from ulecli.evaluation.parts import Part
-from ulecli.evaluation.preparation import jobs_of
 from ulecli.evaluation.probes import seconds_of_an_image, seconds_of_protecting, seconds_of_training
 from ulecli.evaluation.results.record import NOISE, Arm, RunRecord
 from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.evaluation.ways import Way, ways
+from ulecli.evaluation.workers import Workers
 from ulecli.nets.threads import torch_threads
 from ulecli.surrogates.recipe import ON, RECIPES
-from ulecli.system.cores import usable_cores
 
 
 @dataclass(frozen=True)
@@ -44,30 +42,30 @@ class ExpectedTraining:
 
 
 def expect(
-    config: EvaluateConfig,
     parts: Sequence[Part],
     read: Sequence[Dataset],
     builders: Sequence[TrainingSets],
     known: Iterable[RunRecord],
     outlook: Outlook,
+    workers: Workers,
 ) -> list[tuple[str, float | None]]:
     """Take the first steps of everything, and return how long each part of the work takes.
 
     Args:
-        config: What was asked.
         parts: The parts of the evaluation.
         read: The clean data set of each of them.
         builders: Of the training sets of each of them.
         known: Results of earlier runs.
         outlook: Takes note of it; see there what is returned.
+        workers: Who is to do the trainings.
     """
     done = {record.arm for record in known}
     found = expected_trainings(parts, read, builders)
     left = list({one.arm: one for one in found if one.arm not in done}.values())
     pictures = zip(builders, read, strict=True)
     largest = max(one.count * prod(data.train.images.shape[1:]) for one, data in pictures)
-    jobs = jobs_of(config, len(left), largest)
-    measured = paces(left, parts, read, max(1, (config.threads or usable_cores()) // jobs))
+    jobs = workers.jobs(len(left), largest)
+    measured = paces(left, parts, read, max(1, workers.threads // jobs))
     first = chain.from_iterable(map(preparations, parts, read, builders))
     return outlook.expect(list(first), [one.work for one in left], jobs, measured)
 

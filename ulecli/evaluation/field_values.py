@@ -15,6 +15,7 @@ from ulecli.nets.devices import usable_device
 
 _SEVERAL = ("exploiters", "defenders", "archs", "backbones", "only", "poisons", "seeds")
 _TEXTS = ("backbones", "only", "poisons")
+_NUMBERS = ("share", "validation")
 _PATHS = ("data_root", "protected", "out")
 _WHOLE = ("backbone_size", "size", "train_images", "attack_steps", "jobs", "threads")
 
@@ -37,6 +38,9 @@ def as_meant(given: Mapping[str, Any]) -> dict[str, Any]:
     for name, values in (("seeds", meant["seeds"]), *((name, [given[name]]) for name in _WHOLE)):
         if not all(isinstance(value, int) for value in values):
             raise UsageError(f"{name} is {given[name]!r}, but takes whole numbers")
+    for name in _NUMBERS:
+        if not isinstance(given[name], int | float):
+            raise UsageError(f"{name} is {given[name]!r}, but takes a number")
     meant |= {name: Path(value) for name in _PATHS if isinstance(value := given[name], str | PathLike)}
     meant["dataset"] = str(given["dataset"])
     meant["poison_kind"] = _poison_kind(given["poison_kind"])

@@ -7,24 +7,23 @@ import torch
 from ulecli.data.datasets import Dataset
 from ulecli.data.images import ImageSet
 from ulecli.errors import NothingToDo, UsageError
-from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.exploiters.protocol import Protocol
 from ulecli.evaluation.parts import Part
-from ulecli.evaluation.scheduling import fitting_jobs
 from ulecli.evaluation.training_sets import TrainingSets
+from ulecli.evaluation.workers import Workers
 from ulecli.nets.registry import NETS, Net
 from ulecli.nets.seeding import seeded
-from ulecli.system.cores import usable_cores
 from ulecli.units import LEVELS
 
 
-def check_plan(part: Part, data: Dataset, builder: TrainingSets) -> int:
+def check_plan(part: Part, data: Dataset, builder: TrainingSets, workers: Workers) -> int:
     """Find what is wrong with a plan, and return how many trainings it has.
 
     Args:
         part: What was asked.
         data: The clean data set.
         builder: Of the training sets; other people's poisons are read, nothing else is made.
+        workers: Who is to do the trainings.
 
     Raises:
         NothingToDo: There is nothing to train on.
@@ -54,7 +53,7 @@ def check_plan(part: Part, data: Dataset, builder: TrainingSets) -> int:
     for protocol in protocols.values():
         if (net := config.known.nets[protocol.net]) is not NETS.get(protocol.net):
             check_net(net, protocol, data.train)
-    jobs_of(config, trainings, builder.count * data.train.images[0].numel())
+    workers.jobs(trainings, builder.count * data.train.images[0].numel())
     builder.read_poisons()
     return trainings
 
@@ -85,20 +84,3 @@ def check_net(net: Net, protocol: Protocol, images: ImageSet) -> None:
         raise UsageError(f"net '{name}' returned {shape} for 2 images, not logits (2, {classes})")
     if not any(weights.requires_grad for weights in made.parameters()):
         raise UsageError(f"net '{name}' has nothing that can be trained: no parameter takes a gradient")
-
-
-def jobs_of(config: EvaluateConfig, trainings: int, image_bytes: int) -> int:
-    """Return how many trainings run at the same time.
-
-    Args:
-        config: What was asked.
-        trainings: How many there are.
-        image_bytes: Size of a training set.
-
-    Raises:
-        UleError: There is too little memory for the number that was asked for.
-    """
-    if config.device != "cpu":
-        return 1
-    wanted = config.jobs if all(one.source for one in config.loaded) else 1  # objects can't travel
-    return fitting_jobs(wanted, trainings, config.threads or usable_cores(), image_bytes)

@@ -15,21 +15,17 @@ Example::
 from __future__ import annotations
 
 import contextlib
-import platform
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
-from math import prod
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ulecli import __version__
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
+from ulecli.data.images import ImageSet
 from ulecli.evaluation.config import EvaluateConfig
+from ulecli.evaluation.environment import versions
 from ulecli.evaluation.expectations import cost_of, expect, expected_trainings
 from ulecli.evaluation.exploiters.checkpoints import Checkpoint
 from ulecli.evaluation.exploiters.protocol import PRESETS
@@ -38,19 +34,19 @@ from ulecli.evaluation.listener import Listener
 from ulecli.evaluation.outlook import Outlook
 from ulecli.evaluation.parts import Part, parts_of
 from ulecli.evaluation.photo_sets import photo_data
-from ulecli.evaluation.preparation import check_plan, jobs_of
+from ulecli.evaluation.preparation import check_plan
 from ulecli.evaluation.results.each import by_treatment, treatment_of
 from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.plots import curves, gallery
 from ulecli.evaluation.results.record import CONTROLS, Arm, RunRecord, run_key
-from ulecli.evaluation.scheduling import Done, Task, run
+from ulecli.evaluation.scheduling import Done, Task
 from ulecli.evaluation.self_checks import backbone_warnings, data_notes, result_warnings
 from ulecli.evaluation.set_files import TrainingSet, write_array
 from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.evaluation.ways import ways
+from ulecli.evaluation.workers import Workers, opened
 from ulecli.nets.backbones.opening import open_backbone
 from ulecli.nets.devices import usable_device
-from ulecli.nets.precision import has_bfloat16
 from ulecli.nets.threads import torch_threads
 from ulecli.system.cores import usable_cores
 from ulecli.system.writing import check_room, writing_to
@@ -117,7 +113,8 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         notes = (*journal.notes, *data_notes(config, data), *builders[0].seed_notes())
         check_room(folder / "sets", sum(builder.size for builder in builders))
         try:
-            records = _carried_out(config, parts, read, builders, journal, outlook, listener)
+            with opened(config) as workers:
+                records = _carried_out(config, parts, read, builders, journal, outlook, listener, workers)
         except KeyboardInterrupt as error:
             wanted = {one.arm for one in expected_trainings(parts, read, builders)}
             done = (record for record in journal.records if record.arm in wanted)
@@ -133,24 +130,27 @@ def _carried_out(
     journal: Journal,
     outlook: Outlook,
     listener: Listener | None,
+    workers: Workers,
 ) -> list[RunRecord]:
     """Make all training sets and train on them; return the records of the whole plan."""
     folder = journal.path.parent
-    trainings = sum(map(check_plan, parts, read, builders))
+    trainings = sum(map(check_plan, parts, read, builders, [workers] * len(parts)))
     if listener is not None:
         listener.starting(builders[0].names(), trainings)
-        listener.expecting(expect(config, parts, read, builders, journal.records, outlook))
+        listener.expecting(expect(parts, read, builders, journal.records, outlook, workers))
     sets = [list(builder.sets()) for builder in builders]
     tests = [_test_set(own, folder / "sets") for own in read]
+    held = (one.validation for one in builders)
+    own = [None if one is None else _clean_set("validation", one, folder / "sets") for one in held]
     kept = folder / "checkpoints" if config.out else None
-    planned = chain.from_iterable(map(_plan, parts, read, sets, tests, [kept] * len(parts)))
+    planned = chain.from_iterable(map(_plan, parts, read, sets, tests, [kept] * len(parts), own))
     plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
-    records = _trained(config, plan, journal, outlook, listener)
+    records = _trained(config, plan, journal, outlook, listener, workers)
     if config.out is not None:
         shown = by_treatment(records) if config.each else records
         with writing_to(folder):
             curves(shown, folder / "curves.png", folder / "curves.svg")
-            _draw_gallery(read[0], sets[0], config, folder / "gallery.png")
+            _draw_gallery(builders[0].clean, sets[0], config, folder / "gallery.png")
     return records
 
 
@@ -168,11 +168,15 @@ def open_data(config: EvaluateConfig) -> Dataset:
 
 def _test_set(data: Dataset, folder: Path) -> TrainingSet:
     """Write the test set where every process can read it."""
-    side = data.test.images.shape[-1]  # each part of an evaluation may have its own
-    file, labels = folder / f"test-{side}.npy", folder / f"test-{side}.labels.npy"
-    write_array(file, data.test.images)
-    write_array(labels, data.test.labels)
-    return TrainingSet("test", file, labels, data.test.classes, data.test.digest)
+    return _clean_set("test", data.test, folder)
+
+
+def _clean_set(name: str, images: ImageSet, folder: Path) -> TrainingSet:
+    side = images.images.shape[-1]  # each part of an evaluation may have its own
+    file, labels = folder / f"{name}-{side}.npy", folder / f"{name}-{side}.labels.npy"
+    write_array(file, images.images)
+    write_array(labels, images.labels)
+    return TrainingSet(name, file, labels, images.classes, images.digest)
 
 
 @dataclass(frozen=True)
@@ -187,7 +191,12 @@ class _Planned:
 
 
 def _plan(
-    part: Part, data: Dataset, sets: list[TrainingSet], test: TrainingSet, checkpoints: Path | None = None
+    part: Part,
+    data: Dataset,
+    sets: list[TrainingSet],
+    test: TrainingSet,
+    checkpoints: Path | None = None,
+    validation: TrainingSet | None = None,
 ) -> Iterator[_Planned]:
     """Yield every training, in an order in which the first results say the most."""
     config, preset = part.config, PRESETS[part.config.preset]
@@ -215,6 +224,7 @@ def _plan(
                         config.loaded,
                         way.backbone,
                         _checkpoint(checkpoints, key, config.device),
+                        validation,
                     )
                     work = cost_of(arm, way, one.shape[0])
                     yield _Planned(arm, task, way.settings, key, data.digest, way.epochs, work)
@@ -230,17 +240,17 @@ def _trained(
     journal: Journal,
     outlook: Outlook,
     listener: Listener | None,
+    workers: Workers,
 ) -> list[RunRecord]:
     """Train what the journal lacks; return the records of the whole plan."""
     todo = [one for one in plan if journal.find(one.key) is None]
-    threads = config.threads or usable_cores()
-    jobs = jobs_of(config, len(todo), max((prod(one.task.train.shape) for one in todo), default=0))
+    jobs = workers.jobs(len(todo), max((one.task.train.bytes for one in todo), default=0))
     tasks = [one.task for one in todo]
     if listener is not None:
         listener.planned([one.arm for one in todo], [one.epochs for one in todo])
     outlook.plan([one.work for one in todo], jobs)
     on_epoch = listener.epoch if listener else None
-    for done in run(tasks, jobs=jobs, threads=threads, on_epoch=on_epoch, on_step=outlook.trained):
+    for done in workers.run(tasks, jobs, on_epoch=on_epoch, on_step=outlook.trained):
         record = _record(config, todo[done.number], done)
         journal.add(record)
         if checkpoint := todo[done.number].task.checkpoint:
@@ -263,7 +273,7 @@ def _record(config: EvaluateConfig, planned: _Planned, done: Done) -> RunRecord:
         preset=arm.preset,
         poison=arm.poison,
         exploiter=arm.exploiter,
-        whole=not (config.archs or config.train_images or config.mix),
+        whole=not (config.archs or config.train_images or config.mix or config.validation),
     )
     return RunRecord(
         arm=arm,
@@ -279,35 +289,21 @@ def _record(config: EvaluateConfig, planned: _Planned, done: Done) -> RunRecord:
         recalls=result.recalls,
         robust=result.robust,
         seconds=done.seconds,
-        device=_device_name(config.device, done.threads[-1]),
+        device=done.device,
         deterministic=done.threads[0] if exact else 0,
-        versions=_versions(open_backbone(backbone).packages if backbone else ()),
+        versions=versions(open_backbone(backbone).packages if backbone else ()),
         warnings=(
             *task.train.warnings,
             *found,
             *(backbone_warnings(backbone, arm.poison) if backbone else ()),
         ),
         epsilon=task.train.epsilon,
+        n_validation=task.validation.shape[0] if task.validation and result.validation_accuracies else 0,
+        validation_accuracies=result.validation_accuracies,
     )
 
 
-def _device_name(device: str, threads: int) -> str:
-    if device == "cpu":
-        precision = "" if has_bfloat16(device) else ", float32"
-        return f"cpu, {threads} thread{'s' if threads > 1 else ''}{precision}"
-    name: str = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
-    return name
-
-
-def _versions(more: Sequence[str]) -> dict[str, str]:
-    found = {"ulecli": __version__, "python": platform.python_version(), "torch": torch.__version__}
-    for package in ("torchvision", "numpy", "pillow", *more):
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
-
-
-def _draw_gallery(data: Dataset, sets: list[TrainingSet], config: EvaluateConfig, path: Path) -> None:
+def _draw_gallery(clean: ImageSet, sets: list[TrainingSet], config: EvaluateConfig, path: Path) -> None:
     """Draw one image of each of up to ten classes with the first perturbation that is not a control's."""
     judged = [
         one
@@ -316,7 +312,6 @@ def _draw_gallery(data: Dataset, sets: list[TrainingSet], config: EvaluateConfig
     ]
     if not judged or config.mix or config.train_images:
         return
-    labels = data.train.labels
-    firsts = [int((labels == label).nonzero()[0]) for label in range(min(10, len(data.train.classes)))]
+    firsts = [int((clean.labels == label).nonzero()[0]) for label in range(min(10, len(clean.classes)))]
     protected = judged[0].read().images[firsts].numpy()
-    gallery(data.train.images[firsts].numpy(), protected, config.epsilon, path)
+    gallery(clean.images[firsts].numpy(), protected, config.epsilon, path)

@@ -18,7 +18,9 @@ from typing import Any
 import psutil
 import torch
 
+from ulecli.data.images import ImageSet
 from ulecli.errors import UleError
+from ulecli.evaluation.environment import device_name
 from ulecli.evaluation.exploiters.checkpoints import Checkpoint
 from ulecli.evaluation.exploiters.protocol import Protocol
 from ulecli.evaluation.exploiters.registry import find_exploiter
@@ -45,6 +47,21 @@ STEP_EVERY = 1.0
 
 
 @dataclass(frozen=True)
+class Images:
+    """What a training reads.
+
+    Attributes:
+        train: What is trained on.
+        test: Clean test images.
+        validation: Clean images that the exploiter validates on; None for none.
+    """
+
+    train: ImageSet
+    test: ImageSet
+    validation: ImageSet | None
+
+
+@dataclass(frozen=True)
 class Task:
     """One training.
 
@@ -60,6 +77,7 @@ class Task:
         plugins: Where the exploiter and the net may come from, beside those that ship.
         backbone: The pretrained net that the exploiter starts from; None where it trains from scratch.
         checkpoint: What an interrupted training goes on from; None for nothing.
+        validation: Clean images that the exploiter validates on after each epoch; None for none.
     """
 
     train: TrainingSet
@@ -73,6 +91,12 @@ class Task:
     plugins: tuple[Plugin, ...] = ()
     backbone: BackboneRequest | None = None
     checkpoint: Checkpoint | None = None
+    validation: TrainingSet | None = None
+
+    def images(self) -> Images:
+        """Map what the training reads."""
+        own = self.validation
+        return Images(self.train.read(), self.test.read(), None if own is None else own.read())
 
 
 @dataclass(frozen=True)
@@ -84,12 +108,14 @@ class Done:
         result: What came out.
         seconds: Wall-clock time, with that of interrupted runs before this one.
         threads: How many CPU threads it had, in each of these runs, each number once.
+        device: What did the work, in words.
     """
 
     number: int
     result: ExploitResult
     seconds: float
     threads: tuple[int, ...]
+    device: str
 
 
 def run(
@@ -115,7 +141,7 @@ def run(
     if jobs <= 1:
         with torch_threads(threads):
             for number, task in enumerate(tasks):
-                yield _train(number, task, on_epoch, on_step)
+                yield trained(number, task, task.images(), on_epoch, on_step)
         return
     # A fresh interpreter: a fork of a process whose threads have run is not safe.
     context = multiprocessing.get_context("spawn")
@@ -156,7 +182,7 @@ def fitting_jobs(wanted: int, tasks: int, cores: int, image_bytes: int) -> int:
     Raises:
         UleError: there is too little memory for the number that was asked for.
     """
-    need = NEED * 2**30 + 6 * image_bytes
+    need = memory_need(image_bytes)
     room = max(1, int(_free_memory() / need))
     if wanted > room:
         raise UleError(
@@ -164,6 +190,15 @@ def fitting_jobs(wanted: int, tasks: int, cores: int, image_bytes: int) -> int:
             f"{room}; take fewer"
         )
     return max(1, min(wanted or cores, tasks, room))
+
+
+def memory_need(image_bytes: int) -> int:
+    """Return the bytes of memory that a training takes.
+
+    Args:
+        image_bytes: Size of its training set.
+    """
+    return int(NEED * 2**30) + 6 * image_bytes
 
 
 def _free_memory() -> int:
@@ -193,15 +228,19 @@ def _end_with_parent() -> None:
 
 
 def _train_apart(number: int, task: Task) -> Done:
-    return _train(
+    return trained(
         number,
         task,
+        task.images(),
         lambda *report: _news.put(("epoch", report)),
         lambda *report: _news.put(("step", report)),
     )
 
 
-def _train(number: int, task: Task, on_epoch: OnEpoch | None, on_step: OnStep | None) -> Done:
+def trained(
+    number: int, task: Task, images: Images, on_epoch: OnEpoch | None, on_step: OnStep | None
+) -> Done:
+    """Do a task in this process; see `run`."""
     start = time.perf_counter()
     last = -math.inf
 
@@ -213,29 +252,39 @@ def _train(number: int, task: Task, on_epoch: OnEpoch | None, on_step: OnStep | 
             on_step(number, share)
 
     progress = (lambda epoch, accuracy: on_epoch(number, epoch, accuracy)) if on_epoch else None
-    result = _learned(task, progress, stepped)
+    result = _learned(task, images, progress, stepped)
     seconds, threads = time.perf_counter() - start, {torch.get_num_threads()}
     if task.checkpoint is not None:
         seconds, threads = seconds + task.checkpoint.seconds, threads | {*task.checkpoint.threads}
-    return Done(number, result, round(seconds, 2), tuple(sorted(threads)))
+    used = tuple(sorted(threads))
+    return Done(number, result, round(seconds, 2), used, device_name(task.device, used[-1]))
 
 
-def _learned(task: Task, progress: Progress | None, on_step: OnStepOfOne) -> ExploitResult:
+def _learned(task: Task, images: Images, progress: Progress | None, on_step: OnStepOfOne) -> ExploitResult:
     known = registries(task.plugins)
     measure = find_exploiter(task.exploiter, attack_steps=task.attack_steps, families=known.exploiters)
-    train, test = task.train.read(), task.test.read()
     common: dict[str, Any] = {
+        "validation": images.validation,
         "device": task.device,
         "progress": progress,
         "on_step": on_step,
         "checkpoint": task.checkpoint,
     }
     if task.backbone is not None:
-        return train_transfer(train, test, measure, open_backbone(task.backbone), task.seed, **common)
+        return train_transfer(
+            images.train, images.test, measure, open_backbone(task.backbone), task.seed, **common
+        )
     assert task.protocol is not None
     robust, nets = task.robust_images, known.nets
     return train_exploiter(
-        train, test, task.protocol, measure, task.seed, robust_images=robust, nets=nets, **common
+        images.train,
+        images.test,
+        task.protocol,
+        measure,
+        task.seed,
+        robust_images=robust,
+        nets=nets,
+        **common,
     )
 
 

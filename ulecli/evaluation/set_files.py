@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ class TrainingSet:
     def shape(self) -> tuple[int, ...]:
         """Of all images: N, channels, height, width."""
         return tuple(np.load(self.clean or self.file, mmap_mode="r").shape)
+
+    @property
+    def bytes(self) -> int:
+        """Of all images."""
+        return prod(self.shape)
 
     def read(self) -> ImageSet:
         """Map the images; what isn't touched takes no memory."""

@@ -24,6 +24,7 @@ from ulecli.evaluation.poisons.reading import read_poison
 from ulecli.evaluation.results.record import CLEAN, CLEAN_SHARE, CONTROLS, LABELS_DIFFER, NOISE
 from ulecli.evaluation.set_files import Made, SetFiles, TrainingSet
 from ulecli.evaluation.set_protection import SetProtection
+from ulecli.evaluation.validation import validation_places
 from ulecli.surrogates import store
 from ulecli.surrogates.recipe import ON, find_recipe
 
@@ -40,9 +41,11 @@ class TrainingSets:
     Attributes:
         count: Number of images in each set, but for the clean share of a mix.
         least: Number of images in the smallest set.
+        clean: The images that are trained on, before anything is done to them.
+        validation: Clean images that are in no set, which exploiters may validate on; None for none.
 
     Raises:
-        UsageError: There are too few images, or none of a class.
+        UsageError: There are too few images, or none of a class to train or to validate on.
     """
 
     def __init__(
@@ -55,15 +58,18 @@ class TrainingSets:
                 f"--train-images {config.train_images} leaves classes without an image: there are "
                 f"{len(data.train.classes)} classes"
             )
+        self._held = validation_places(data.train, config.validation)
+        self.validation = data.train.subset(self._held) if len(self._held) else None
         count = self._percent(sum(config.mix)) if config.mix else config.train_images
-        self._picked = picked(data.train, count)
+        self._picked = picked(data.train, count, self._held)
         self.count = len(self._picked)
         self._shares = bool(config.mix and config.controls and not config.each)
         self.least = self._percent(config.mix[0]) if config.mix and self._shares else self.count
-        self._clean = self._part(data.train)
+        self.clean = self._part(data.train)
         self._poisons: list[TrainingSet] | None = None
-        data_set = f"{data.train.digest} {config.mix} {config.train_images}"
-        self._files = SetFiles(folder, data_set, self._clean, self._mixed)
+        self._left_out = f" validation {config.validation}" if config.validation else ""
+        data_set = f"{data.train.digest} {config.mix} {config.train_images}{self._left_out}"
+        self._files = SetFiles(folder, data_set, self.clean, self._mixed)
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all sets, the controls first, without making any."""
@@ -138,7 +144,7 @@ class TrainingSets:
         """Bytes of images that the sets take and that are not in the folder yet."""
         config, one = self._config, self.count * self._whole.images[0].numel()
         if config.protected is not None:
-            sets = photo_set_sizes(config, self._clean)
+            sets = photo_set_sizes(config, self.clean)
         else:
             clean = 1.0 if config.controls else 0.0
             clean += self.least / self.count if self._shares else 0.0
@@ -168,8 +174,9 @@ class TrainingSets:
 
     def _clean_share(self) -> TrainingSet:
         """Return the images of a mix that are clean in each of its sets."""
-        share = self._whole.subset(picked(self._whole, self.least))
-        files = SetFiles(self._files.folder, f"{self._whole.digest} {self.least}", share, lambda made: made)
+        share = self._whole.subset(picked(self._whole, self.least, self._held))
+        data_set = f"{self._whole.digest} {self.least}{self._left_out}"
+        files = SetFiles(self._files.folder, data_set, share, lambda made: made)
         return files.kept(CLEAN_SHARE, "clean", lambda: Made(share, epsilon=0))
 
     def _poison(self, path: Path, name: str) -> TrainingSet:
@@ -226,12 +233,12 @@ class TrainingSets:
         """Return the picked images, the first of each class clean where a mix is asked for."""
         if self._config.mix is None:
             return made
-        first = picked(self._whole, self._percent(self._config.mix[0]))
+        first = picked(self._whole, self._percent(self._config.mix[0]), self._held)
         stays = torch.isin(self._picked, first)
         return replace(
             made,
-            images=torch.where(stays[:, None, None, None], self._clean.images, made.images),
-            labels=torch.where(stays, self._clean.labels, made.labels),
+            images=torch.where(stays[:, None, None, None], self.clean.images, made.images),
+            labels=torch.where(stays, self.clean.labels, made.labels),
         )
 
     def _percent(self, share: int) -> int:
@@ -239,21 +246,32 @@ class TrainingSets:
         return max(1, round(len(self._whole) * share / 100))
 
 
-def picked(images: ImageSet, count: int) -> Tensor:
+def picked(images: ImageSet, count: int, held: Tensor | None = None) -> Tensor:
     """Return the indices of `count` images, the first ones of each class in equal shares; all for 0.
+
+    Args:
+        images: The whole training set.
+        count: How many.
+        held: (n,) int64, the indices of those that are not to be picked.
 
     Raises:
         UsageError: there are not so many.
     """
-    if not count:
-        return torch.arange(len(images))
-    if count > len(images):
-        raise UsageError(f"--train-images is {count}, but the training set has {len(images)}")
-    places = torch.empty(len(images), dtype=torch.float64)
+    free = torch.ones(len(images), dtype=torch.bool)
+    if held is not None:
+        free[held] = False
+    there = int(free.sum())
+    if count > there:
+        if there < len(images):
+            raise UsageError(
+                f"--validation leaves {there} images to train on, fewer than the {count} asked for"
+            )
+        raise UsageError(f"--train-images is {count}, but the training set has {there}")
+    places = torch.full((len(images),), torch.inf, dtype=torch.float64)
     for label in range(len(images.classes)):
-        own = (images.labels == label).nonzero().flatten()
+        own = (free & (images.labels == label)).nonzero().flatten()
         places[own] = torch.arange(len(own), dtype=torch.float64) / max(1, len(own))
-    return places.argsort(stable=True)[:count].sort().values
+    return places.argsort(stable=True)[: count or there].sort().values
 
 
 def poison_names(paths: Sequence[Path], defenders: Iterable[str] = DEFENDERS) -> dict[Path, str]:

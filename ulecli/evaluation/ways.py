@@ -44,6 +44,8 @@ def ways(part: Part, measure: Countermeasure, side: int, robust_images: int) -> 
     common: dict[str, Any] = {"exploiter": measure.name}
     if config.plugins:
         common["plugins"] = config.plugin_digests
+    if config.validation:
+        common["validation"] = config.validation
     if measure.learner is not None:
         learner = _described(measure.learner)
         for request in part.requests:

@@ -9,6 +9,7 @@ from ulecli.errors import UsageError
 from ulecli.formats.options import Reading
 from ulecli.imaging.strength import Strength
 from ulecli.system.devices import Device
+from ulecli.system.worker_kinds import WorkerKind, check_workers
 from ulecli.units import DEFAULT_EPSILON, check_epsilon
 
 
@@ -44,7 +45,7 @@ class ProtectConfig:
         key_file: The user's key; None means the one in the platform's configuration folder.
         surrogate: Name of the surrogate whose gradients shape the perturbation.
         device: Where the gradient steps run.
-        jobs: Photos in work at the same time, at least 1.
+        jobs: Photos in work at the same time, at least 1; with Ray 0 for as many as it has cores.
         dry_run: Say what would be done and write nothing.
         verify: Read every written photo back and measure it, not just a sample.
         listed: Files named in a list; a relative path is kept below `output`.
@@ -57,6 +58,9 @@ class ProtectConfig:
         force: Make again what is done and unchanged.
         timeout: Seconds that one photo may take; 0 means any.
         prune: Remove copies whose photos were deleted.
+        workers: One of `WorkerKind`, who protects; Ray does it on CPUs.
+        ray_address: HOST:PORT of the head of a Ray cluster, whose machines have the folders of photos in
+            common, or "auto" for the one that runs here; "" to start one for this run.
 
     Raises:
         UsageError: a value is out of range, there is no source, or two options contradict each other.
@@ -84,11 +88,19 @@ class ProtectConfig:
     force: bool = False
     timeout: float = 300.0
     prune: bool = False
+    workers: str = WorkerKind.PROCESSES
+    ray_address: str = ""
 
     def __post_init__(self) -> None:
         check_epsilon(self.epsilon)
-        if self.jobs < 1:
+        check_workers(self.workers, self.ray_address)
+        on_ray = self.workers == WorkerKind.RAY
+        if self.jobs < (0 if on_ray else 1):
             raise UsageError(f"--jobs is {self.jobs}, but at least one photo must be in work at a time")
+        if on_ray and self.device not in (Device.AUTO, Device.CPU):
+            raise UsageError(f"--workers ray protects on CPUs: leave out --device {self.device}")
+        if on_ray:
+            object.__setattr__(self, "device", Device.CPU)
         if not self.sources and not self.listed:
             raise UsageError("name at least one photo or folder to protect")
         if not self.identity:

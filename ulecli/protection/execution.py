@@ -7,12 +7,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Self
 
 from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.formats.image_data import image_data_sha256
@@ -30,11 +29,15 @@ from ulecli.protection.ledgers import Ledgers
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.protection.photo import Job, Made, Sample
 from ulecli.protection.task import Task, parameters_of
-from ulecli.protection.worker import ENTRY, make_in, sample_in
+from ulecli.protection.worker import ENTRY, protected_in, sample_in
 from ulecli.system.atomic import part_of, sync
+from ulecli.system.cores import usable_cores
 from ulecli.system.fingerprint import Fingerprint, fingerprint_of
-from ulecli.system.isolated import Pool, reason_of
+from ulecli.system.isolated import IsolatedWorker, Pool, reason_of
 from ulecli.system.limits import Limits
+
+if TYPE_CHECKING:
+    from ulecli.protection.ray_photos import RayPhotos
 
 
 class Executor:
@@ -49,6 +52,7 @@ class Executor:
         directions: Directions,
         tasks: Iterable[Task] = (),
         writable: Iterable[Path] = (),
+        ray: RayPhotos | None = None,
     ) -> None:
         """Make one for a run.
 
@@ -60,6 +64,7 @@ class Executor:
             directions: Of the identities.
             tasks: All of the run, from which the direction of an identity is found.
             writable: Folders that exist and below which the workers may write.
+            ray: Has the photos protected; None for the workers of this machine.
         """
         self._config, self._perturber, self._ledgers = config, perturber, ledgers
         self._folders, self._directions = folders, directions
@@ -67,7 +72,9 @@ class Executor:
         for task in tasks:
             self._tasks[composed(task.identity)].append(task)
         limits = Limits(writable=tuple(writable))
-        self._pool = Pool(ENTRY, config.jobs, limits=limits, timeout=config.timeout)
+        self._ray, self._writable = ray, limits.writable
+        here = config.jobs if ray is None else min(config.jobs, usable_cores())  # for samples alone
+        self._pool = Pool(ENTRY, here, limits=limits, timeout=config.timeout)
 
     def __enter__(self) -> Self:
         self._pool.__enter__()
@@ -122,20 +129,12 @@ class Executor:
             task = replace(task, direction=name, parameters=parameters)
         job = self._job(task)
         before = _stat(task.photo.path)
-        recognised = False
-
-        def perturb(sample: Sample) -> NDArray[np.int8]:
-            nonlocal recognised
-            self._make_folders(task)  # not for a photo that can't be decoded
-            delta, recognised = self._delta(sample, direction)
-            return delta
-
         try:
-            with self._pool.hired() as worker:
+            with nullcontext() if self._ray else self._pool.hired() as worker:
                 verdict = self._judged(task)
                 if isinstance(verdict, PhotoOutcome):
                     return verdict
-                made = make_in(worker, job, perturb)
+                made, recognised = self._made(worker, task, job, direction)
             # The worker goes on while the disk and the ledger take in what it has made.
             sync(job.part)
             made = replace(made, remarks=(*made.remarks, *_backed_up(task, made)))
@@ -143,6 +142,17 @@ class Executor:
             return self._put(task, job.part, made, verdict, outcome, before)
         finally:
             job.part.unlink(missing_ok=True)
+
+    def _made(
+        self, worker: IsolatedWorker | None, task: Task, job: Job, direction: Direction
+    ) -> tuple[Made, bool]:
+        """Have a photo's file made beside its target, by a worker of this machine or by Ray."""
+        if worker is None:
+            assert self._ray is not None
+            self._make_folders(task)
+            return self._ray.protect(self._writable, job, direction)
+        folders = partial(self._make_folders, task)  # not for a photo that can't be decoded
+        return protected_in(worker, job, self._perturber, direction, folders)
 
     def _make_folders(self, task: Task) -> None:
         for path in filter(None, (task.target, task.backup)):
@@ -160,13 +170,6 @@ class Executor:
             strength=config.strength,
             owner=config.in_place,
         )
-
-    def _delta(self, sample: Sample, direction: Direction) -> tuple[NDArray[np.int8], bool]:
-        """Return the delta of a photo, and whether the surrogate sees the photo moved by it."""
-        images, directions = sample.image[None], direction[None]
-        aspects = np.array([sample.aspect], np.float32)
-        deltas = self._perturber(images, directions, sample.amplitudes[None], aspects)
-        return deltas[0], bool(self._perturber.recognised(images, directions, deltas)[0])
 
     def _put(
         self,

@@ -6,11 +6,11 @@ import os
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ulecli.errors import NothingToDo, TargetError, shown
 from ulecli.perturb.batching import batched
@@ -29,6 +29,10 @@ from ulecli.protection.outcome import PhotoOutcome, ProtectReport, Start, Status
 from ulecli.protection.output_check import check
 from ulecli.protection.task import Task, parameters_of
 from ulecli.system.atomic import remove_parts, sync_folder
+from ulecli.system.worker_kinds import WorkerKind
+
+if TYPE_CHECKING:
+    from ulecli.protection.ray_photos import RayPhotos
 
 OnOutcome = Callable[[PhotoOutcome, int], None]
 """Called in the thread of the caller for each photo as it is done, with the number of photos of the run."""
@@ -70,6 +74,7 @@ def protect(
         NothingToDo: There is no photo under the sources.
         TargetError: The output can't be written, or would mix with the sources.
         LedgerError: The ledger is damaged, of a newer version, or in use by another run.
+        UleError: There is no such Ray cluster, or another version of something is on it.
         KeyFileError: The user's key can't be read or made.
         KeyboardInterrupt: The photos in work are given up; none is left half written.
     """
@@ -77,7 +82,9 @@ def protect(
     found = find(config.sources, config.listed, config.selection, only)
     _check_something(found)
     check(found.photos, config)
-    with Ledgers(config.ledger, dry=config.dry_run) as ledgers:
+    with _on_ray(config) as ray, Ledgers(config.ledger, dry=config.dry_run) as ledgers:
+        if ray is not None:
+            config = replace(config, jobs=config.jobs or ray.cores)
         key, notes = _key(config)
         folders = MirroredFolders(found.photos, config)
         roots = sorted({root_of(photo, config) for photo in found.photos})
@@ -94,7 +101,7 @@ def protect(
         with (
             batched(perturber) as shared,
             closing(
-                _outcomes(config, shared, found, tasks, ledgers, folders, directions, should_stop)
+                _outcomes(config, shared, found, tasks, ledgers, folders, directions, should_stop, ray)
             ) as stream,
         ):
             for outcome in stream:
@@ -114,6 +121,20 @@ def protect(
         left=len(tasks) + len(found.others) - len(outcomes),
         orphans=tuple(orphans),
     )
+
+
+def _on_ray(config: ProtectConfig) -> AbstractContextManager[RayPhotos | None]:
+    """Lend Ray, if it is to protect the photos.
+
+    Raises:
+        MissingExtra: It is not installed.
+        UleError: There is no such cluster, or another version of something is on it.
+    """
+    if config.workers != WorkerKind.RAY or config.dry_run:
+        return nullcontext()
+    from ulecli.protection.ray_photos import on_ray
+
+    return on_ray(config)
 
 
 def _make(roots: list[Path], folders: MirroredFolders) -> None:
@@ -219,6 +240,7 @@ def _outcomes(
     folders: MirroredFolders,
     directions: Directions,
     should_stop: Callable[[], bool],
+    ray: RayPhotos | None,
 ) -> Generator[PhotoOutcome, None, None]:
     for outcome in found.others:
         ledgers.add_problem(outcome)
@@ -234,7 +256,7 @@ def _outcomes(
     threads = ThreadPoolExecutor(config.jobs + 1, thread_name_prefix="photo")
     try:
         writable = _writable(tasks)
-        with Executor(config, perturber, ledgers, folders, directions, tasks, writable) as executor:
+        with Executor(config, perturber, ledgers, folders, directions, tasks, writable, ray) as executor:
             yield from _in_threads(threads, executor.protect, tasks, 2 * config.jobs, should_stop)
     finally:
         threads.shutdown()

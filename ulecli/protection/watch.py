@@ -15,6 +15,7 @@ from ulecli.protection.config import ProtectConfig
 from ulecli.protection.folder_changes import changes, files_below
 from ulecli.protection.outcome import OrphanedCopy, PhotoOutcome, ProtectReport, Status
 from ulecli.protection.run import OnOutcome, protect
+from ulecli.system.worker_kinds import WorkerKind
 
 QUIET = 2.0
 """Seconds that a file must keep its size and time before it is taken: who copies it may not have finished."""
@@ -150,6 +151,8 @@ def check_watchable(config: ProtectConfig) -> None:
             raise UsageError(f"--watch is for folders, and {shown(source)} is none")
     if config.listed or config.dry_run:
         raise UsageError("--watch goes neither with --files-from nor with --dry-run")
+    if config.workers == WorkerKind.RAY:
+        raise UsageError("--watch works on this machine alone: leave out --workers ray")
     if find_spec("watchfiles") is None:
         raise MissingExtra(f"--watch needs watchfiles: {install_extra('watch')}")
 

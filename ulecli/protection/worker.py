@@ -8,6 +8,7 @@ it over: the ranges here are those that a worker of good faith keeps.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from ulecli.formats.memory import Memory
 from ulecli.imaging.delta import SMALLEST_GRID
+from ulecli.perturb.perturber import Perturber
 from ulecli.protection.photo import Job, Made, Perturb, Sample, make, sample
 from ulecli.system.isolated import Ask, Handler, IsolatedWorker
 from ulecli.system.plain_data import BadMessage, Message, plain, restored
@@ -48,6 +50,45 @@ def make_in(worker: IsolatedWorker, job: Job, perturb: Perturb) -> Made:
         return {"delta": perturb(_sample(question, job))}
 
     return worker.call(plain(job), lambda made: _made(made, job), answer, max_content=_MAX_CONTENT)
+
+
+def protected_in(
+    worker: IsolatedWorker,
+    job: Job,
+    perturber: Perturber,
+    direction: NDArray[np.float32],
+    decoded: Callable[[], None] = lambda: None,
+) -> tuple[Made, bool]:
+    """Have a worker protect one photo by what a perturber finds here.
+
+    Args:
+        worker: Of `ENTRY`.
+        job: What to do.
+        perturber: What makes the perturbation.
+        direction: (D,) where the photo is moved to.
+        decoded: Called once the photo is, before anything is written.
+
+    Returns:
+        What came of it, and whether the surrogate sees the photo moved by it.
+
+    Raises:
+        PhotoError: As `make_in`.
+        PhotoSkipped: It is left alone on purpose.
+    """
+    recognised = False
+
+    def perturb(sample: Sample) -> NDArray[np.int8]:
+        nonlocal recognised
+        decoded()
+        images, directions = sample.image[None], direction[None]
+        aspects = np.array([sample.aspect], np.float32)
+        deltas = perturber(images, directions, sample.amplitudes[None], aspects)
+        recognised = bool(perturber.recognised(images, directions, deltas)[0])
+        delta: NDArray[np.int8] = deltas[0]
+        return delta
+
+    made = make_in(worker, job, perturb)
+    return made, recognised
 
 
 def sample_in(worker: IsolatedWorker, job: Job) -> Sample:

@@ -57,6 +57,8 @@ def test_what_a_record_says_of_itself():
         {"classes": ("one",)},
         {"recalls": (1.0,)},
         {"seconds": math.nan},
+        {"validation_accuracies": (1.0, 2.0)},
+        {"validation_accuracies": (1.0, 2.0, 101)},
     ],
 )
 def test_figures_that_can_not_be_are_refused(wrong):
@@ -81,12 +83,31 @@ def test_json_of_something_else_is_refused(change, said):
         RunRecord.from_json({**run().to_json(), **change})
 
 
-@pytest.mark.parametrize("name", sorted(set(run().to_json()) - {"schema"}))
+LATER = {"n_validation", "validation_accuracies"}
+
+
+@pytest.mark.parametrize("name", sorted(set(run().to_json()) - {"schema"} - LATER))
 def test_a_missing_field_is_named(name):
     reported = run().to_json()
     del reported[name]
     with pytest.raises(ValueError, match=name):
         RunRecord.from_json(reported)
+
+
+def test_a_record_of_an_earlier_version_has_no_validation_images():
+    earlier = {name: value for name, value in run().to_json().items() if name not in LATER}
+    record = RunRecord.from_json(earlier)
+    assert record == run() and (record.n_validation, record.validation_accuracies) == (0, ())
+    assert record.stopped is None and Summary.of([record]).stopped is None
+
+
+def test_stopping_takes_the_first_epoch_that_validates_best():
+    record = run(test_accuracies=(30.0, 60.0, 45.0), validation_accuracies=(70, 40, 70), n_validation=20)
+    assert (record.stopped, record.peak, record.last) == (30, 60, 45)
+    assert RunRecord.from_json(json.loads(json.dumps(record.to_json()))) == record
+    other = run(seed=1, last=80, validation_accuracies=(10, 20, 30), n_validation=20)
+    assert Summary.of([record, other]).stopped == Spread.of([30, 80])
+    assert Summary.of([record, run(seed=1)]).stopped is None  # not every run has one
 
 
 def test_the_key_tells_runs_apart_and_nothing_else_does():

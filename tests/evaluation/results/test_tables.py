@@ -158,6 +158,31 @@ def test_json_is_one_document_with_every_curve():
     assert json.loads(render([run()], "json"))["arms"][0]["last"] == {"mean": 80, "std": None}
 
 
+def test_stopping_early_stands_beside_last_and_peak():
+    validated = {"validation_accuracies": (10.0, 90.0, 80.0), "n_validation": 20}
+    reported = [
+        run("cifar", last=40.0, **validated),
+        run("cifar", last=44.0, seed=1, **validated),
+        run("cifar", "probe"),
+    ]
+    text = render(reported, "table")
+    title = "Test accuracy after the epoch that is best on clean validation images, %"
+    assert text_tables(text)[title] == [["training images", "standard"], ["cifar", "31.5 ± 2.1"]]
+    assert "500 training, 100 test and 20 validation images" in text
+    for form in ("markdown", "latex"):
+        assert "best on clean validation images" in render(reported, form)
+    stopped = {arm["exploiter"]: arm.get("stopped") for arm in json.loads(render(reported, "json"))["arms"]}
+    assert stopped == {"standard": {"mean": 31.5, "std": pytest.approx(4.5 / 2**0.5 / 1.5)}, "probe": None}
+    rows = list(csv.DictReader(io.StringIO(render(reported, "csv"))))
+    assert [(row["stopped"], row["n_validation"]) for row in rows] == [
+        ("30.0", "20"),
+        ("33.0", "20"),
+        ("", "0"),
+    ]
+    assert "stopped" not in render(runs(), "json") and "validation" not in render(runs(), "table")
+    assert "stopped" not in render(runs(), "csv")
+
+
 def test_csv_has_a_line_a_run():
     odd = run('a,"b"\nc;', robust={"pgd-20": 43.8}, warnings=("x, y", "z"), recalls=(1, 2, 3, 4.5))
     reported = [*runs(), odd]

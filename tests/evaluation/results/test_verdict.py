@@ -96,6 +96,14 @@ def runs(exploiter="standard", *, chance_classes=4, **figures):
             "at its best epoch, which needs clean validation images, it was 60.0 %.",
         ),
         (
+            [run("clean", test_accuracies=(0, 0, 85)), run(
+                "cifar", test_accuracies=(60, 55, 30), validation_accuracies=(40, 41, 30), n_validation=20
+            )],
+            "The standard exploiter recognises 30.0 % of the clean test images after training on images with "
+            "the poison cifar (clean 85.0 %, guessing 25.0 %): protected against standard; "
+            "stopped early, as its clean validation images say, it was 55.0 %.",
+        ),
+        (
             runs(clean=85, noise=80),
             "No protected images were tried, so this says nothing about a protection.",
         ),

@@ -7,7 +7,7 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 SCHEMA = 1
@@ -88,6 +88,7 @@ class Curve:
     """What a training is worth by its test accuracies after each epoch."""
 
     test_accuracies: tuple[float, ...]
+    validation_accuracies: tuple[float, ...]
 
     @property
     def last(self) -> float:
@@ -98,6 +99,13 @@ class Curve:
     def peak(self) -> float:
         """Best test accuracy after any epoch, which an exploiter with a clean validation set would find."""
         return max(self.test_accuracies)
+
+    @property
+    def stopped(self) -> float | None:
+        """Test accuracy after the first epoch that is best on validation images; None without any."""
+        if not self.validation_accuracies:
+            return None
+        return self.test_accuracies[self.validation_accuracies.index(max(self.validation_accuracies))]
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,9 @@ class RunRecord(Curve):
         versions: Version of every package that had a say, by name.
         warnings: What the self-checks found.
         epsilon: L-infinity bound of the poison, in levels; 0 for clean images.
+        n_validation: Number of clean images that the exploiter validated on. Records of earlier versions lack
+            it and the next, and have none.
+        validation_accuracies: On these after each epoch; empty where nothing was validated.
 
     Raises:
         ValueError: A figure is no percentage, or the parts don't fit together.
@@ -150,19 +161,23 @@ class RunRecord(Curve):
     versions: Mapping[str, str]
     warnings: tuple[str, ...]
     epsilon: int
+    n_validation: int = 0
+    validation_accuracies: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("classes", "warnings"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("config", "audit", "robust", "versions"):
             object.__setattr__(self, name, plain(getattr(self, name)))
-        for name in ("train_accuracies", "test_accuracies", "recalls"):
+        for name in ("train_accuracies", "test_accuracies", "recalls", "validation_accuracies"):
             object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
-        curves = (*self.train_accuracies, *self.test_accuracies, *self.recalls)
+        curves = (*self.train_accuracies, *self.test_accuracies, *self.recalls, *self.validation_accuracies)
         if not all(0 <= float(one) <= 100 for one in (*curves, *self.robust.values())):
             raise ValueError("an accuracy, a recall or a robust accuracy is no percentage from 0 to 100")
         if not self.test_accuracies or len(self.train_accuracies) != len(self.test_accuracies):
             raise ValueError("training and test accuracies are not one each for every epoch")
+        if len(self.validation_accuracies) not in (0, len(self.test_accuracies)):
+            raise ValueError("validation accuracies are not one for every epoch")
         if len(self.classes) < 2 or len(self.recalls) not in (0, len(self.classes)):
             raise ValueError("there are fewer than two classes, or recalls that are not one for each class")
         if not math.isfinite(self.seconds):
@@ -198,7 +213,11 @@ class RunRecord(Curve):
         if entry.get("schema") != SCHEMA:
             raise ValueError(f"its schema is {entry.get('schema')!r}, and this ulecli reads {SCHEMA}")
         try:
-            values = {field.name: entry[field.name] for field in fields(cls)}
+            values = {
+                one.name: entry[one.name]
+                for one in fields(cls)
+                if one.name in entry or one.default is MISSING
+            }
             return cls(**{**values, "arm": Arm(**values["arm"])})
         except KeyError as error:
             raise ValueError(f"it lacks {error}") from error
@@ -253,12 +272,15 @@ class Summary:
         n: How many they are.
         last: Test accuracy of the finished nets, in percent.
         peak: Best test accuracy after any epoch, in percent.
+        stopped: Test accuracy after the epoch that is best on validation images, in percent; None where not
+            every run has any.
     """
 
     cell: Cell
     n: int
     last: Spread
     peak: Spread
+    stopped: Spread | None
 
     @classmethod
     def of(cls, runs: Sequence[RunRecord]) -> Summary:
@@ -270,8 +292,13 @@ class Summary:
         cells = {run.arm.cell for run in runs}
         if len(cells) != 1:
             raise ValueError(f"a summary is of the runs of one cell, not of {len(cells)}")
+        stopped = [run.stopped for run in runs if run.stopped is not None]
         return cls(
-            cells.pop(), len(runs), Spread.of(run.last for run in runs), Spread.of(run.peak for run in runs)
+            cell=cells.pop(),
+            n=len(runs),
+            last=Spread.of(run.last for run in runs),
+            peak=Spread.of(run.peak for run in runs),
+            stopped=Spread.of(stopped) if len(stopped) == len(runs) else None,
         )
 
 

@@ -15,6 +15,7 @@ from ulecli.evaluation.results.record import (
     NOISE,
     NOISE_MEAN,
     RunRecord,
+    Summary,
 )
 
 STRONG = 0.75
@@ -51,6 +52,7 @@ class Scores:
         noise: Trained on images with random noise: with that of equal mean change where there is such.
         protected: Trained on protected images.
         peak: The same after its best epoch; None where recalls of some classes are judged.
+        stopped: The same after the epoch that is best on validation images; None without any.
         equal: Whether the noise is that of equal mean change.
         share: Trained on the clean images of a mix alone; None where nothing is mixed.
         doubts: Why nothing follows for the poison from what it reached, one reason each.
@@ -62,6 +64,7 @@ class Scores:
     noise: float | None
     protected: float
     peak: float | None
+    stopped: float | None = None
     equal: bool = False
     share: float | None = None
     doubts: tuple[str, ...] = ()
@@ -119,6 +122,7 @@ def _scores(
         return fmean(record.recalls[record.classes.index(name)] for name in recalls_for)
 
     means = {name: fmean(map(score, arms[name])) for name in (*CONTROLS, poison) if name in arms}
+    stopped = Summary.of(arms[poison]).stopped
     found = Scores(
         exploiter=exploiter,
         chance=arms[poison][0].chance,
@@ -126,6 +130,7 @@ def _scores(
         noise=means.get(NOISE_MEAN, means.get(NOISE)),
         protected=means[poison],
         peak=None if recalls_for else fmean(one.peak for one in arms[poison]),
+        stopped=None if recalls_for or stopped is None else stopped.mean,
         equal=NOISE_MEAN in means,
         share=means.get(CLEAN_SHARE),
     )

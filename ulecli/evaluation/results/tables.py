@@ -34,6 +34,8 @@ _PLAIN = (
 )
 """Attributes of a record that are a column of the CSV as they are."""
 
+_VALIDATED = ("n_validation", "stopped")
+"""Those that are columns only where clean images were validated on."""
 
 _UNBOUNDED = (CLEAN, CLEAN_SHARE, NOISE_MEAN, *BANDS)
 """Controls that are not held to the bound of the others."""
@@ -85,6 +87,8 @@ def document(records: Sequence[RunRecord], recalls_for: Sequence[str] = ()) -> d
     for one, runs in by_cell(records).items():
         summary = Summary.of(runs)
         figures = {"last": spread_figures(summary.last), "peak": spread_figures(summary.peak)}
+        if summary.stopped is not None:
+            figures["stopped"] = spread_figures(summary.stopped)
         known = {"n": summary.n, "chance": runs[0].chance, **figures}
         arms.append({**one._asdict(), **known, "runs": [run.to_json() for run in runs]})
     return {
@@ -118,10 +122,12 @@ def conditions(runs: Sequence[RunRecord]) -> str:
     seeds = sorted({one.arm.seed for one in runs})
     exact = all(one.deterministic for one in runs)
     shapes = dict.fromkeys(tuple(one.audit["shape"]) for one in runs if one.audit and "shape" in one.audit)
+    held = max(one.n_validation for one in runs)
+    rest = f", {first.n_test} test and {held} validation" if held else f" and {first.n_test} test"
     size = "".join(f" of {width} x {height}" for _, height, width in shapes)
     return (
         f"{shown(first.arm.dataset)}, preset {first.arm.preset}, net {first.arm.arch}: "
-        f"{_series(sorted({one.n_train for one in runs}))} training and {first.n_test} test images{size}, "
+        f"{_series(sorted({one.n_train for one in runs}))} training{rest} images{size}, "
         f"{len(first.classes)} classes (chance {first.chance:.1f} %), {strength}, "
         f"{'seed' if len(seeds) == 1 else 'seeds'} {_series(seeds)}; "
         f"{', '.join(dict.fromkeys(one.device for one in runs))}"
@@ -168,6 +174,9 @@ def _tables(runs: Sequence[RunRecord], recalls_for: Sequence[str]) -> list[Table
         _grid("Test accuracy after the last epoch, %", runs, lambda one: {one.arm.exploiter: one.last}, True),
         _grid("Test accuracy after the best epoch, %", runs, lambda one: {one.arm.exploiter: one.peak}, True),
     ]
+    if any(one.stopped is not None for one in runs):
+        title = "Test accuracy after the epoch that is best on clean validation images, %"
+        tables.append(_grid(title, runs, _stopped, True))
     if any(one.arm.poison == CLEAN_SHARE for one in runs):
         tables.append(_grid("Difference from as much clean data, points", runs, _difference(runs)))
     for exploiter in dict.fromkeys(one.arm.exploiter for one in runs):
@@ -191,6 +200,10 @@ def _difference(runs: Sequence[RunRecord]) -> Callable[[RunRecord], Mapping[str,
         return {record.arm.exploiter: record.last - beside}
 
     return figures
+
+
+def _stopped(record: RunRecord) -> dict[str, float]:
+    return {} if record.stopped is None else {record.arm.exploiter: record.stopped}
 
 
 def _robust(record: RunRecord) -> dict[str, float]:
@@ -247,11 +260,13 @@ def cell(spread: Spread | None, usual: int) -> str:
 def csv_lines(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """Return a line a run; an empty field is a figure that was not measured."""
     attacks = dict.fromkeys(name for one in records for name in one.robust)
+    validated = _VALIDATED if any(one.n_validation for one in records) else ()
     return [
         {
             **asdict(one.arm),
             **{name: getattr(one, name) for name in _PLAIN},
             "epochs": len(one.test_accuracies),
+            **{name: getattr(one, name) for name in validated},
             **{name: one.robust.get(name, "") for name in attacks},
             "recalls": json.dumps(dict(zip(one.classes, one.recalls, strict=False))),
             "versions": json.dumps(one.versions),

@@ -188,7 +188,9 @@ def _caveats(worst: Scores) -> str:
     if level < 2 and worst.noise is not None and worst.noise <= worst.protected:
         strength = "equal mean change" if worst.equal else "the same strength"
         caveats += f"; random noise of {strength} does as much"
-    if worst.peak is not None and worst.level(worst.peak) > level:
+    if worst.stopped is not None and worst.level(worst.stopped) > level:
+        caveats += f"; stopped early, as its clean validation images say, it was {worst.stopped:.1f} %"
+    elif worst.peak is not None and worst.level(worst.peak) > level:
         caveats += f"; at its best epoch, which needs clean validation images, it was {worst.peak:.1f} %"
     return caveats
 

@@ -76,6 +76,7 @@ class EvaluateConfig:
         epsilon: L-infinity bound in levels: of defenders and of noise, and what poisons are held to.
         attack_steps: Steps of PGD in adversarial training; 0 for the preset's.
         controls: Train on the clean images and on random noise as well.
+        noise: Whether random noise is among the controls.
         out: Where results are kept; None for nowhere.
         resume: Take up what is in `out`.
         device: A torch device, or "auto" for the best there is, which it is after construction.
@@ -111,6 +112,7 @@ class EvaluateConfig:
     epsilon: int = DEFAULT_EPSILON
     attack_steps: int = 0
     controls: bool = True
+    noise: bool = True
     out: Path | None = None
     resume: bool = False
     device: str = "cpu"

@@ -49,17 +49,20 @@ def reproduce(tiny, monkeypatch, capsys, tmp_path):  # noqa: F811
 
 
 def test_ours_stands_beside_the_papers(reproduce) -> None:
-    code, out, err = reproduce("table2,table4,figure4", *SHAPES, "--seeds", "0,1", "--out", "o", "--format", "csv")
+    code, out, err = reproduce(
+        "table2,table4,figure4", *SHAPES, "--seeds", "0,1", "--out", "o", "--format", "csv"
+    )
     assert code == 0, err
     lines = list(csv.DictReader(io.StringIO(out)))
     assert {line["table"] for line in lines} == {"table2", "table4", "figure4"}
-    grays = next(one for one in lines if (one["training_images"], one["exploiter"]) == ("ULEO-Grays", "w/ Gray"))
+    grays = next(
+        one for one in lines if (one["training_images"], one["exploiter"]) == ("ULEO-Grays", "w/ Gray")
+    )
     assert (float(grays["paper"]), float(grays["paper_std"]), grays["n"]) == (44.67, 10.47, "2")
     assert float(grays["difference"]) == pytest.approx(float(grays["ours"]) - 44.67)
     # 5 treatments by 2 exploiters; in mixes the clean share once, and clean, ULEOs and GrayAugs by 2 and 2.
-    assert "48 trainings" not in err and f"{2 * (10 + 2 + 2 * 6)} trainings" in err
+    assert f"{2 * (10 + 2 + 2 * 6)} trainings" in err
     assert "about" in err.split("group 1")[0] or "less than a minute" in err.split("group 1")[0]
     page = Path("o/report.html").read_text(encoding="utf-8")
     assert "44.67" in page and "ULEO-GrayAugs" in page and "--reproduce" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page)
-    print(page[:0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -145,7 +144,6 @@ def _listening(planned: Plan, quiet: bool) -> Any:
 def _write_page(done: Reproduction, seconds: float) -> Path:
     from ulecli.report.reproduction import write_reproduction
 
-    command = shlex.join(["ulecli", *sys.argv[1:]])
     target = done.plan.asked.out / "report.html"
-    write_reproduction(done, target, command=command, seconds=seconds, when=datetime.now().astimezone())
+    write_reproduction(done, target, seconds=seconds, when=datetime.now().astimezone())
     return target

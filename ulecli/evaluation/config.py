@@ -78,6 +78,7 @@ class EvaluateConfig:
         controls: Train on the clean images and on random noise as well.
         noise: Whether random noise is among the controls.
         out: Where results are kept; None for nowhere.
+        pictures: Whether learning curves and a gallery are drawn into `out`.
         resume: Take up what is in `out`.
         device: A torch device, or "auto" for the best there is, which it is after construction.
         jobs: Trainings at the same time, each in a process of its own; 0 for as many as the cores allow.
@@ -114,6 +115,7 @@ class EvaluateConfig:
     controls: bool = True
     noise: bool = True
     out: Path | None = None
+    pictures: bool = True
     resume: bool = False
     device: str = "cpu"
     jobs: int = 0

@@ -20,7 +20,16 @@ from jinja2 import Environment, StrictUndefined
 
 from ulecli import __version__
 from ulecli.errors import shown
-from ulecli.evaluation.reproduction.comparison import FAR, Compared, compared, reasons, said_of, table_name
+from ulecli.evaluation.reproduction.comparison import (
+    FAR,
+    Compared,
+    compared,
+    methods,
+    other_data,
+    reasons,
+    said_of,
+    table_name,
+)
 from ulecli.evaluation.reproduction.paper import PaperTable
 from ulecli.evaluation.reproduction.pictures import draw_curves, draw_galleries
 from ulecli.evaluation.reproduction.plan import Group
@@ -51,15 +60,12 @@ class _Shown:
     address: str
 
 
-def write_reproduction(
-    done: Reproduction, target: Path, *, command: str, seconds: float, when: datetime
-) -> None:
+def write_reproduction(done: Reproduction, target: Path, *, seconds: float, when: datetime) -> None:
     """Draw the pictures of a reproduction and write its page.
 
     Args:
         done: What came out.
         target: The file.
-        command: That made it.
         seconds: How long it took.
         when: It is made.
 
@@ -68,7 +74,7 @@ def write_reproduction(
     """
     drawn = {one.name: _embedded(one.path) for one in draw_curves(done)}
     galleries = [_Shown(one.name, _embedded(one.path)) for one in draw_galleries(done)]
-    text = page(done, drawn, galleries, command=command, seconds=seconds, when=when)
+    text = page(done, drawn, galleries, seconds=seconds, when=when)
     with writing_to(target), replacing(target) as part:
         part.write_text(text, encoding="utf-8")
 
@@ -78,7 +84,6 @@ def page(
     drawn: dict[str, str],
     galleries: Sequence[_Shown],
     *,
-    command: str,
     seconds: float,
     when: datetime,
 ) -> str:
@@ -88,7 +93,6 @@ def page(
         done: What came out.
         drawn: The address of the learning curves of each figure.
         galleries: Of the defenders.
-        command: That made it.
         seconds: How long it took.
         when: It is made.
     """
@@ -112,7 +116,8 @@ def page(
         warnings=[*remarks(done.all_records), *done.notes],
         trainings=len(done.all_records),
         machine=list(_machine(done, seconds)),
-        command=command,
+        methods=methods(done.plan),
+        remark=other_data(done.plan),
         groups=[(group.title, _command(group)) for group in done.plan.groups],
         asked=done.plan.asked,
         version=__version__,

@@ -89,9 +89,35 @@ def render_reproduction(done: Reproduction, form: Format | str, *, encoding: str
         document=lambda: _document(done),
         lines=lambda: list(_lines(done)),
         blocks=lambda: blocks(done),
-        closing=[*reasons(done), *remarks(done.all_records)],
+        closing=list(filter(None, [*_closing(done), *remarks(done.all_records)])),
         encoding=encoding,
     )
+
+
+def _closing(done: Reproduction) -> list[str]:
+    return [f"The paper's methods here: {methods(done.plan)}", other_data(done.plan), *reasons(done)]
+
+
+def methods(plan: Plan) -> str:
+    """Say which defender stands for each of the paper's methods that were asked for."""
+    found = dict.fromkeys(
+        f"{group.trainings[0].treatment.method} by {group.config.defender_names[0]}"
+        for group in plan.groups
+        if group.config.defenders
+    )
+    return ", ".join(found) or "none"
+
+
+def other_data(plan: Plan) -> str:
+    """Say that the data are not the paper's, so that its figures are no measure of ours; "" where they are."""
+    asked = plan.asked
+    if asked.train_images:
+        return (
+            f"On {asked.train_images} training images, where the paper takes all: its figures are no measure"
+        )
+    if asked.dataset and not asked.folder:
+        return f"On {asked.dataset}, where the paper takes CIFAR-10: its figures are no measure of these"
+    return ""
 
 
 def blocks(done: Reproduction) -> list[Block]:

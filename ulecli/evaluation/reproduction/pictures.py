@@ -57,13 +57,9 @@ def draw_galleries(done: Reproduction) -> list[Picture]:
     Raises:
         TargetError: They can't be written.
     """
-    groups = {_name(group): group for group in done.plan.groups if group.config.defenders}
-    whole = {name: group for name, group in groups.items() if not group.config.mix}
-    return [picture for name, group in whole.items() for picture in _gallery(name, group, done)]
-
-
-def _name(group: Group) -> str:
-    return group.config.defender_names[0]
+    groups = [group for group in done.plan.groups if group.config.defenders and not group.config.mix]
+    named = {group.config.defender_names[0]: group for group in groups}
+    return [picture for name, group in named.items() for picture in _gallery(name, group, done)]
 
 
 def _gallery(name: str, group: Group, done: Reproduction) -> Iterator[Picture]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import fspath
 from pathlib import Path
 from types import MappingProxyType
 
@@ -115,6 +117,22 @@ class Asked:
     def folder(self) -> str:
         """The folder of photos, "" for none."""
         return "" if self.dataset in DATASETS else self.dataset
+
+    @property
+    def command(self) -> str:
+        """The command that asks for it, but for what decides no figure."""
+        options = {
+            "--reproduce": ",".join(self.tables),
+            "--preset": self.preset,
+            "--seeds": ",".join(map(str, self.seeds)),
+            "--dataset": self.dataset,
+            "--size": str(self.size or ""),
+            "--train-images": str(self.train_images or ""),
+            "--device": self.device,
+            "--out": fspath(self.out),
+        }
+        given = [word for option, value in options.items() if value for word in (option, value)]
+        return shlex.join(["ulecli", "evaluate", *given])
 
 
 @dataclass(frozen=True)
@@ -265,6 +283,7 @@ def _config(
         controls=not defender,
         noise=False,
         out=asked.out / (f"mix-{first.mix[0]}-{first.mix[1]}" if first.mix else "whole"),
+        pictures=False,
         resume=True,
         device=asked.device,
         jobs=asked.jobs,

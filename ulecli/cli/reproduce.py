@@ -51,8 +51,9 @@ def reproduce_paper(context: typer.Context) -> None:
 
     asked, quiet = _asked(options), options["quiet"]
     planned = plan(asked)
+    expected = expect(planned, measured=not quiet)
     if not quiet:
-        _announce(planned, expect(planned))
+        _announce(planned, expected)
     started = time.monotonic()
     done = carry_out(planned, _listening(planned, quiet))
     print(render_reproduction(done, options["output_format"], encoding=sys.stdout.encoding or "ascii"))

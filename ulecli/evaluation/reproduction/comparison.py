@@ -109,7 +109,7 @@ def methods(plan: Plan) -> str:
 
 
 def other_data(plan: Plan) -> str:
-    """Say that the data are not the paper's, so that its figures are no measure of ours; "" where they are."""
+    """Say that the data are not the paper's, so that its figures are no measure; "" where they are."""
     asked = plan.asked
     if asked.train_images:
         return (

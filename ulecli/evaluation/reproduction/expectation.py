@@ -6,9 +6,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from ulecli.data.datasets import Dataset
-from ulecli.evaluation.expectations import expected_trainings, paces, preparations
+from ulecli.evaluation.expectations import ExpectedTraining, expected_trainings, paces, preparations
 from ulecli.evaluation.forecast import Forecast
-from ulecli.evaluation.parts import parts_of
+from ulecli.evaluation.parts import Part, parts_of
 from ulecli.evaluation.preparation import check_plan, jobs_of
 from ulecli.evaluation.reproduction.plan import Group, Plan
 from ulecli.evaluation.results.journal import Journal
@@ -35,8 +35,12 @@ class Expected:
     unknown: tuple[str, ...]
 
 
-def expect(plan: Plan) -> Expected:
+def expect(plan: Plan, *, measured: bool = True) -> Expected:
     """Check all groups of a plan, and take the first steps of their work.
+
+    Args:
+        plan: What is to be done.
+        measured: Whether first steps are taken; without them the time is 0.
 
     Raises:
         UleError: The data or the output folder can't be used, or a group can't be right.
@@ -46,7 +50,7 @@ def expect(plan: Plan) -> Expected:
     for group in plan.groups:
         place = group.config.dataset, group.config.size
         data[place] = read = data.get(place) or open_data(group.config)
-        outlook.add(group, read)
+        outlook.add(group, read, measured)
     return Expected(outlook.trainings, outlook.done, outlook.seconds, tuple(outlook.unknown))
 
 
@@ -60,7 +64,7 @@ class _Outlook:
         self._seen: set[tuple[Hashable, ...]] = set()
         self._paces: dict[Hashable, dict[Hashable, float]] = {}
 
-    def add(self, group: Group, data: Dataset) -> None:
+    def add(self, group: Group, data: Dataset, measured: bool) -> None:
         """Add what a group has to do and no group before it does.
 
         Raises:
@@ -78,13 +82,19 @@ class _Outlook:
         left = [one for one in wanted if one.arm not in known]
         self.trainings += len(wanted)
         self.done += len(wanted) - len(left)
-        if not left:
-            return
+        if left and measured:
+            self._measure(group, part, data, builder, left)
+
+    def _measure(
+        self, group: Group, part: Part, data: Dataset, builder: TrainingSets, left: list[ExpectedTraining]
+    ) -> None:
+        """Add how long it takes."""
+        config = group.config
         jobs = jobs_of(config, len(left), builder.count * data.train.images[0].numel())
-        measured = self._paces.setdefault((config.dataset, config.size), {})
-        news = [one for one in left if one.work.kind not in measured]
-        measured |= paces(news, [part], [data], max(1, (config.threads or usable_cores()) // jobs))
-        trainings = Forecast([one.work for one in left], jobs, paces=measured)
+        known = self._paces.setdefault((config.dataset, config.size), {})
+        news = [one for one in left if one.work.kind not in known]
+        known |= paces(news, [part], [data], max(1, (config.threads or usable_cores()) // jobs))
+        trainings = Forecast([one.work for one in left], jobs, paces=known)
         self._take(f"training on {group.title}", trainings.remaining())
         for one in preparations(part, data, builder):
             if self._is_first(group.folder, one.report, one.words):  # groups of a folder share its sets

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ulecli.data.datasets import DATASETS
-from ulecli.errors import UsageError, unknown
+from ulecli.errors import UsageError, shown, unknown
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.defenders import CLASSWISE, check_defender
 from ulecli.evaluation.exploiters.protocol import PRESETS, default_preset
@@ -101,11 +101,13 @@ class Asked:
         object.__setattr__(self, "preset", self.preset or default_preset(self.device))
         if self.preset not in PRESETS:
             raise unknown("preset", self.preset, PRESETS)
-        named = {photo_table.name for photo_table in TABLES.values() if _has_photos(photo_table)}
+        if self.folder and not Path(self.folder).is_dir():
+            raise unknown("data set and no folder", self.folder, DATASETS)
+        named = {one.name for one in TABLES.values() if _has_photos(one)}
         if self.folder and not named & {one.name for one in self.chosen}:
             raise UsageError(
-                f"--dataset {self.dataset} is no data set with a name, and a folder of photos is for "
-                f"{', '.join(sorted(named))}: reproduce that too, or leave out --dataset"
+                f"--dataset {shown(self.dataset)}: a folder of photos is for {', '.join(sorted(named))}: "
+                "reproduce that too, or leave out --dataset"
             )
 
     @property

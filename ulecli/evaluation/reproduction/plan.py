@@ -20,7 +20,6 @@ from ulecli.evaluation.reproduction.paper import (
     MLP,
     SHARE,
     TABLES,
-    VGG,
     PaperTable,
     Training,
     Treatment,
@@ -222,15 +221,12 @@ def _hindrance(training: Training, asked: Asked) -> str:
     if training.mix and asked.train_images:
         return "mixes are shares of the whole training set: leave out --train-images"
     few = asked.dataset == "shapes" or 0 < asked.train_images <= _FEW
-    if asked.device == "cpu" and not few:
-        nets = {training.net, training.treatment.surrogate}
-        if DENSENET in nets:
-            return (
-                f"{DENSENET} takes days and more than 16 GiB of memory on a CPU: take a GPU, or "
-                f"--train-images {_FEW} or fewer"
-            )
-        if VGG in nets and ALL in asked.tables and asked.preset == "quick":
-            return f"{VGG} takes an hour or more for a training on a CPU: ask for its table by name"
+    nets = {training.net, training.treatment.surrogate}
+    if DENSENET in nets and asked.device == "cpu" and not few:
+        return (
+            f"{DENSENET} takes days and more than 16 GiB of memory on a CPU: take a GPU, or "
+            f"--train-images {_FEW} or fewer"
+        )
     if defender := _defender(training.treatment, asked.preset):
         try:
             check_defender(defender)

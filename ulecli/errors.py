@@ -11,11 +11,12 @@
     ├── KeyFileError            exit 10  the user's key can't be read, made or trusted
     ├── LedgerError             exit 11  the ledger is damaged, of a newer ulecli, or in use by another run
     ├── NoVerdict              exit 12  an evaluation whose figures say nothing of a protection
+    ├── SomeFailed              exit 3   a part of what was asked for failed; the rest is done
     ├── PhotoError              (3)      one photo failed; the run goes on and ends with 3
     └── PhotoSkipped            (0)      one photo is left alone on purpose
 
-Codes are stable: scripts may rely on them. 0 is success, 3 means that some photos failed and the others are
-done, 130 that the user interrupted the run (Ctrl-C), 143 that it was asked to end (SIGTERM).
+Codes are stable: scripts may rely on them. 0 is success, 3 means that some photos or trainings failed and the
+others are done, 130 that the user interrupted the run (Ctrl-C), 143 that it was asked to end (SIGTERM).
 """
 
 from __future__ import annotations
@@ -149,6 +150,12 @@ class NoVerdict(UleError):
     """What was measured can't be judged: order or labels of a poison are wrong, or nothing was learned."""
 
     exit_code = ExitCode.NO_VERDICT
+
+
+class SomeFailed(UleError):
+    """A part of what was asked for failed, and the rest is done."""
+
+    exit_code = ExitCode.SOME_FAILED
 
 
 class PhotoError(UleError):

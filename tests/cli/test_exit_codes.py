@@ -50,6 +50,15 @@ def mixed(patch: pytest.MonkeyPatch) -> None:
     np.save("mixed.npy", images[np.random.default_rng(0).permutation(len(images))])
 
 
+def unprotected(patch: pytest.MonkeyPatch) -> None:
+    """Let every defender fail."""
+
+    def fail(*_: object, **more: object) -> None:
+        raise UleError("it does not converge")
+
+    patch.setattr("ulecli.evaluation.training_sets.defend", fail)
+
+
 WAYS = [
     ("protect p -o out", 0, None),
     ("protect p --eps 0", 2, None),
@@ -77,6 +86,7 @@ WAYS = [
     ("report file", 11, None),
     ("evaluate --list", 0, None),
     ("evaluate --eps x", 2, None),
+    ("evaluate --reproduce figure6 --out r", 3, unprotected),
     ("evaluate --poison gone", 4, None),
     ("evaluate --out file", 6, None),
     (f"evaluate --device {MISSING_DEVICE}", 7, None),

@@ -72,6 +72,7 @@ def _exploiters(text: str, gray: str, backbones: Sequence[str], known: Registrie
 
 
 def evaluate(
+    context: typer.Context,
     exploiter: Annotated[
         str, typer.Option(metavar="NAME,...|all", help="Who trains; --list names them.")
     ] = "standard,gray",
@@ -181,6 +182,13 @@ def evaluate(
     controls: Annotated[
         bool, typer.Option("--controls/--no-controls", help="Also train on clean and on noisy images.")
     ] = True,
+    reproduce: Annotated[
+        str,
+        typer.Option(
+            metavar="table1|...|table9|figure3|...|all",
+            help="Make the paper's tables and figures again, ours beside its, into --out; see README.",
+        ),
+    ] = "",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep results and figures there.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what --out holds, done or half done.")
@@ -214,8 +222,14 @@ def evaluate(
       ulecli evaluate --dataset scenes --protected scenes-protected --upload 1080:q85
       ulecli evaluate --dataset people --protected people-protected --only each
       ulecli evaluate --dataset scenes --protected scenes-protected --exploiter probe
+      ulecli evaluate --reproduce table2 --preset quick --seeds 0,1 --out runs/paper
     """  # noqa: D301 - the help needs the character itself
     need_torch("psutil", "tabulate", *(["matplotlib"] if out else []))  # which are used at the end
+    if reproduce:
+        from ulecli.cli.reproduce import reproduce_paper
+
+        reproduce_paper(context)
+        return
     from ulecli.evaluation.plugins import load_plugin, registries
 
     plugins = [load_plugin(one) for one in plugin or ()]

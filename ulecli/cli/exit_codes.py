@@ -22,7 +22,10 @@ MEANINGS = {
     ExitCode.TERMINATED: "asked to end (SIGTERM); what is written is whole",
 }
 
-_OWN = {("evaluate", ExitCode.MODEL): "a surrogate or a backbone is missing, damaged or was changed"}
+_OWN = {
+    ("evaluate", ExitCode.MODEL): "a surrogate or a backbone is missing, damaged or was changed",
+    ("evaluate", ExitCode.SOME_FAILED): "some trainings of a reproduction failed, the others are done",
+}
 """What a code means for one command where that differs."""
 
 _ALWAYS = (ExitCode.OK, ExitCode.FAILED, ExitCode.USAGE, ExitCode.INTERRUPTED)
@@ -39,7 +42,7 @@ _MORE = {
     ),
     "report": (ExitCode.NO_SUCH_PATH, ExitCode.NOTHING_TO_DO, ExitCode.TARGET, ExitCode.LEDGER),
     "evaluate": (
-        *(ExitCode.NO_SUCH_PATH, ExitCode.TARGET, ExitCode.DEVICE, ExitCode.MODEL),
+        *(ExitCode.SOME_FAILED, ExitCode.NO_SUCH_PATH, ExitCode.TARGET, ExitCode.DEVICE, ExitCode.MODEL),
         *(ExitCode.MISSING_EXTRA, ExitCode.NO_VERDICT),
     ),
     "craft": (ExitCode.NO_SUCH_PATH, ExitCode.TARGET, ExitCode.DEVICE, ExitCode.MISSING_EXTRA),

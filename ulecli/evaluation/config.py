@@ -80,7 +80,9 @@ class EvaluateConfig:
         epsilon: L-infinity bound in levels: of defenders and of noise, and what poisons are held to.
         attack_steps: Steps of PGD in adversarial training; 0 for the preset's.
         controls: Train on the clean images and on random noise as well.
+        noise: Whether random noise is among the controls.
         out: Where results are kept; None for nowhere.
+        pictures: Whether learning curves and a gallery are drawn into `out`.
         resume: Take up what is in `out`.
         device: A torch device, or "auto" for the best there is, which it is after construction.
         jobs: Trainings at the same time, each in a process of its own; 0 for as many as the cores allow.
@@ -119,7 +121,9 @@ class EvaluateConfig:
     epsilon: int = DEFAULT_EPSILON
     attack_steps: int = 0
     controls: bool = True
+    noise: bool = True
     out: Path | None = None
+    pictures: bool = True
     resume: bool = False
     device: str = "cpu"
     jobs: int = 0

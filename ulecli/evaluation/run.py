@@ -146,7 +146,7 @@ def _carried_out(
     planned = chain.from_iterable(map(_plan, parts, read, sets, tests, [kept] * len(parts), own))
     plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
     records = _trained(config, plan, journal, outlook, listener, workers)
-    if config.out is not None:
+    if config.out is not None and config.pictures:
         shown = by_treatment(records) if config.each else records
         with writing_to(folder):
             curves(shown, folder / "curves.png", folder / "curves.svg")

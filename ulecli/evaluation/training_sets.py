@@ -163,9 +163,8 @@ class TrainingSets:
         """Return who protects sets now, the control of noise first."""
         if self._config.protected is not None:
             return ()
-        return tuple(
-            dict.fromkeys((*((NOISE,) if self._config.controls else ()), *self._config.defender_names))
-        )
+        noise = (NOISE,) if self._config.controls and self._config.noise else ()
+        return tuple(dict.fromkeys((*noise, *self._config.defender_names)))
 
     def _seeds(self, name: str) -> tuple[int | None, ...]:
         """Return the seeds that a defender makes a set for; None stands for one set for all of them."""

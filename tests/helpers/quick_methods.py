@@ -1,0 +1,33 @@
+"""A reproduction that takes a moment: presets, defenders and first steps of the smallest kind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from helpers.tiny_runs import SMALL, TINY, tiny
+
+import ulecli.evaluation.config
+import ulecli.evaluation.run
+from ulecli.evaluation import probes
+from ulecli.evaluation.exploiters.protocol import PRESETS
+from ulecli.evaluation.reproduction import plan
+
+METHODS = {
+    **{"ULEOs": "noise", "ULEO-Augs": "noise-classwise", "ULEO-Grays": "cifar-linear"},
+    **{"ULEO-GrayAugs": "cifar-mlp", "ULEOs of an MLP": "cifar-linear-classwise", "AdvPois": "nobody"},
+}
+"""Defenders that train no surrogate in the place of the paper's methods; one of them does not exist."""
+
+
+@pytest.fixture
+def quick_methods(tiny, monkeypatch) -> None:
+    """Take `METHODS` whatever the preset, and train on as few images as there are."""
+    presets = dict.fromkeys(PRESETS, replace(TINY, small=replace(SMALL, least_steps=1)))
+    for module in (ulecli.evaluation.run, ulecli.evaluation.config):
+        monkeypatch.setattr(module, "PRESETS", presets)
+    monkeypatch.setattr(probes, "SECONDS", 0.0)
+    monkeypatch.setattr(plan, "METHODS", dict.fromkeys(PRESETS, METHODS))
+
+
+__all__ = ["METHODS", "quick_methods", "tiny"]

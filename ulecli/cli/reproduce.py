@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ulecli.cli.console import say
-from ulecli.cli.evaluate_progress import duration, listening
+from ulecli.cli.evaluate_progress import listening
 from ulecli.cli.extras import torch_device
+from ulecli.cli.work_progress import duration
 from ulecli.errors import SomeFailed, UsageError, shown, unknown
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _TAKEN = {
     *("reproduce", "preset", "seeds", "dataset", "data_root", "offline", "size", "train_images", "out"),
-    *("resume", "device", "jobs", "threads", "output_format", "quiet"),
+    *("resume", "device", "jobs", "threads", "workers", "ray_address", "output_format", "quiet"),
 }
 """Options of `evaluate` that a reproduction takes; the tables themselves say everything else."""
 
@@ -112,6 +113,8 @@ def _asked(options: dict[str, Any]) -> Asked:
         device=torch_device(options["device"]).type,
         jobs=options["jobs"],
         threads=options["threads"],
+        workers=options["workers"],
+        ray_address=options["ray_address"],
     )
 
 

@@ -9,13 +9,13 @@ from ulecli.data.datasets import Dataset
 from ulecli.evaluation.expectations import ExpectedTraining, expected_trainings, paces, preparations
 from ulecli.evaluation.forecast import Forecast
 from ulecli.evaluation.parts import Part, parts_of
-from ulecli.evaluation.preparation import check_plan, jobs_of
+from ulecli.evaluation.preparation import check_plan
 from ulecli.evaluation.reproduction.plan import Group, Plan
 from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.record import CLEAN_SHARE, Arm
 from ulecli.evaluation.run import open_data
 from ulecli.evaluation.training_sets import TrainingSets
-from ulecli.system.cores import usable_cores
+from ulecli.evaluation.workers import LocalWorkers
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class _Outlook:
             known = {record.arm for record in journal.records}
         (part,) = parts_of(config)
         builder = TrainingSets(config, data, group.folder / "sets")
-        check_plan(part, data, builder)
+        check_plan(part, data, builder, LocalWorkers(config))
         wanted = [
             one for one in expected_trainings([part], [data], [builder]) if self._is_new(group, one.arm)
         ]
@@ -89,11 +89,11 @@ class _Outlook:
         self, group: Group, part: Part, data: Dataset, builder: TrainingSets, left: list[ExpectedTraining]
     ) -> None:
         """Add how long it takes."""
-        config = group.config
-        jobs = jobs_of(config, len(left), builder.count * data.train.images[0].numel())
+        config, workers = group.config, LocalWorkers(group.config)
+        jobs = workers.jobs(len(left), builder.count * data.train.images[0].numel())
         known = self._paces.setdefault((config.dataset, config.size), {})
         news = [one for one in left if one.work.kind not in known]
-        known |= paces(news, [part], [data], max(1, (config.threads or usable_cores()) // jobs))
+        known |= paces(news, [part], [data], max(1, workers.threads // jobs))
         trainings = Forecast([one.work for one in left], jobs, paces=known)
         self._take(f"training on {group.title}", trainings.remaining())
         for one in preparations(part, data, builder):

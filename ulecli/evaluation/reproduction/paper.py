@@ -16,7 +16,10 @@ Value = float | tuple[float, float] | None
 Mix = tuple[int, int]
 """Percent of the training set that stays clean, and percent that is added."""
 
-DENSENET, VGG, MLP = "densenet121", "vgg11", "mlp"
+RESNET, DENSENET, VGG, MLP = "resnet18", "densenet121", "vgg11", "mlp"
+
+PHOTO_RESNET = "torchvision-resnet18"
+"""ResNet-18 for photos, which shrinks them first."""
 
 
 @dataclass(frozen=True)

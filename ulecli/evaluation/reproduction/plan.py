@@ -18,14 +18,16 @@ from ulecli.evaluation.reproduction.paper import (
     CLEAN,
     DENSENET,
     MLP,
+    PHOTO_RESNET,
+    RESNET,
     SHARE,
     TABLES,
     PaperTable,
     Training,
-    Treatment,
 )
 from ulecli.evaluation.results import record
 from ulecli.surrogates.recipe import ON
+from ulecli.system.worker_kinds import WorkerKind
 
 ALL = "all"
 
@@ -54,7 +56,8 @@ FULL: Mapping[str, str] = MappingProxyType(
         "AdvPois": "advpois",
     }
 )
-"""The paper's methods by its Algorithm 1, which alternates between surrogate and perturbations."""
+"""The paper's methods by its Algorithm 1, which alternates between surrogate and perturbations; on ResNet-18
+where a table names no other net."""
 
 METHODS: Mapping[str, Mapping[str, str]] = MappingProxyType({"quick": AMORTISED, "fast": FULL, "paper": FULL})
 """By preset, the defender of each method. Algorithm 1 with ResNet-18 is out of a CPU's reach."""
@@ -88,6 +91,8 @@ class Asked:
     device: str = "cpu"
     jobs: int = 0
     threads: int = 0
+    workers: str = WorkerKind.PROCESSES
+    ray_address: str = ""
 
     def __post_init__(self) -> None:
         names = tuple(dict.fromkeys(self.tables))
@@ -227,7 +232,7 @@ def _hindrance(training: Training, asked: Asked) -> str:
             f"{DENSENET} takes days and more than 16 GiB of memory on a CPU: take a GPU, or "
             f"--train-images {_FEW} or fewer"
         )
-    if defender := _defender(training.treatment, asked.preset):
+    if defender := _defender(training, asked.preset):
         try:
             check_defender(defender)
         except UsageError:
@@ -235,12 +240,17 @@ def _hindrance(training: Training, asked: Asked) -> str:
     return ""
 
 
-def _defender(treatment: Treatment, preset: str) -> str:
-    """Return the name of the defender for a treatment; "" where nothing protects the images."""
+def _defender(training: Training, preset: str) -> str:
+    """Return the name of the defender of a training's images; "" where nothing protects them."""
+    treatment = training.treatment
     if treatment in (CLEAN, SHARE):
         return ""
-    net = f"{ON}{treatment.surrogate}" if treatment.surrogate else ""
-    return METHODS[preset][treatment.method] + net + (CLASSWISE if treatment.classwise else "")
+    method = METHODS[preset][treatment.method]
+    usual = PHOTO_RESNET if training.photos else RESNET
+    if METHODS[preset] is AMORTISED or ON in method:
+        usual = ""
+    net = treatment.surrogate or usual
+    return method + (f"{ON}{net}" if net else "") + (CLASSWISE if treatment.classwise else "")
 
 
 def _place(training: Training) -> tuple[object, ...]:
@@ -266,7 +276,7 @@ def _groups(bundle: Sequence[Training], asked: Asked) -> Iterator[Group]:
 def _config(
     first: Training, exploiters: tuple[str, ...], archs: tuple[str, ...], asked: Asked
 ) -> EvaluateConfig:
-    defender = _defender(first.treatment, asked.preset)
+    defender = _defender(first, asked.preset)
     config = EvaluateConfig(
         exploiters=exploiters,
         defenders=(defender,) if defender else (),
@@ -286,6 +296,8 @@ def _config(
         device=asked.device,
         jobs=asked.jobs,
         threads=asked.threads,
+        workers=asked.workers,
+        ray_address=asked.ray_address,
     )
     return _on_photos(config, asked) if first.photos else config
 
@@ -293,7 +305,7 @@ def _config(
 def _on_photos(config: EvaluateConfig, asked: Asked) -> EvaluateConfig:
     """Return the same on the folder, all groups of which read the photos at one size."""
     defenders = [
-        _defender(one.treatment, asked.preset)
+        _defender(one, asked.preset)
         for one in dict.fromkeys(_wanted(asked.chosen))
         if one.photos and not _hindrance(one, asked)
     ]

@@ -49,8 +49,8 @@ os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 _HOMES = {
     "Checked": "ulecli.verification.pair_check",
-    "CraftConfig": "ulecli.crafting.run",
     "Countermeasure": "ulecli.evaluation.exploiters.countermeasure",
+    "CraftConfig": "ulecli.crafting.run",
     "Defender": "ulecli.evaluation.order",
     "Device": "ulecli.system.devices",
     "EvaluateConfig": "ulecli.evaluation.config",

@@ -31,9 +31,8 @@ def test_presets_differ_in_who_stands_for_the_papers_methods() -> None:
     for preset in ("fast", "paper"):
         found = plan(asked("table2", preset=preset))
         named = {group.config.defender_names[0] for group in found.groups if group.config.defenders}
-        lacking = " ".join(found.left_out.values())
-        for end in ("", "-augs", "-grays", "-grayaugs"):
-            assert f"bilevel-uleo{end}" in named or f"'bilevel-uleo{end}'" in lacking
+        assert named == {f"bilevel-uleo{end}@resnet18" for end in ("", "-augs", "-grays", "-grayaugs")}
+        assert not found.left_out
 
 
 def test_a_net_behind_a_method_is_its_surrogate() -> None:

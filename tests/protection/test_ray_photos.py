@@ -96,12 +96,17 @@ def test_ray_of_its_own_and_an_interruption(library: Path, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)  # relative paths mean the same on other machines
 
     def interrupt(outcome: PhotoOutcome, total: int) -> None:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt  # photos are in work then
 
     on_ray = {"workers": "ray", "jobs": 2}
     with pytest.raises(KeyboardInterrupt):
         protected(Path("library"), Path("ray").absolute(), on_outcome=interrupt, **on_ray)
     assert not ray.is_initialized()
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    with pytest.raises(UleError, match="this process uses Ray already"):
+        protected(Path("library"), Path("ray").absolute(), **on_ray)
+    assert ray.is_initialized()
+    ray.shutdown()
     report = protected(Path("library"), Path("ray").absolute(), **on_ray)
     assert set(statuses(report).values()) <= {Status.WRITTEN, Status.UNCHANGED, Status.FAILED}
     protected(Path("library"), Path("alone").absolute())

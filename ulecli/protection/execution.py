@@ -82,6 +82,8 @@ class Executor:
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._pool.__exit__(kind, *error)
+        if self._ray is not None and kind is not None:
+            self._ray.give_up()
 
     def look(self, task: Task) -> PhotoOutcome:
         """Say what would become of a photo."""

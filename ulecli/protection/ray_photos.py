@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import ray
 from ray.exceptions import RayError
@@ -51,7 +51,7 @@ class Tools:
 
 
 class RayPhotos:
-    """Has photos protected by Ray. Threads may share it; leaving it by an error gives up what is in work.
+    """Has photos protected by Ray. Threads may share it.
 
     Attributes:
         cores: How many photos the cluster takes at a time.
@@ -64,12 +64,10 @@ class RayPhotos:
         self._running = set[Any]()
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+    def give_up(self) -> None:
+        """End what is in work; whoever waits for it gets an error."""
         with self._lock, suppress(RayError):
-            for one in self._running if kind is not None else ():
+            for one in self._running:
                 ray.cancel(one, force=True)
 
     def protect(self, writable: tuple[Path, ...], job: Job, direction: Direction) -> tuple[Made, bool]:
@@ -108,11 +106,8 @@ def on_ray(config: ProtectConfig) -> Iterator[RayPhotos]:
         UleError: There is no such cluster, or another version of something is on it.
     """
     cpus = config.jobs or usable_cores()
-    with (
-        ray_cluster(config.ray_address, cpus=cpus, versions=versions) as nodes,
-        RayPhotos(config, sum(node.cpus for node in nodes)) as photos,
-    ):
-        yield photos
+    with ray_cluster(config.ray_address, cpus=cpus, versions=versions) as nodes:
+        yield RayPhotos(config, sum(node.cpus for node in nodes))
 
 
 def versions() -> dict[str, str]:

@@ -72,8 +72,10 @@ def ray_cluster(address: str, *, cpus: int, versions: Versions, gpus: int = 0) -
         The machines that lend cores, at least one.
 
     Raises:
-        UleError: There is no such cluster, or another version of something is on it.
+        UleError: There is no such cluster, or another version of something is on it; or Ray is in use.
     """
+    if ray.is_initialized():
+        raise UleError("this process uses Ray already: call ray.shutdown() before")
     before = signal.getsignal(signal.SIGTERM)
     try:
         _connect(address, cpus, gpus)
@@ -114,7 +116,10 @@ def _connect(address: str, cpus: int, gpus: int) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if not address:
-        ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **quiet)
+        try:
+            ray.init("local", num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **quiet)
+        except Exception as error:
+            raise UleError(f"Ray can't be started here ({_first_line(error)})") from error
         return
     try:
         if address != "auto":

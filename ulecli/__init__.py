@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ulecli.api import evaluate as evaluate
     from ulecli.api import protect as protect
+    from ulecli.api import reproduce as reproduce
     from ulecli.api import verify as verify
     from ulecli.errors import UleError as UleError
     from ulecli.evaluation.config import EvaluateConfig as EvaluateConfig
@@ -60,6 +61,7 @@ _HOMES = {
     "UleError": "ulecli.errors",
     "evaluate": "ulecli.api",
     "protect": "ulecli.api",
+    "reproduce": "ulecli.api",
     "verify": "ulecli.api",
 }
 """Where the public names live; the imports above repeat them for type checkers, and a test compares."""

@@ -109,14 +109,14 @@ def methods(plan: Plan) -> str:
 
 
 def other_data(plan: Plan) -> str:
-    """Say that the data are not the paper's, so that its figures are no measure; "" where they are."""
+    """Say that the data are not the paper's; "" where they are."""
     asked = plan.asked
     if asked.train_images:
-        return (
-            f"On {asked.train_images} training images, where the paper takes all: its figures are no measure"
-        )
-    if asked.dataset and not asked.folder:
-        return f"On {asked.dataset}, where the paper takes CIFAR-10: its figures are no measure of these"
+        return f"On {asked.train_images:,} training images instead of all: accuracies can't be the paper's"
+    if asked.folder:
+        return f"Table 5 is on {shown(asked.folder)} instead of ImageNet: accuracies can't be the paper's"
+    if asked.dataset:
+        return f"On {asked.dataset} instead of CIFAR-10: accuracies can't be the paper's"
     return ""
 
 
@@ -188,7 +188,10 @@ def _by_reason(plan: Plan, why: Mapping[Training, str], failed: Mapping[Training
         whole = len(set(reasons.values())) == 1
         for cell, reason in reasons.items():
             if reason:
-                what = "failed" if cell.training in failed or cell.beside in failed else "left out"
+                lacks = {cell.training, cell.beside} & {*why}
+                what = (
+                    "failed" if lacks & {*failed} else "left out" if lacks & {*plan.left_out} else "not done"
+                )
                 name = table_name(table) if whole else f"{table_name(table)} {cell.row}/{cell.column}"
                 found.setdefault((what, reason), {})[name] = None
     return [f"{what}: {', '.join(names)}: {shown(reason)}" for (what, reason), names in found.items()]

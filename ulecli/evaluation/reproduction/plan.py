@@ -224,7 +224,7 @@ def _hindrance(training: Training, asked: Asked) -> str:
     nets = {training.net, training.treatment.surrogate}
     if DENSENET in nets and asked.device == "cpu" and not few:
         return (
-            f"{DENSENET} takes days and more than 16 GiB of memory on a CPU: take a GPU, or "
+            f"{DENSENET} takes about a day a training and more than 16 GiB on a CPU: take a GPU, or "
             f"--train-images {_FEW} or fewer"
         )
     if defender := _defender(training.treatment, asked.preset):

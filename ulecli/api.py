@@ -200,8 +200,9 @@ def reproduce(
         UsageError: There is no such table, nothing of it can be had, or a setting can't be right.
         UleError: Data or the output folder can't be used.
     """
+    from ulecli.evaluation.reproduction.asked import Asked
     from ulecli.evaluation.reproduction.expectation import expect
-    from ulecli.evaluation.reproduction.plan import Asked, plan
+    from ulecli.evaluation.reproduction.plan import plan
     from ulecli.evaluation.reproduction.running import carry_out
     from ulecli.nets.devices import usable_device
 

@@ -9,11 +9,13 @@ from helpers.tiny_runs import Told
 from ulecli import reproduce
 from ulecli.errors import TargetError, UleError, UsageError
 from ulecli.evaluation import training_sets
-from ulecli.evaluation.reproduction.comparison import compared, reasons
+from ulecli.evaluation.reproduction.asked import Asked
+from ulecli.evaluation.reproduction.comparison import compared, reasons, render_reproduction
 from ulecli.evaluation.reproduction.expectation import expect
 from ulecli.evaluation.reproduction.paper import CLEAN, GRAY_AUGS, SHARE, TABLES, ULEO
-from ulecli.evaluation.reproduction.plan import Asked, plan
+from ulecli.evaluation.reproduction.plan import plan
 from ulecli.evaluation.reproduction.running import carry_out
+from ulecli.evaluation.results.markup import Format
 
 pytestmark = pytest.mark.usefixtures("quick_methods")
 
@@ -52,6 +54,8 @@ def test_an_interruption_keeps_what_is_done(tmp_path) -> None:
     assert (
         reasons(done)[0].startswith("not done: ") and "the run was interrupted before it" in reasons(done)[0]
     )
+    written = [render_reproduction(done, form) for form in Format]
+    assert all("ULEO-GrayAugs" in text for text in written) and len(set(written)) == len(Format)
     whole = carry_out(wanted)
     assert len(whole.all_records) == 3 and not reasons(whole)
     assert whole.all_records[0] == done.all_records[0]

@@ -52,6 +52,8 @@ def reproduce_paper(context: typer.Context) -> None:
 
     asked, quiet = _asked(options), options["quiet"]
     planned = plan(asked)
+    if not quiet:
+        say(f"taking the first steps of {len(planned.groups)} groups of trainings")
     expected = expect(planned, measured=not quiet)
     if not quiet:
         _announce(planned, expected)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ulecli.api import craft as craft
     from ulecli.api import evaluate as evaluate
     from ulecli.api import protect as protect
+    from ulecli.api import reproduce as reproduce
     from ulecli.api import verify as verify
     from ulecli.crafting.methods import Poison as Poison
     from ulecli.crafting.run import CraftConfig as CraftConfig
@@ -66,6 +67,7 @@ _HOMES = {
     "craft": "ulecli.api",
     "evaluate": "ulecli.api",
     "protect": "ulecli.api",
+    "reproduce": "ulecli.api",
     "verify": "ulecli.api",
 }
 """Where the public names live; the imports above repeat them for type checkers, and a test compares."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ulecli.crafting.methods import Poison, Progress
     from ulecli.crafting.run import CraftConfig
     from ulecli.evaluation.config import EvaluateConfig
+    from ulecli.evaluation.reproduction.running import Reproduction
     from ulecli.evaluation.run import Evaluation, Listener
     from ulecli.verification.pair_check import Checked
 
@@ -205,6 +206,38 @@ def craft(config: CraftConfig | None = None, progress: Progress | None = None, *
     if "output" in known:
         known["output"] = _path(known["output"])
     return craft_set(CraftConfig(**known) if config is None else replace(config, **known), progress)
+
+
+def reproduce(
+    *tables: str, out: AnyPath, device: Device | str = Device.AUTO, **settings: Any
+) -> Reproduction:
+    """Make tables and figures of 'Going Grayscale' again, as `ulecli evaluate --reproduce` does.
+
+    Nothing is printed, and no page is written.
+
+    Args:
+        *tables: "table1" to "table9", "figure3", "figure4", "figure6" or "all".
+        out: Folder of the results, in which an earlier run is taken up.
+        device: Where to train.
+        **settings: Other fields of `ulecli.evaluation.reproduction.plan.Asked`, such as `preset` and `seeds`.
+
+    Returns:
+        The records of each training of the paper, and why others lack.
+
+    Raises:
+        UsageError: There is no such table, nothing of it can be had, or a setting can't be right.
+        UleError: Data or the output folder can't be used.
+    """
+    from ulecli.evaluation.reproduction.asked import Asked
+    from ulecli.evaluation.reproduction.expectation import expect
+    from ulecli.evaluation.reproduction.plan import plan
+    from ulecli.evaluation.reproduction.running import carry_out
+    from ulecli.nets.devices import usable_device
+
+    where = usable_device(_member(Device, device, "device").value).type
+    planned = plan(Asked(tables, _path(out), device=where, **_known(Asked, settings)))
+    expect(planned, measured=False)
+    return carry_out(planned)
 
 
 @overload

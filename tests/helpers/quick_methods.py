@@ -11,7 +11,7 @@ import ulecli.evaluation.config
 import ulecli.evaluation.run
 from ulecli.evaluation import probes
 from ulecli.evaluation.exploiters.protocol import PRESETS
-from ulecli.evaluation.reproduction import plan
+from ulecli.evaluation.reproduction import methods
 
 METHODS = {
     **{"ULEOs": "noise", "ULEO-Augs": "noise-classwise", "ULEO-Grays": "cifar-linear"},
@@ -27,7 +27,7 @@ def quick_methods(tiny, monkeypatch) -> None:
     for module in (ulecli.evaluation.run, ulecli.evaluation.config):
         monkeypatch.setattr(module, "PRESETS", presets)
     monkeypatch.setattr(probes, "SECONDS", 0.0)
-    monkeypatch.setattr(plan, "METHODS", dict.fromkeys(PRESETS, METHODS))
+    monkeypatch.setattr(methods, "METHODS", dict.fromkeys(PRESETS, METHODS))
 
 
 __all__ = ["METHODS", "quick_methods", "tiny"]

@@ -20,8 +20,9 @@ from ulecli.errors import SomeFailed, UsageError, shown, unknown
 
 if TYPE_CHECKING:
     from ulecli.evaluation.listener import Listener
+    from ulecli.evaluation.reproduction.asked import Asked
     from ulecli.evaluation.reproduction.expectation import Expected
-    from ulecli.evaluation.reproduction.plan import Asked, Group, Plan
+    from ulecli.evaluation.reproduction.plan import Group, Plan
     from ulecli.evaluation.reproduction.running import Reproduction
 
 _TAKEN = {
@@ -52,6 +53,8 @@ def reproduce_paper(context: typer.Context) -> None:
 
     asked, quiet = _asked(options), options["quiet"]
     planned = plan(asked)
+    if not quiet:
+        say(f"taking the first steps of {len(planned.groups)} groups of trainings")
     expected = expect(planned, measured=not quiet)
     if not quiet:
         _announce(planned, expected)
@@ -93,7 +96,7 @@ def _check_options(context: typer.Context) -> None:
 
 
 def _asked(options: dict[str, Any]) -> Asked:
-    from ulecli.evaluation.reproduction.plan import Asked
+    from ulecli.evaluation.reproduction.asked import Asked
 
     given = [name.strip().lower() for name in options["reproduce"].split(",")]
     try:

@@ -7,7 +7,6 @@ jinja2. It has no scripts and asks nobody for anything.
 from __future__ import annotations
 
 import base64
-import os
 import platform
 import shlex
 from collections.abc import Iterator, Sequence
@@ -186,7 +185,6 @@ def _command(group: Group) -> str:
         "--train-images": str(config.train_images or ""),
         "--eps": str(config.epsilon),
         "--device": config.device,
-        "--out": os.fspath(config.out or ""),
     }
     given = [word for option, value in options.items() if value for word in (option, value)]
     return shlex.join(["ulecli", "evaluate", *given, *([] if config.controls else ["--no-controls"])])

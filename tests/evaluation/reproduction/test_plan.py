@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from ulecli.errors import UsageError
+from ulecli.evaluation.reproduction.asked import Asked
 from ulecli.evaluation.reproduction.paper import CLEAN, GRAY_AUGS, ULEO, Training
-from ulecli.evaluation.reproduction.plan import Asked, plan
+from ulecli.evaluation.reproduction.plan import plan
 
 
 def asked(*tables: str, **settings: object) -> Asked:

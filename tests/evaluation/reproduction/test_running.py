@@ -6,13 +6,16 @@ import pytest
 from helpers.quick_methods import quick_methods, tiny  # noqa: F401
 from helpers.tiny_runs import Told
 
-from ulecli.errors import TargetError, UleError
+from ulecli import reproduce
+from ulecli.errors import TargetError, UleError, UsageError
 from ulecli.evaluation import training_sets
-from ulecli.evaluation.reproduction.comparison import compared, reasons
+from ulecli.evaluation.reproduction.asked import Asked
+from ulecli.evaluation.reproduction.comparison import compared, reasons, render_reproduction
 from ulecli.evaluation.reproduction.expectation import expect
-from ulecli.evaluation.reproduction.paper import CLEAN, SHARE, TABLES, ULEO
-from ulecli.evaluation.reproduction.plan import Asked, plan
+from ulecli.evaluation.reproduction.paper import CLEAN, GRAY_AUGS, SHARE, TABLES, ULEO
+from ulecli.evaluation.reproduction.plan import plan
 from ulecli.evaluation.reproduction.running import carry_out
+from ulecli.evaluation.results.markup import Format
 
 pytestmark = pytest.mark.usefixtures("quick_methods")
 
@@ -48,7 +51,11 @@ def test_an_interruption_keeps_what_is_done(tmp_path) -> None:
     wanted = plan(asked("figure4", out=tmp_path))
     done = carry_out(wanted, lambda group, number: nullcontext(Told(stop_after=1)))
     assert done.interrupted and len(done.all_records) == 1
-    assert "the run was interrupted before it" in " ".join(reasons(done))
+    assert (
+        reasons(done)[0].startswith("not done: ") and "the run was interrupted before it" in reasons(done)[0]
+    )
+    written = [render_reproduction(done, form) for form in Format]
+    assert all("ULEO-GrayAugs" in text for text in written) and len(set(written)) == len(Format)
     whole = carry_out(wanted)
     assert len(whole.all_records) == 3 and not reasons(whole)
     assert whole.all_records[0] == done.all_records[0]
@@ -70,6 +77,14 @@ def test_a_defender_that_fails_takes_only_its_own_cells_along(tmp_path, monkeypa
     assert reasons(done) == [
         "failed: Table 2 ULEO-Augs/w/o Gray, Table 2 ULEO-Augs/w/ Gray: the loop did not converge"
     ]
+
+
+def test_the_same_from_python(tmp_path) -> None:
+    settings = {"preset": "quick", "dataset": "shapes", "device": "cpu", "jobs": 1, "threads": 1}
+    done = reproduce("figure4", out=tmp_path, **settings)
+    assert {training.treatment for training in done.records} == {CLEAN, ULEO, GRAY_AUGS}
+    with pytest.raises(UsageError, match="no setting 'defender'"):
+        reproduce("figure4", out=tmp_path, defender="uleo")
 
 
 def test_a_folder_of_another_configuration_is_refused(tmp_path) -> None:

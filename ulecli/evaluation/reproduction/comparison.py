@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -109,20 +109,23 @@ def methods(plan: Plan) -> str:
 
 
 def other_data(plan: Plan) -> str:
-    """Say that the data are not the paper's, so that its figures are no measure; "" where they are."""
-    asked = plan.asked
+    """Say that the data are not the paper's; "" where they are."""
+    asked, found = plan.asked, []
     if asked.train_images:
-        return (
-            f"On {asked.train_images} training images, where the paper takes all: its figures are no measure"
-        )
-    if asked.dataset and not asked.folder:
-        return f"On {asked.dataset}, where the paper takes CIFAR-10: its figures are no measure of these"
-    return ""
+        found.append(f"{asked.train_images:,} training images instead of all")
+    if asked.folder:
+        found.append(f"{shown(asked.folder)} instead of ImageNet")
+    elif asked.dataset:
+        found.append(f"{asked.dataset} instead of CIFAR-10")
+    return f"On {' and '.join(found)}: accuracies can't be the paper's" if found else ""
 
 
 def blocks(done: Reproduction) -> list[Block]:
     """Return each table with the conditions of its figures, in the paper's order."""
-    return [(said_of(table, done), [_table(table, done)]) for table in done.plan.asked.chosen]
+    return [
+        (f"{table_name(table)}. {table.title}. {said_of(table, done)}", [_table(table, done)])
+        for table in done.plan.asked.chosen
+    ]
 
 
 def said_of(table: PaperTable, done: Reproduction) -> str:
@@ -132,7 +135,7 @@ def said_of(table: PaperTable, done: Reproduction) -> str:
         for record in done.records.get(training, ()):
             nets.setdefault(record.arm.arch, []).append(record)
     said = [conditions(records) for records in nets.values()]
-    return f"{table_name(table)}. {table.title}. " + ("; ".join(said) or "Nothing of it was measured")
+    return "; ".join(said) or "Nothing of it was measured"
 
 
 def table_name(table: PaperTable) -> str:
@@ -188,7 +191,10 @@ def _by_reason(plan: Plan, why: Mapping[Training, str], failed: Mapping[Training
         whole = len(set(reasons.values())) == 1
         for cell, reason in reasons.items():
             if reason:
-                what = "failed" if cell.training in failed or cell.beside in failed else "left out"
+                lacks = {cell.training, cell.beside} & {*why}
+                what = (
+                    "failed" if lacks & {*failed} else "left out" if lacks & {*plan.left_out} else "not done"
+                )
                 name = table_name(table) if whole else f"{table_name(table)} {cell.row}/{cell.column}"
                 found.setdefault((what, reason), {})[name] = None
     return [f"{what}: {', '.join(names)}: {shown(reason)}" for (what, reason), names in found.items()]
@@ -251,9 +257,3 @@ def _described(table: PaperTable, done: Reproduction) -> dict[str, Any]:
             for one in compared(table, done)
         ],
     }
-
-
-def far_cells(tables: Sequence[PaperTable], done: Reproduction) -> Iterator[tuple[PaperTable, Compared]]:
-    """Yield the cells that are so far from the paper's that they want an explanation."""
-    for table in tables:
-        yield from ((table, one) for one in compared(table, done) if one.is_far)

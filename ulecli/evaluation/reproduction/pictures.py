@@ -22,7 +22,7 @@ class Picture:
     """A picture in the output folder.
 
     Attributes:
-        name: Of the figure of the paper, or of the defender whose work it shows.
+        name: Of the figure of the paper, or of the method and defender whose work it shows.
         path: The file.
     """
 
@@ -79,4 +79,4 @@ def _gallery(name: str, group: Group, done: Reproduction) -> Iterator[Picture]:
     path = done.plan.asked.out / f"gallery-{name}.png"
     with writing_to(path):
         gallery(clean.images[firsts].numpy(), protected[firsts].numpy(), config.epsilon, path)
-    yield Picture(name, path)
+    yield Picture(f"{group.trainings[0].treatment.method} ({name})", path)

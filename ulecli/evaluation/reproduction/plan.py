@@ -2,143 +2,30 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from os import fspath
 from pathlib import Path
-from types import MappingProxyType
 
 from ulecli.data.datasets import DATASETS
-from ulecli.errors import UsageError, shown, unknown
+from ulecli.errors import UsageError
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.defenders import CLASSWISE, check_defender
-from ulecli.evaluation.exploiters.protocol import PRESETS, default_preset
+from ulecli.evaluation.defenders import check_defender
+from ulecli.evaluation.reproduction.asked import Asked
+from ulecli.evaluation.reproduction.methods import defender_of
 from ulecli.evaluation.reproduction.paper import (
     CLEAN,
     DENSENET,
-    MLP,
-    PHOTO_RESNET,
-    RESNET,
     SHARE,
-    TABLES,
     PaperTable,
     Training,
 )
 from ulecli.evaluation.results import record
-from ulecli.surrogates.recipe import ON
-from ulecli.system.worker_kinds import WorkerKind
-
-ALL = "all"
 
 PHOTO_EPSILON = 16
 """The paper's bound on ImageNet, in levels."""
 
-AMORTISED: Mapping[str, str] = MappingProxyType(
-    {
-        "ULEOs": "uleo",
-        "ULEO-Augs": "uleo-augs",
-        "ULEO-Grays": "uleo-grays",
-        "ULEO-GrayAugs": "uleo-grayaugs",
-        "ULEOs of an MLP": "uleo-mlp",
-        "AdvPois": "advpois",
-    }
-)
-"""The paper's methods by one surrogate that is trained briefly and then perturbs all images."""
-
-FULL: Mapping[str, str] = MappingProxyType(
-    {
-        "ULEOs": "bilevel-uleo",
-        "ULEO-Augs": "bilevel-uleo-augs",
-        "ULEO-Grays": "bilevel-uleo-grays",
-        "ULEO-GrayAugs": "bilevel-uleo-grayaugs",
-        "ULEOs of an MLP": f"bilevel-uleo{ON}{MLP}",
-        "AdvPois": "advpois",
-    }
-)
-"""The paper's methods by its Algorithm 1, which alternates between surrogate and perturbations; on ResNet-18
-where a table names no other net."""
-
-METHODS: Mapping[str, Mapping[str, str]] = MappingProxyType({"quick": AMORTISED, "fast": FULL, "paper": FULL})
-"""By preset, the defender of each method. Algorithm 1 with ResNet-18 is out of a CPU's reach."""
-
 _FEW = 5000
 """Images up to which DenseNet-121 can be trained on a CPU."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What to reproduce, and how.
-
-    Attributes:
-        tables: Names of `paper.TABLES`, or `ALL`.
-        out: Folder of the results.
-        preset: A key of `PRESETS`; "" for that of the device.
-        dataset: A folder of photos for Table 5, or a name of `DATASETS` for all others; "" for CIFAR-10.
-        seeds: Of the trainings.
-        data_root: As in `EvaluateConfig`; likewise the others.
-    """
-
-    tables: tuple[str, ...]
-    out: Path
-    preset: str = ""
-    dataset: str = ""
-    seeds: tuple[int, ...] = (0,)
-    data_root: Path | None = None
-    download: bool = True
-    size: int = 0
-    train_images: int = 0
-    device: str = "cpu"
-    jobs: int = 0
-    threads: int = 0
-    workers: str = WorkerKind.PROCESSES
-    ray_address: str = ""
-
-    def __post_init__(self) -> None:
-        names = tuple(dict.fromkeys(self.tables))
-        for name in names:
-            if name not in (*TABLES, ALL):
-                raise unknown("table or figure", name, [*TABLES, ALL])
-        if not names:
-            raise UsageError(f"--reproduce needs a table or figure: {', '.join([*TABLES, ALL])}")
-        object.__setattr__(self, "tables", names)
-        object.__setattr__(self, "preset", self.preset or default_preset(self.device))
-        if self.preset not in PRESETS:
-            raise unknown("preset", self.preset, PRESETS)
-        if self.folder and not Path(self.folder).is_dir():
-            raise unknown("data set and no folder", self.folder, DATASETS)
-        named = {one.name for one in TABLES.values() if _has_photos(one)}
-        if self.folder and not named & {one.name for one in self.chosen}:
-            raise UsageError(
-                f"--dataset {shown(self.dataset)}: a folder of photos is for {', '.join(sorted(named))}: "
-                "reproduce that too, or leave out --dataset"
-            )
-
-    @property
-    def chosen(self) -> tuple[PaperTable, ...]:
-        """The tables, in the paper's order."""
-        return tuple(one for name, one in TABLES.items() if name in self.tables or ALL in self.tables)
-
-    @property
-    def folder(self) -> str:
-        """The folder of photos, "" for none."""
-        return "" if self.dataset in DATASETS else self.dataset
-
-    @property
-    def command(self) -> str:
-        """The command that asks for it, but for what decides no figure."""
-        options = {
-            "--reproduce": ",".join(self.tables),
-            "--preset": self.preset,
-            "--seeds": ",".join(map(str, self.seeds)),
-            "--dataset": self.dataset,
-            "--size": str(self.size or ""),
-            "--train-images": str(self.train_images or ""),
-            "--device": self.device,
-            "--out": fspath(self.out),
-        }
-        given = [word for option, value in options.items() if value for word in (option, value)]
-        return shlex.join(["ulecli", "evaluate", *given])
 
 
 @dataclass(frozen=True)
@@ -213,10 +100,6 @@ def _wanted(tables: Sequence[PaperTable]) -> Iterator[Training]:
             yield from (cell.training, *((cell.beside,) if cell.beside else ()))
 
 
-def _has_photos(table: PaperTable) -> bool:
-    return any(cell.training.photos for cell in table.cells)
-
-
 def _hindrance(training: Training, asked: Asked) -> str:
     """Say why a training can't be had; "" if it can."""
     if training.photos and not asked.folder:
@@ -229,28 +112,15 @@ def _hindrance(training: Training, asked: Asked) -> str:
     nets = {training.net, training.treatment.surrogate}
     if DENSENET in nets and asked.device == "cpu" and not few:
         return (
-            f"{DENSENET} takes days and more than 16 GiB of memory on a CPU: take a GPU, or "
+            f"{DENSENET} takes about a day a training and more than 16 GiB on a CPU: take a GPU, or "
             f"--train-images {_FEW} or fewer"
         )
-    if defender := _defender(training, asked.preset):
+    if defender := defender_of(training, asked.preset):
         try:
             check_defender(defender)
         except UsageError:
             return f"this ulecli has no defender '{defender}', which preset {asked.preset} needs"
     return ""
-
-
-def _defender(training: Training, preset: str) -> str:
-    """Return the name of the defender of a training's images; "" where nothing protects them."""
-    treatment = training.treatment
-    if treatment in (CLEAN, SHARE):
-        return ""
-    method = METHODS[preset][treatment.method]
-    usual = PHOTO_RESNET if training.photos else RESNET
-    if METHODS[preset] is AMORTISED or ON in method:
-        usual = ""
-    net = treatment.surrogate or usual
-    return method + (f"{ON}{net}" if net else "") + (CLASSWISE if treatment.classwise else "")
 
 
 def _place(training: Training) -> tuple[object, ...]:
@@ -276,7 +146,7 @@ def _groups(bundle: Sequence[Training], asked: Asked) -> Iterator[Group]:
 def _config(
     first: Training, exploiters: tuple[str, ...], archs: tuple[str, ...], asked: Asked
 ) -> EvaluateConfig:
-    defender = _defender(first, asked.preset)
+    defender = defender_of(first, asked.preset)
     config = EvaluateConfig(
         exploiters=exploiters,
         defenders=(defender,) if defender else (),
@@ -305,7 +175,7 @@ def _config(
 def _on_photos(config: EvaluateConfig, asked: Asked) -> EvaluateConfig:
     """Return the same on the folder, all groups of which read the photos at one size."""
     defenders = [
-        _defender(one, asked.preset)
+        defender_of(one, asked.preset)
         for one in dict.fromkeys(_wanted(asked.chosen))
         if one.photos and not _hindrance(one, asked)
     ]

@@ -24,6 +24,7 @@ def asked(*tables: str, out, seeds=(0,)) -> Asked:
     return Asked(tables, out, "quick", "shapes", seeds, jobs=1, threads=1)
 
 
+@pytest.mark.slow
 def test_what_a_clean_share_teaches_is_trained_once_for_all_mixes(tmp_path) -> None:
     wanted = plan(asked("table4", out=tmp_path))
     assert expect(wanted, measured=False).trainings == 2 * (1 + 2 * 3)

@@ -23,16 +23,16 @@ AMORTISED: Mapping[str, str] = MappingProxyType(
 
 FULL: Mapping[str, str] = MappingProxyType(
     {
-        "ULEOs": "bilevel-uleo",
-        "ULEO-Augs": "bilevel-uleo-augs",
-        "ULEO-Grays": "bilevel-uleo-grays",
-        "ULEO-GrayAugs": "bilevel-uleo-grayaugs",
+        "ULEOs": f"bilevel-uleo{ON}{RESNET}",
+        "ULEO-Augs": f"bilevel-uleo-augs{ON}{RESNET}",
+        "ULEO-Grays": f"bilevel-uleo-grays{ON}{RESNET}",
+        "ULEO-GrayAugs": f"bilevel-uleo-grayaugs{ON}{RESNET}",
         "ULEOs of an MLP": f"bilevel-uleo{ON}{MLP}",
-        "AdvPois": "advpois",
+        "AdvPois": f"advpois{ON}{RESNET}",
     }
 )
-"""The paper's methods by its Algorithm 1, which alternates between surrogate and perturbations; on ResNet-18
-where a table names no other net."""
+"""The paper's methods by its Algorithm 1, which alternates between surrogate and perturbations; the net is
+another where a table says so."""
 
 METHODS: Mapping[str, Mapping[str, str]] = MappingProxyType({"quick": AMORTISED, "fast": FULL, "paper": FULL})
 """By preset, the defender of each method. Algorithm 1 with ResNet-18 is out of a CPU's reach."""
@@ -43,9 +43,6 @@ def defender_of(training: Training, preset: str) -> str:
     treatment = training.treatment
     if treatment in (CLEAN, SHARE):
         return ""
-    method = METHODS[preset][treatment.method]
-    usual = PHOTO_RESNET if training.photos else RESNET
-    if METHODS[preset] is AMORTISED or ON in method:
-        usual = ""
-    net = treatment.surrogate or usual
-    return method + (f"{ON}{net}" if net else "") + (CLASSWISE if treatment.classwise else "")
+    name, _, usual = METHODS[preset][treatment.method].partition(ON)
+    net = treatment.surrogate or (PHOTO_RESNET if training.photos and usual == RESNET else usual)
+    return name + (f"{ON}{net}" if net else "") + (CLASSWISE if treatment.classwise else "")

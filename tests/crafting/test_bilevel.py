@@ -116,3 +116,10 @@ def test_one_class_is_refused() -> None:
     alone = ImageSet(IMAGES.images, torch.zeros_like(IMAGES.labels), ("a",))
     with pytest.raises(UsageError, match="two classes"):
         Bilevel(alone, BilevelSettings(True, True), net="linear", epsilon=8, seed=0)
+
+
+def test_a_net_for_colour_alone_sees_gray_in_three_channels() -> None:
+    settings = BilevelSettings(True, True, rounds=1, training_steps=1, steps=1)
+    few = IMAGES.subset(torch.arange(8))
+    made = Bilevel(few, settings, net="torchvision-resnet18", epsilon=8, seed=0).run()
+    assert made.delta.shape == (8, 1, 32, 32) and made.delta.abs().max() > 0

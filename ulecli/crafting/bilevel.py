@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 from pickle import UnpicklingError
@@ -111,6 +111,8 @@ class Bilevel:
         self.labels = images.labels.to(self.device)
         self._rng = np.random.default_rng((seed, 0))
         self._order: Iterator[Tensor] = iter(())
+        self._seen = 1 if settings.gray and self._sees_luma() else 3
+        self._inner = replace(settings.inner, colour=settings.gray and self._seen == 3)
         self.net, self.optimizer = self._fresh()
         self.delta = self._first_delta()
         self.errors: list[float] = []
@@ -191,7 +193,7 @@ class Bilevel:
                 frozen,
                 self._clean(chosen, rng),
                 labels,
-                self.settings.inner,
+                self._inner,
                 _until(stop),
                 epsilon=to_unit(self._epsilon),
                 rng=rng,
@@ -225,7 +227,7 @@ class Bilevel:
             mirrored = torch.from_numpy(rng.random(count) < 0.5).to(self.device)
         levels = cropped(self._levels, chosen, self._side, down, right, mirrored)
         images = levels.float() / LEVELS
-        return gray(images) if settings.gray else images
+        return gray(images).expand(-1, self._seen, -1, -1) if settings.gray else images
 
     def _own(self, chosen: Tensor) -> Tensor:
         """Return delta of the chosen images, (B, C, H, W) float32."""
@@ -242,9 +244,8 @@ class Bilevel:
 
     def _fresh(self) -> tuple[nn.Sequential, torch.optim.SGD]:
         """Return a surrogate with freshly drawn weights, and its optimizer."""
-        sized = {"size": self._side[0]} if self._net.sized else {}
         with seeded(int(self._rng.integers(2**31))):
-            net = self._net.build(channels=self._channels, classes=self._classes, **sized)
+            net = self._built(self._seen)
         net = net.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         settings = self.settings
         optimizer = torch.optim.SGD(
@@ -252,19 +253,28 @@ class Bilevel:
         )
         return net, optimizer
 
+    def _built(self, channels: int) -> nn.Sequential:
+        sized = {"size": self._side[0]} if self._net.sized else {}
+        return self._net.build(channels=channels, classes=self._classes, **sized)
+
+    def _sees_luma(self) -> bool:
+        """Return whether there is a form of the net for one channel; others are shown three equal ones."""
+        try:
+            with seeded(0):
+                self._built(channels=1)
+        except UsageError:
+            return False
+        return True
+
     def _first_delta(self) -> Tensor:
         count = self._classes if self.settings.classwise else len(self.labels)
-        shape, bound = (count, self._channels, *self._side), to_unit(self._epsilon)
+        shape, bound = (count, 1 if self.settings.gray else 3, *self._side), to_unit(self._epsilon)
         if not self.settings.random_start:
             return torch.zeros(shape, dtype=torch.float16, device=self.device)
         drawn = torch.empty(shape, dtype=torch.float16)
         for place in range(count):  # in parts, since numpy draws no half precision
             drawn[place] = torch.from_numpy(self._rng.uniform(-bound, bound, shape[1:]))
         return drawn.to(self.device)
-
-    @property
-    def _channels(self) -> int:
-        return self.settings.inner.channels
 
     @property
     def _batch(self) -> int:

@@ -33,7 +33,7 @@ from ulecli.nets.fusing import fused
 from ulecli.nets.precision import has_bfloat16
 from ulecli.nets.registry import NETS
 from ulecli.nets.seeding import seeded
-from ulecli.nets.threads import spread
+from ulecli.nets.threads import spread, torch_threads
 from ulecli.perturb.pgd import minimise
 from ulecli.perturb.torch_gradients import TorchGradients
 from ulecli.system.atomic import replacing
@@ -151,7 +151,8 @@ class Bilevel:
         """Let the surrogate learn, improve delta, and note the surrogate's error."""
         if self.settings.restart:
             self.net, self.optimizer = self._fresh()
-        self._learn()
+        with torch_threads(1):  # so that sums are formed alike for any number of them; it is little work
+            self._learn()
         frozen = TorchGradients(fused(self.net), self.device, autocast=self._autocast)
         if self.settings.classwise:
             self._perturb_classes(frozen)

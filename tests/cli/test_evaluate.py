@@ -173,6 +173,7 @@ def test_help_tells_the_exit_codes(evaluate) -> None:
     ended = {0, *(int(code) for _, code, _ in MISTAKES), ExitCode.MODEL, ExitCode.MISSING_EXTRA}
     assert code == 0 and {int(number) for number in reported} == {
         *ended,
+        ExitCode.SOME_FAILED,
         ExitCode.NO_VERDICT,
         ExitCode.INTERRUPTED,
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, scene
 
-from ulecli.errors import DeviceUnavailable
+from ulecli.errors import DeviceUnavailable, ExitCode
 
 
 def names(root: Path) -> set[str]:
@@ -254,3 +254,11 @@ def test_another_strength_makes_the_photos_anew_and_eps_bounds_every_one(photo_f
 def test_a_strength_that_there_is_none(ulecli, photo_folder):
     result = ulecli("protect", photo_folder, "--strength", "bold")
     assert result.code == 2 and "bold" in result.err and "subtle" in result.err
+
+
+def test_without_ray_one_line_says_how_it_is_installed(ulecli, photo_folder, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "ulecli.protection.ray_photos", raising=False)
+    done = ulecli("protect", photo_folder, "--workers", "ray")
+    assert done.code == ExitCode.MISSING_EXTRA and "--workers ray needs ray: pip install '.[ray]'" in done.err
+    assert len(done.err.splitlines()) == 1

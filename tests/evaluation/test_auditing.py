@@ -30,7 +30,7 @@ def poisons(tmp_path) -> tuple[Path, Path]:
 def test_poisons_and_defenders_are_compared_and_nothing_is_trained_or_kept(
     poisons, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("ulecli.evaluation.run.run", lambda *_, **__: pytest.fail("training"))
+    monkeypatch.setattr("ulecli.evaluation.workers.run", lambda *_, **__: pytest.fail("training"))
     config = EvaluateConfig(
         dataset="shapes", defenders=("noise",), poisons=poisons, out=tmp_path / "out", mix=(50, 50)
     )

@@ -179,7 +179,7 @@ class EvaluateConfig:
         object.__setattr__(self, "plugins", found)
         if (self.jobs > 1 or self.workers == WorkerKind.RAY) and not all(one.source for one in found):
             raise UsageError(
-                "objects of your own can't go to other processes: take jobs=1 here, or a plugin in a file"
+                "objects of your own can't go to other processes: take jobs=1, or a plugin in a file"
             )
 
     def _check_backbones(self) -> None:

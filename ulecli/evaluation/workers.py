@@ -10,7 +10,7 @@ from typing import Protocol
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.scheduling import Done, OnEpoch, OnStep, Task, fitting_jobs, run
 from ulecli.system.cores import usable_cores
-from ulecli.system.worker_kinds import WorkerKind
+from ulecli.system.worker_kinds import WorkerKind, need_ray
 
 
 class Workers(Protocol):
@@ -88,6 +88,7 @@ def opened(config: EvaluateConfig) -> Iterator[Workers]:
     if config.workers != WorkerKind.RAY:
         yield LocalWorkers(config)
         return
+    need_ray()
     from ulecli.evaluation.ray_workers import on_ray
 
     with on_ray(config) as workers:

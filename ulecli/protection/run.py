@@ -29,7 +29,7 @@ from ulecli.protection.outcome import PhotoOutcome, ProtectReport, Start, Status
 from ulecli.protection.output_check import check
 from ulecli.protection.task import Task, parameters_of
 from ulecli.system.atomic import remove_parts, sync_folder
-from ulecli.system.worker_kinds import WorkerKind
+from ulecli.system.worker_kinds import WorkerKind, need_ray
 
 if TYPE_CHECKING:
     from ulecli.protection.ray_photos import RayPhotos
@@ -132,6 +132,7 @@ def _on_ray(config: ProtectConfig) -> AbstractContextManager[RayPhotos | None]:
     """
     if config.workers != WorkerKind.RAY or config.dry_run:
         return nullcontext()
+    need_ray()
     from ulecli.protection.ray_photos import on_ray
 
     return on_ray(config)

@@ -14,14 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ulecli.errors import MissingExtra, UleError, install_extra
+import ray
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-try:
-    import ray
-    from ray.exceptions import RayError, RayTaskError
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-except ImportError as error:
-    raise MissingExtra(f"--workers ray needs {error.name}: {install_extra('ray')}") from error
+from ulecli.errors import UleError
 
 Versions = Callable[[], dict[str, str]]
 """Returns the version of everything that has a say in what comes out, by name, of the machine it runs on."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from importlib import import_module
 
-from ulecli.errors import UsageError, unknown
+from ulecli.errors import MissingExtra, UsageError, install_extra, unknown
 from ulecli.system.cores import usable_cores
 
 
@@ -14,6 +15,18 @@ class WorkerKind(StrEnum):
 
     PROCESSES = "processes"
     RAY = "ray"
+
+
+def need_ray() -> None:
+    """Refuse to go on without Ray.
+
+    Raises:
+        MissingExtra: It is not installed.
+    """
+    try:
+        import_module("ray")
+    except ImportError as error:
+        raise MissingExtra(f"--workers ray needs {error.name}: {install_extra('ray')}") from error
 
 
 def usual_jobs(kind: str) -> int:

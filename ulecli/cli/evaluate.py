@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ulecli.cli.console import say
-from ulecli.cli.extras import need_torch, torch_device
+from ulecli.cli.extras import RayAddress, need_torch, torch_device
 from ulecli.errors import NoVerdict, UsageError, shown, unknown
 from ulecli.system.devices import Device
 from ulecli.system.worker_kinds import WorkerKind
@@ -199,10 +199,7 @@ def evaluate(
     workers: Annotated[
         WorkerKind, typer.Option(help="Who trains: this machine, or Ray on one or many; see README.")
     ] = WorkerKind.PROCESSES,
-    ray_address: Annotated[
-        str,
-        typer.Option(metavar="HOST:PORT|auto", help="A Ray cluster. Default: one is started for this run."),
-    ] = "",
+    ray_address: RayAddress = "",
     output_format: Annotated[
         str,
         typer.Option("--format", metavar="table|json|markdown|latex|csv", help="How results are written."),

@@ -25,6 +25,12 @@ Visibility = Annotated[
 """The option of commands that measure with the extra `measure`."""
 
 
+RayAddress = Annotated[
+    str, typer.Option(metavar="HOST:PORT|auto", help="A Ray cluster. Default: one is started for this run.")
+]
+"""The option of commands whose work Ray can do."""
+
+
 def need_torch(*more: str) -> None:
     """Refuse to go on without torch, onnx and `more` packages of the extra.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ulecli.cli.extras import RayAddress
 from ulecli.cli.file_list import read_file_list
 from ulecli.cli.protect_run import run
 from ulecli.errors import UsageError
@@ -132,10 +133,7 @@ def protect(
     workers: Annotated[
         WorkerKind, typer.Option(help="Who protects: this machine, or Ray on one or many; see README.")
     ] = WorkerKind.PROCESSES,
-    ray_address: Annotated[
-        str,
-        typer.Option(metavar="HOST:PORT|auto", help="A Ray cluster. Default: one is started for this run."),
-    ] = "",
+    ray_address: RayAddress = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only what failed.")] = False,
     json_lines: Annotated[
         bool, typer.Option("--json", help="One JSON object per photo and a summary, as lines on stdout.")

@@ -12,7 +12,6 @@ import io
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
@@ -35,15 +34,13 @@ from ulecli.nets.registry import NETS
 from ulecli.nets.seeding import seeded
 from ulecli.nets.threads import spread, torch_threads
 from ulecli.perturb.pgd import minimise
+from ulecli.perturb.sets import batch_size, until
 from ulecli.perturb.torch_gradients import TorchGradients
 from ulecli.system.atomic import replacing
 from ulecli.system.writing import NO_ROOM, writing_to
 from ulecli.transforms.crops import cropped, padded
 from ulecli.transforms.gray import gray
 from ulecli.units import LEVELS, check_epsilon, to_unit
-
-CPU_PIXELS, GPU_PIXELS = 125 * 32 * 32, 5000 * 32 * 32
-"""Pixels perturbed at a time by a thread of a CPU, and on other devices."""
 
 CHECKPOINT_AFTER = 30.0
 """Seconds since the last checkpoint after which the end of a round is another."""
@@ -195,7 +192,7 @@ class Bilevel:
                 self._clean(chosen, rng),
                 labels,
                 self._inner,
-                _until(stop),
+                until(stop, repeat(None)),
                 epsilon=to_unit(self._epsilon),
                 rng=rng,
                 start=self._own(chosen),
@@ -280,8 +277,7 @@ class Bilevel:
     @property
     def _batch(self) -> int:
         """Images perturbed at a time."""
-        pixels = CPU_PIXELS if self.device.type == "cpu" else GPU_PIXELS
-        return max(1, pixels // math.prod(self._side))
+        return max(1, batch_size(self.device) * 32 * 32 // math.prod(self._side))
 
     @property
     def _autocast(self) -> bool:
@@ -321,15 +317,3 @@ class Bilevel:
         self.optimizer.load_state_dict(state["optimizer"])
         self._rng.bit_generator.state = rng
         self._order, self.delta, self.errors = iter(state["order"]), state["delta"], state["errors"]
-
-
-def _until(stop: Event) -> Iterator[None]:
-    """Yield the view of each gradient, the image as it is, until an event is set.
-
-    Raises:
-        CancelledError: It is set.
-    """
-    for view in repeat(None):
-        if stop.is_set():
-            raise CancelledError
-        yield view

@@ -80,7 +80,7 @@ def set_delta(
     """
     check_epsilon(epsilon)
     where = usable_device(device)
-    size, threads = _batch_size(where), torch.get_num_threads() if where.type == "cpu" else 1
+    size, threads = batch_size(where), torch.get_num_threads() if where.type == "cpu" else 1
     kept = None
     if parts is not None:
         identity = delta_identity(net, images, labels, settings, epsilon=epsilon, seed=seed, device=device)
@@ -137,7 +137,7 @@ class _Batches:
             gray(batch) if self.settings.channels == 1 else batch,
             self.labels[own].to(where),
             self.settings,
-            _until(stop, views_of(self.settings, rng, len(batch), batch.shape[-1])),
+            until(stop, views_of(self.settings, rng, len(batch), batch.shape[-1])),
             epsilon=to_unit(self.epsilon),
             rng=rng,
         )
@@ -145,7 +145,7 @@ class _Batches:
         return levels
 
 
-def _until(stop: Event, views: Iterable[View | None]) -> Iterator[View | None]:
+def until(stop: Event, views: Iterable[View | None]) -> Iterator[View | None]:
     """Yield views, each asked for before a gradient, until an event is set.
 
     Raises:
@@ -173,7 +173,7 @@ def delta_identity(
         DeviceUnavailable: torch can't use the device.
     """
     where = usable_device(device)
-    drawn = settings, epsilon, seed, where.type, _batch_size(where)
+    drawn = settings, epsilon, seed, where.type, batch_size(where)
     packages = (_SCHEME, __version__, torch.__version__, np.__version__, has_bfloat16("cpu"))
     digest = hashlib.sha256(repr((drawn, packages, net)).encode())
     for name, value in (("images", images), ("labels", labels), *sorted(net.state_dict().items())):
@@ -182,7 +182,8 @@ def delta_identity(
     return digest.hexdigest()
 
 
-def _batch_size(device: torch.device) -> int:
+def batch_size(device: torch.device) -> int:
+    """Return how many images of 32 x 32 are perturbed at a time, by a thread of a CPU or on a device."""
     return BATCH if device.type == "cpu" else GPU_BATCH
 
 

@@ -6,16 +6,13 @@ batches are perturbed at a time, each by one thread; the result is the same for 
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import io
 import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
-from pickle import UnpicklingError
 from threading import Event
 
 import numpy as np
@@ -33,11 +30,10 @@ from ulecli.nets.precision import has_bfloat16
 from ulecli.nets.registry import NETS
 from ulecli.nets.seeding import seeded
 from ulecli.nets.threads import spread, torch_threads
+from ulecli.nets.training_state import read_state, write_state
 from ulecli.perturb.pgd import minimise
 from ulecli.perturb.sets import batch_size, until
 from ulecli.perturb.torch_gradients import TorchGradients
-from ulecli.system.atomic import replacing
-from ulecli.system.writing import NO_ROOM, writing_to
 from ulecli.transforms.crops import cropped, padded
 from ulecli.transforms.gray import gray
 from ulecli.units import LEVELS, check_epsilon, to_unit
@@ -291,29 +287,19 @@ class Bilevel:
             "identity": self._identity,
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "rng": repr(self._rng.bit_generator.state),
             "order": left,
             "delta": self.delta,
             "errors": self.errors,
         }
         self._order = iter(left)
-        content = io.BytesIO()  # torch's own writing of files says nothing of a full disk
-        torch.save(state, content)
-        with writing_to(checkpoint, NO_ROOM), replacing(checkpoint) as part:
-            part.write_bytes(content.getbuffer())
+        write_state(checkpoint, state, self._rng)
 
     def _resume(self, checkpoint: Path) -> None:
         """Go on from a checkpoint; what is damaged or of another run is as none."""
-        try:
-            state = torch.load(checkpoint, map_location=self.device, weights_only=True)
-            if state["identity"] != self._identity:
-                return
-            rng = ast.literal_eval(state["rng"])
-        except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, SyntaxError):
-            return
-        except UnpicklingError:
+        state = read_state(checkpoint, self.device)
+        if state is None or state.get("identity") != self._identity:
             return
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self._rng.bit_generator.state = rng
+        self._rng.bit_generator.state = state["rng"]
         self._order, self.delta, self.errors = iter(state["order"]), state["delta"], state["errors"]

@@ -119,7 +119,7 @@ def test_errors_of_a_training_are_those_of_one_process(cluster: Any, tmp_path) -
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("ulecli.evaluation.environment.__version__", r"has ulecli .*, and this one 9\.9: install the same"),
+        ("ulecli.system.versions.__version__", r"has ulecli .*, and this one 9\.9: install the same"),
         ("ray.__version__", r"no Ray cluster of this Ray and Python at --ray-address .*[Vv]ersion mismatch"),
     ],
 )

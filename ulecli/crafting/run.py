@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 import time
 from collections.abc import Mapping
@@ -10,9 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ulecli import __version__
 from ulecli.crafting.layout import Layout
 from ulecli.crafting.methods import (
     DEFAULT_SURROGATE,
@@ -25,10 +21,11 @@ from ulecli.crafting.methods import (
 )
 from ulecli.crafting.writing import check_target, write_card, write_poison
 from ulecli.data.datasets import Dataset, open_dataset
-from ulecli.nets.devices import usable_device
+from ulecli.nets.devices import device_name, usable_device
 from ulecli.nets.registry import NETS
 from ulecli.nets.threads import torch_threads
 from ulecli.system.cores import usable_cores
+from ulecli.system.versions import versions
 from ulecli.units import DEFAULT_EPSILON, check_epsilon
 
 
@@ -115,7 +112,6 @@ def craft_set(config: CraftConfig, progress: Progress | None = None) -> Poison:
 
 def _card(config: CraftConfig, data: Dataset, device: str, poison: Poison, seconds: float) -> dict[str, Any]:
     """Return all that decided a poison and what came out, as JSON has it."""
-    named = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     return {
         "method": config.method,
         "surrogate": config.surrogate,
@@ -131,6 +127,6 @@ def _card(config: CraftConfig, data: Dataset, device: str, poison: Poison, secon
         "errors": list(poison.errors),
         "remarks": list(poison.remarks),
         "seconds": round(seconds, 1),
-        "device": named,
-        "versions": {"ulecli": __version__, "python": platform.python_version(), "torch": torch.__version__},
+        "device": device_name(device),
+        "versions": versions(("torch",)),
     }

@@ -25,7 +25,6 @@ from typing import Any
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
 from ulecli.data.images import ImageSet
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.environment import versions
 from ulecli.evaluation.expectations import cost_of, expect, expected_trainings
 from ulecli.evaluation.exploiters.checkpoints import Checkpoint
 from ulecli.evaluation.exploiters.protocol import PRESETS
@@ -39,7 +38,7 @@ from ulecli.evaluation.results.each import by_treatment, treatment_of
 from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.plots import curves, gallery
 from ulecli.evaluation.results.record import CONTROLS, Arm, RunRecord, run_key
-from ulecli.evaluation.scheduling import Done, Task
+from ulecli.evaluation.scheduling import PACKAGES, Done, Task
 from ulecli.evaluation.self_checks import backbone_warnings, data_notes, result_warnings
 from ulecli.evaluation.set_files import TrainingSet, write_array
 from ulecli.evaluation.training_sets import TrainingSets
@@ -49,6 +48,7 @@ from ulecli.nets.backbones.opening import open_backbone
 from ulecli.nets.devices import usable_device
 from ulecli.nets.threads import torch_threads
 from ulecli.system.cores import usable_cores
+from ulecli.system.versions import versions
 from ulecli.system.writing import check_room, writing_to
 
 __all__ = ["EvaluateConfig", "Evaluation", "Interrupted", "Listener", "evaluate"]
@@ -291,7 +291,7 @@ def _record(config: EvaluateConfig, planned: _Planned, done: Done) -> RunRecord:
         seconds=done.seconds,
         device=done.device,
         deterministic=done.threads[0] if exact else 0,
-        versions=versions(open_backbone(backbone).packages if backbone else ()),
+        versions=versions((*PACKAGES, *(open_backbone(backbone).packages if backbone else ()))),
         warnings=(
             *task.train.warnings,
             *found,

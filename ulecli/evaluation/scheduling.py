@@ -20,7 +20,6 @@ import torch
 
 from ulecli.data.images import ImageSet
 from ulecli.errors import UleError
-from ulecli.evaluation.environment import device_name
 from ulecli.evaluation.exploiters.checkpoints import Checkpoint
 from ulecli.evaluation.exploiters.protocol import Protocol
 from ulecli.evaluation.exploiters.registry import find_exploiter
@@ -31,10 +30,15 @@ from ulecli.evaluation.exploiters.transfer import train_transfer
 from ulecli.evaluation.plugins import Plugin, registries
 from ulecli.evaluation.set_files import TrainingSet
 from ulecli.nets.backbones.opening import BackboneRequest, open_backbone
+from ulecli.nets.devices import device_name
+from ulecli.nets.precision import has_bfloat16
 from ulecli.nets.threads import torch_threads
 
 NEED = 1.5
 """GiB of memory that a process needs beside its pictures: torch, activations, a few copies in work."""
+
+PACKAGES = ("torch", "torchvision", "numpy", "pillow")
+"""What has a say in the figures of every training."""
 
 OnEpoch = Callable[[int, int, float], None]
 """Called with the number of a task, of its epoch from 1, and the test accuracy in percent."""
@@ -257,7 +261,15 @@ def trained(
     if task.checkpoint is not None:
         seconds, threads = seconds + task.checkpoint.seconds, threads | {*task.checkpoint.threads}
     used = tuple(sorted(threads))
-    return Done(number, result, round(seconds, 2), used, device_name(task.device, used[-1]))
+    return Done(number, result, round(seconds, 2), used, _worked_on(task.device, used[-1]))
+
+
+def _worked_on(device: str, threads: int) -> str:
+    """Return what did a training, in words, for its record."""
+    if device != "cpu":
+        return device_name(device)
+    precision = "" if has_bfloat16(device) else ", float32"
+    return f"cpu, {threads} thread{'s' if threads > 1 else ''}{precision}"
 
 
 def _learned(task: Task, images: Images, progress: Progress | None, on_step: OnStepOfOne) -> ExploitResult:

@@ -22,13 +22,13 @@ from ulecli.crafting.adversarial import (
 )
 from ulecli.crafting.bilevel import Bilevel
 from ulecli.crafting.settings import BilevelSettings
-from ulecli.crafting.storage import stored
+from ulecli.crafting.storage import whole_levels
 from ulecli.data.images import ImageSet
 from ulecli.errors import UsageError
 from ulecli.nets.registry import NETS
 from ulecli.perturb.sets import set_delta
 from ulecli.registry import Registry
-from ulecli.units import DEFAULT_EPSILON, LEVELS, check_epsilon
+from ulecli.units import DEFAULT_EPSILON, check_epsilon
 
 DEFAULT_SURROGATE = "conv"
 """The small convolutional net: the one that a CPU does the whole loop with in less than an hour."""
@@ -191,7 +191,8 @@ def _by_loop(images: ImageSet, settings: BilevelSettings, request: Request) -> P
     checkpoint = None if request.checkpoints is None else request.checkpoints / "bilevel.checkpoint"
     made = run.run(checkpoint, report)
     remarks = () if made.converged else (_not_converged(settings, made.errors[-1]),)
-    images = stored(images, made.delta, published=request.as_published)
+    levels = whole_levels(made.delta, published=request.as_published)
+    images = images.plus(levels, images.labels if settings.classwise else None)
     return Poison(images, made.errors, settings.to_card(), remarks)
 
 
@@ -224,4 +225,4 @@ def _by_attack(images: ImageSet, targets: Callable[[Tensor, int], Tensor], reque
         parts=None if request.checkpoints is None else request.checkpoints / "protecting",
         progress=lambda done: request.report("protecting", done, len(images)),
     )
-    return Poison(stored(images, delta / LEVELS), settings=settings.to_card())
+    return Poison(images.plus(delta), settings=settings.to_card())

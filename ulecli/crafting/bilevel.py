@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ulecli import __version__
-from ulecli.crafting.settings import SHIFT, BilevelSettings
+from ulecli.crafting.cropped_images import CroppedImages
+from ulecli.crafting.settings import BilevelSettings
 from ulecli.data.images import ImageSet
 from ulecli.errors import UsageError
 from ulecli.nets.devices import usable_device
@@ -34,9 +35,8 @@ from ulecli.nets.training_state import read_state, write_state
 from ulecli.perturb.pgd import minimise
 from ulecli.perturb.sets import batch_size, until
 from ulecli.perturb.torch_gradients import TorchGradients
-from ulecli.transforms.crops import cropped, padded
 from ulecli.transforms.gray import gray
-from ulecli.units import LEVELS, check_epsilon, to_unit
+from ulecli.units import check_epsilon, to_unit
 
 CHECKPOINT_AFTER = 30.0
 """Seconds since the last checkpoint after which the end of a round is another."""
@@ -100,7 +100,7 @@ class Bilevel:
         self.settings, self.device, self.seed = settings, usable_device(device), seed
         self._net, self._epsilon, self._classes = NETS.find(net), check_epsilon(epsilon), len(images.classes)
         self._side = (images.images.shape[2], images.images.shape[3])
-        self._levels = padded(images.images, SHIFT).to(self.device)
+        self._images = CroppedImages(images.images, self.device)
         self.labels = images.labels.to(self.device)
         self._rng = np.random.default_rng((seed, 0))
         self._order: Iterator[Tensor] = iter(())
@@ -212,16 +212,8 @@ class Bilevel:
 
     def _clean(self, chosen: Tensor, rng: np.random.Generator) -> Tensor:
         """Return the chosen images as the surrogate sees them without delta, unit scale, augmented anew."""
-        count, settings = len(chosen), self.settings
-        down, right = torch.full((2, count), SHIFT, device=self.device)
-        mirrored = torch.zeros(count, dtype=torch.bool, device=self.device)
-        if settings.augment:
-            drawn = torch.from_numpy(rng.integers(0, 2 * SHIFT + 1, (2, count)))
-            down, right = drawn.to(self.device)
-            mirrored = torch.from_numpy(rng.random(count) < 0.5).to(self.device)
-        levels = cropped(self._levels, chosen, self._side, down, right, mirrored)
-        images = levels.float() / LEVELS
-        return gray(images).expand(-1, self._seen, -1, -1) if settings.gray else images
+        images = self._images.batch(chosen, rng if self.settings.augment else None)
+        return gray(images).expand(-1, self._seen, -1, -1) if self.settings.gray else images
 
     def _own(self, chosen: Tensor) -> Tensor:
         """Return delta of the chosen images, (B, C, H, W) float32."""
@@ -248,8 +240,7 @@ class Bilevel:
         return net, optimizer
 
     def _built(self, channels: int) -> nn.Sequential:
-        sized = {"size": self._side[0]} if self._net.sized else {}
-        return self._net.build(channels=channels, classes=self._classes, **sized)
+        return self._net.build_for(self._side[0], channels=channels, classes=self._classes)
 
     def _sees_luma(self) -> bool:
         """Return whether there is a form of the net for one channel; others are shown three equal ones."""

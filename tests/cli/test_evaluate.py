@@ -128,8 +128,7 @@ def tiny(monkeypatch) -> None:
     )
     presets = dict.fromkeys(PRESETS, replace(PRESETS["quick"], small=small, robust_images=10, attack_steps=1))
     read = ulecli.evaluation.run.open_dataset
-    for module in (ulecli.evaluation.run, ulecli.evaluation.config):
-        monkeypatch.setattr(module, "PRESETS", presets)
+    monkeypatch.setattr(ulecli.evaluation.config, "PRESETS", presets)
     monkeypatch.setattr(
         ulecli.evaluation.run,
         "open_dataset",
@@ -188,7 +187,8 @@ def test_a_damaged_surrogate_is_told(evaluate, monkeypatch, tmp_path) -> None:
     assert code == ExitCode.MODEL and out == "" and "cifar-linear.safetensors" in err
 
 
-def test_the_usual_run_is_a_table_and_a_sentence(evaluate) -> None:
+def test_the_usual_run_is_a_table_and_a_sentence(evaluate, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where no other test has made the same delta
     code, out, err = evaluate(*FAST, "--defender", "cifar-linear")
     assert code == 0
     first, told, made, *done = steps_of(err)
@@ -307,8 +307,7 @@ def colours(monkeypatch) -> Dataset:
     monkeypatch.setattr(ulecli.evaluation.run, "open_dataset", lambda *_, **__: data)
     preset = ulecli.evaluation.config.PRESETS["quick"]
     longer = dict.fromkeys(PRESETS, replace(preset, small=replace(preset.small, epochs=8)))
-    for module in (ulecli.evaluation.run, ulecli.evaluation.config):
-        monkeypatch.setattr(module, "PRESETS", longer)
+    monkeypatch.setattr(ulecli.evaluation.config, "PRESETS", longer)
     return data
 
 

@@ -21,9 +21,11 @@ from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.training import train_exploiter
 from ulecli.evaluation.parts import Part
 from ulecli.evaluation.photo_sets import photo_data
+from ulecli.evaluation.planned import planned
 from ulecli.evaluation.plugins import Order, Plugin
 from ulecli.evaluation.results.record import RunRecord
-from ulecli.evaluation.run import _plan, _test_set, evaluate
+from ulecli.evaluation.run import evaluate
+from ulecli.evaluation.set_files import write_clean
 from ulecli.evaluation.training_sets import TrainingSets, picked, poison_names
 from ulecli.evaluation.validation import validation_places
 from ulecli.imaging.upload import Upload
@@ -300,7 +302,8 @@ def test_too_many_jobs_are_refused_before_any_work(monkeypatch) -> None:
 def test_costs_are_weighed_by_what_a_step_takes(tmp_path) -> None:
     config = replace(NOISE_ALONE, exploiters=("standard", "at-8", "nfgsm-8"), attack_steps=7)
     sets = list(TrainingSets(config, SHAPES, tmp_path).sets())
-    works = [one.work for one in _plan(Part(config), SHAPES, sets, _test_set(SHAPES, tmp_path))]
+    test = write_clean("test", SHAPES.test, tmp_path)
+    works = [one.work for one in planned(Part(config), SHAPES, sets, test)]
     assert [work.cost for work in works] == [2 * 60, 2 * 60 * 8, 2 * 60 * 2]
     assert len({work.kind for work in works}) == 3
 

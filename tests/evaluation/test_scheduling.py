@@ -11,15 +11,14 @@ from helpers.tiny_runs import SHAPES, SMALL, tiny  # noqa: F401
 
 from ulecli.errors import UleError
 from ulecli.evaluation import scheduling
-from ulecli.evaluation.run import _test_set
 from ulecli.evaluation.scheduling import Done, Task, fitting_jobs, run
-from ulecli.evaluation.set_files import TrainingSet
+from ulecli.evaluation.set_files import TrainingSet, write_clean
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
 
 def tasks(folder: Path, count: int, **changes: object) -> list[Task]:
-    test = _test_set(SHAPES, folder)
+    test = write_clean("test", SHAPES.test, folder)
     names = ("standard", "gray", "at-8")
     return [
         Task(test, test, replace(SMALL, **changes), names[number % 3], 2, 10, number, "cpu")

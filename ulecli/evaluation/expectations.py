@@ -10,7 +10,7 @@ from typing import Any
 
 from ulecli.data.datasets import Dataset
 from ulecli.evaluation.defenders import CLASSWISE
-from ulecli.evaluation.exploiters.protocol import PRESETS, Protocol
+from ulecli.evaluation.exploiters.protocol import Protocol
 from ulecli.evaluation.forecast import Work
 from ulecli.evaluation.outlook import Outlook, Preparation
 from ulecli.evaluation.own_surrogates import needs_training
@@ -98,7 +98,7 @@ def expected_trainings(
     for number, (part, data, builder) in enumerate(zip(parts, read, builders, strict=True)):
         config, side = part.config, data.train.images.shape[-1]
         for measure in part.measures():
-            for way in ways(part, measure, side, PRESETS[config.preset].robust_images):
+            for way in ways(part, measure, side):
                 for seed, name in product(part.seeds(measure, drawn=builder.drawn), builder.names()):
                     arm = Arm(data.name, name, measure.name, way.net, config.preset, seed)
                     work = cost_of(arm, way, builder.count)

@@ -16,33 +16,28 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
 from ulecli.data.images import ImageSet
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.expectations import cost_of, expect, expected_trainings
-from ulecli.evaluation.exploiters.checkpoints import Checkpoint
-from ulecli.evaluation.exploiters.protocol import PRESETS
-from ulecli.evaluation.forecast import Work
+from ulecli.evaluation.expectations import expect, expected_trainings
 from ulecli.evaluation.listener import Listener
 from ulecli.evaluation.outlook import Outlook
 from ulecli.evaluation.parts import Part, parts_of
 from ulecli.evaluation.photo_sets import photo_data
+from ulecli.evaluation.planned import Planned, planned
 from ulecli.evaluation.preparation import check_plan
 from ulecli.evaluation.results.each import by_treatment, treatment_of
 from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.plots import curves, gallery
-from ulecli.evaluation.results.record import CONTROLS, Arm, RunRecord, run_key
-from ulecli.evaluation.scheduling import PACKAGES, Done, Task
+from ulecli.evaluation.results.record import CONTROLS, RunRecord
+from ulecli.evaluation.scheduling import PACKAGES, Done
 from ulecli.evaluation.self_checks import backbone_warnings, data_notes, result_warnings
-from ulecli.evaluation.set_files import TrainingSet, write_array
+from ulecli.evaluation.set_files import TrainingSet, write_clean
 from ulecli.evaluation.training_sets import TrainingSets
-from ulecli.evaluation.ways import ways
 from ulecli.evaluation.workers import Workers, opened
 from ulecli.nets.backbones.opening import open_backbone
 from ulecli.nets.devices import usable_device
@@ -139,12 +134,12 @@ def _carried_out(
         listener.starting(builders[0].names(), trainings)
         listener.expecting(expect(parts, read, builders, journal.records, outlook, workers))
     sets = [list(builder.sets()) for builder in builders]
-    tests = [_test_set(own, folder / "sets") for own in read]
+    tests = [write_clean("test", own.test, folder / "sets") for own in read]
     held = (one.validation for one in builders)
-    own = [None if one is None else _clean_set("validation", one, folder / "sets") for one in held]
+    own = [None if one is None else write_clean("validation", one, folder / "sets") for one in held]
     kept = folder / "checkpoints" if config.out else None
-    planned = chain.from_iterable(map(_plan, parts, read, sets, tests, [kept] * len(parts), own))
-    plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
+    found = chain.from_iterable(map(planned, parts, read, sets, tests, [kept] * len(parts), own))
+    plan = list({one.key: one for one in found}.values())  # nothing counts twice, however often named
     records = _trained(config, plan, journal, outlook, listener, workers)
     if config.out is not None and config.pictures:
         shown = by_treatment(records) if config.each else records
@@ -166,77 +161,9 @@ def open_data(config: EvaluateConfig) -> Dataset:
     return open_dataset(config.dataset, config.data_root, size=size, download=config.download)
 
 
-def _test_set(data: Dataset, folder: Path) -> TrainingSet:
-    """Write the test set where every process can read it."""
-    return _clean_set("test", data.test, folder)
-
-
-def _clean_set(name: str, images: ImageSet, folder: Path) -> TrainingSet:
-    side = images.images.shape[-1]  # each part of an evaluation may have its own
-    file, labels = folder / f"{name}-{side}.npy", folder / f"{name}-{side}.labels.npy"
-    write_array(file, images.images)
-    write_array(labels, images.labels)
-    return TrainingSet(name, file, labels, images.classes, images.digest)
-
-
-@dataclass(frozen=True)
-class _Planned:
-    arm: Arm
-    task: Task
-    settings: dict[str, Any]
-    key: str
-    data_md5: str
-    epochs: int
-    work: Work
-
-
-def _plan(
-    part: Part,
-    data: Dataset,
-    sets: list[TrainingSet],
-    test: TrainingSet,
-    checkpoints: Path | None = None,
-    validation: TrainingSet | None = None,
-) -> Iterator[_Planned]:
-    """Yield every training, in an order in which the first results say the most."""
-    config, preset = part.config, PRESETS[part.config.preset]
-    steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
-    side = data.train.images.shape[-1]
-    for seed in config.seeds:
-        for exploiter in config.exploiter_names:
-            measure = config.measure(exploiter)
-            seeds = part.seeds(measure, drawn=any(one.seed is not None for one in sets))
-            for way in ways(part, measure, side, tried) if seed in seeds else ():
-                for one in sets:
-                    if one.seed not in (None, seed):
-                        continue
-                    arm = Arm(data.name, one.name, measure.name, way.net, config.preset, seed)
-                    key = run_key(arm, way.settings, one.digest, data.digest)
-                    task = Task(
-                        one,
-                        test,
-                        way.protocol,
-                        exploiter,
-                        steps,
-                        tried,
-                        seed,
-                        config.device,
-                        config.loaded,
-                        way.backbone,
-                        _checkpoint(checkpoints, key, config.device),
-                        validation,
-                    )
-                    work = cost_of(arm, way, one.shape[0])
-                    yield _Planned(arm, task, way.settings, key, data.digest, way.epochs, work)
-
-
-def _checkpoint(folder: Path | None, key: str, device: str) -> Checkpoint | None:
-    return None if folder is None else Checkpoint(folder / f"{key}.pt", f"{key} on {device}")
-
-
 def _trained(
     config: EvaluateConfig,
-    plan: list[_Planned],
+    plan: list[Planned],
     journal: Journal,
     outlook: Outlook,
     listener: Listener | None,
@@ -262,8 +189,8 @@ def _trained(
     return [record for record in found if record is not None]
 
 
-def _record(config: EvaluateConfig, planned: _Planned, done: Done) -> RunRecord:
-    arm, task, result = planned.arm, planned.task, done.result
+def _record(config: EvaluateConfig, one: Planned, done: Done) -> RunRecord:
+    arm, task, result = one.arm, one.task, done.result
     backbone = task.backbone
     # A training that went on with another number of threads differs by rounding from one that did not.
     exact = config.device == "cpu" and len(done.threads) == 1
@@ -277,8 +204,8 @@ def _record(config: EvaluateConfig, planned: _Planned, done: Done) -> RunRecord:
     )
     return RunRecord(
         arm=arm,
-        config=planned.settings,
-        data_md5=planned.data_md5,
+        config=one.settings,
+        data_md5=one.data_md5,
         train_md5=task.train.digest,
         audit=task.train.audit,
         n_train=task.train.shape[0],

@@ -19,7 +19,7 @@ from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.defenders import Defender, defend
 from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.training import train_exploiter
-from ulecli.evaluation.parts import Part
+from ulecli.evaluation.parts import OpenedPart, Part
 from ulecli.evaluation.photo_sets import photo_data
 from ulecli.evaluation.planned import planned
 from ulecli.evaluation.plugins import Order, Plugin
@@ -301,9 +301,9 @@ def test_too_many_jobs_are_refused_before_any_work(monkeypatch) -> None:
 
 def test_costs_are_weighed_by_what_a_step_takes(tmp_path) -> None:
     config = replace(NOISE_ALONE, exploiters=("standard", "at-8", "nfgsm-8"), attack_steps=7)
-    sets = list(TrainingSets(config, SHAPES, tmp_path).sets())
+    opened = OpenedPart(Part(config), SHAPES, TrainingSets(config, SHAPES, tmp_path))
     test = write_clean("test", SHAPES.test, tmp_path)
-    works = [one.work for one in planned(Part(config), SHAPES, sets, test)]
+    works = [one.work for one in planned(opened, list(opened.builder.sets()), test)]
     assert [work.cost for work in works] == [2 * 60, 2 * 60 * 8, 2 * 60 * 2]
     assert len({work.kind for work in works}) == 3
 

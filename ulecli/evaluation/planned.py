@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ulecli.data.datasets import Dataset
 from ulecli.evaluation.expectations import cost_of
 from ulecli.evaluation.exploiters.checkpoints import Checkpoint
 from ulecli.evaluation.forecast import Work
-from ulecli.evaluation.parts import Part
+from ulecli.evaluation.parts import OpenedPart
 from ulecli.evaluation.results.record import Arm, run_key
 from ulecli.evaluation.scheduling import Task
 from ulecli.evaluation.set_files import TrainingSet
@@ -42,8 +41,7 @@ class Planned:
 
 
 def planned(
-    part: Part,
-    data: Dataset,
+    opened: OpenedPart,
     sets: list[TrainingSet],
     test: TrainingSet,
     checkpoints: Path | None = None,
@@ -52,20 +50,19 @@ def planned(
     """Yield the trainings of a part, in an order in which the first results say the most.
 
     Args:
-        part: What was asked.
-        data: The clean data set.
+        opened: The part.
         sets: What is trained on.
         test: The clean test images.
         checkpoints: Folder where trainings are taken up; None for none.
         validation: Clean images that exploiters validate on; None for none.
     """
-    config, side = part.config, data.train.images.shape[-1]
+    part, config, data = opened.part, opened.part.config, opened.data
     drawn = any(one.seed is not None for one in sets)
     for seed in config.seeds:
         own = [one for one in sets if one.seed in (None, seed)]
         for exploiter in config.exploiter_names:
             measure = config.measure(exploiter)
-            for way in ways(part, measure, side) if seed in part.seeds(measure, drawn=drawn) else ():
+            for way in ways(part, measure, opened.side) if seed in part.seeds(measure, drawn=drawn) else ():
                 for one in own:
                     arm = Arm(data.name, one.name, measure.name, way.net, config.preset, seed)
                     key = run_key(arm, way.settings, one.digest, data.digest)

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
@@ -26,7 +25,7 @@ from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.expectations import expect, expected_trainings
 from ulecli.evaluation.listener import Listener
 from ulecli.evaluation.outlook import Outlook
-from ulecli.evaluation.parts import Part, parts_of
+from ulecli.evaluation.parts import OpenedPart, parts_of
 from ulecli.evaluation.photo_sets import photo_data
 from ulecli.evaluation.planned import Planned, planned
 from ulecli.evaluation.preparation import check_plan
@@ -38,7 +37,7 @@ from ulecli.evaluation.scheduling import PACKAGES, Done
 from ulecli.evaluation.self_checks import backbone_warnings, data_notes, result_warnings
 from ulecli.evaluation.set_files import TrainingSet, write_clean
 from ulecli.evaluation.training_sets import TrainingSets
-from ulecli.evaluation.workers import Workers, opened
+from ulecli.evaluation.workers import Workers, workers_of
 from ulecli.nets.backbones.opening import open_backbone
 from ulecli.nets.devices import usable_device
 from ulecli.nets.threads import torch_threads
@@ -101,17 +100,17 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         stack.enter_context(journal)
         read = [data if one.config.side == config.side else open_data(one.config) for one in parts]
         outlook = Outlook(listener)
-        builders = [
-            TrainingSets(part.config, own, folder / "sets", outlook.prepared)
+        opened = [
+            OpenedPart(part, own, TrainingSets(part.config, own, folder / "sets", outlook.prepared))
             for part, own in zip(parts, read, strict=True)
         ]
-        notes = (*journal.notes, *data_notes(config, data), *builders[0].seed_notes())
-        check_room(folder / "sets", sum(builder.size for builder in builders))
+        notes = (*journal.notes, *data_notes(config, data), *opened[0].builder.seed_notes())
+        check_room(folder / "sets", sum(one.builder.size for one in opened))
         try:
-            with opened(config) as workers:
-                records = _carried_out(config, parts, read, builders, journal, outlook, listener, workers)
+            with workers_of(config) as workers:
+                records = _carried_out(config, opened, journal, outlook, listener, workers)
         except KeyboardInterrupt as error:
-            wanted = {one.arm for one in expected_trainings(parts, read, builders)}
+            wanted = {one.arm for one in expected_trainings(opened)}
             done = (record for record in journal.records if record.arm in wanted)
             raise Interrupted(Evaluation(tuple(done), notes)) from error
         return Evaluation(tuple(records), notes)
@@ -119,9 +118,7 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
 
 def _carried_out(
     config: EvaluateConfig,
-    parts: list[Part],
-    read: list[Dataset],
-    builders: list[TrainingSets],
+    opened: list[OpenedPart],
     journal: Journal,
     outlook: Outlook,
     listener: Listener | None,
@@ -129,23 +126,23 @@ def _carried_out(
 ) -> list[RunRecord]:
     """Make all training sets and train on them; return the records of the whole plan."""
     folder = journal.path.parent
-    trainings = sum(map(check_plan, parts, read, builders, [workers] * len(parts)))
+    trainings = sum(check_plan(one, workers) for one in opened)
     if listener is not None:
-        listener.starting(builders[0].names(), trainings)
-        listener.expecting(expect(parts, read, builders, journal.records, outlook, workers))
-    sets = [list(builder.sets()) for builder in builders]
-    tests = [write_clean("test", own.test, folder / "sets") for own in read]
-    held = (one.validation for one in builders)
-    own = [None if one is None else write_clean("validation", one, folder / "sets") for one in held]
-    kept = folder / "checkpoints" if config.out else None
-    found = chain.from_iterable(map(planned, parts, read, sets, tests, [kept] * len(parts), own))
-    plan = list({one.key: one for one in found}.values())  # nothing counts twice, however often named
-    records = _trained(config, plan, journal, outlook, listener, workers)
+        listener.starting(opened[0].builder.names(), trainings)
+        listener.expecting(expect(opened, journal.records, outlook, workers))
+    sets = [list(one.builder.sets()) for one in opened]
+    plan: dict[str, Planned] = {}  # by key, since nothing counts twice, however often named
+    for one, own in zip(opened, sets, strict=True):
+        test, held = write_clean("test", one.data.test, folder / "sets"), one.builder.validation
+        validation = None if held is None else write_clean("validation", held, folder / "sets")
+        kept = folder / "checkpoints" if config.out else None
+        plan |= {each.key: each for each in planned(one, own, test, kept, validation)}
+    records = _trained(config, list(plan.values()), journal, outlook, listener, workers)
     if config.out is not None and config.pictures:
         shown = by_treatment(records) if config.each else records
         with writing_to(folder):
             curves(shown, folder / "curves.png", folder / "curves.svg")
-            _draw_gallery(builders[0].clean, sets[0], config, folder / "gallery.png")
+            _draw_gallery(opened[0].builder.clean, sets[0], config, folder / "gallery.png")
     return records
 
 

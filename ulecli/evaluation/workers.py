@@ -78,7 +78,7 @@ class LocalWorkers:
 
 
 @contextmanager
-def opened(config: EvaluateConfig) -> Iterator[Workers]:
+def workers_of(config: EvaluateConfig) -> Iterator[Workers]:
     """Lend the workers of an evaluation.
 
     Raises:

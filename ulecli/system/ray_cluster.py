@@ -145,7 +145,7 @@ def _greet(address: str) -> None:
 
 
 def _nodes() -> tuple[Node, ...]:
-    """Return the machines that take trainings.
+    """Return the machines that lend cores.
 
     Raises:
         UleError: There is none.

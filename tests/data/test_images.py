@@ -30,6 +30,11 @@ def test_subset_takes_masks_and_keeps_classes() -> None:
         SMALL.subset([4])
 
 
+def test_firsts_are_those_of_the_classes_that_have_one() -> None:
+    found = ImageSet(IMAGES, torch.tensor([3, 0, 3, 1]), ("a", "b", "none", "d"))
+    assert (found.firsts(9), found.firsts(2)) == ([1, 3, 0], [1, 3])
+
+
 def test_delta_is_added_in_levels_tied_or_free_and_clamped() -> None:
     tied = torch.full((4, 1, 2, 2), -300, dtype=torch.int16)
     assert SMALL.plus(tied).images.max() == 0

@@ -14,9 +14,9 @@ from ulecli.evaluation.defenders import (
     check_defender,
     defend,
     defender_names,
-    find_surrogate,
     is_fixed,
 )
+from ulecli.evaluation.own_surrogates import find_surrogate
 from ulecli.perturb.sets import set_delta
 from ulecli.perturb.settings import PgdSettings
 from ulecli.surrogates import store

@@ -16,9 +16,10 @@ from PIL import Image
 from ulecli.data.images import ImageSet
 from ulecli.errors import DeviceUnavailable, NoSuchPath, NothingToDo, TargetError, UleError, UsageError
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.defenders import Defender, defend
+from ulecli.evaluation.defenders import defend
 from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.training import train_exploiter
+from ulecli.evaluation.order import Defender
 from ulecli.evaluation.parts import OpenedPart, Part
 from ulecli.evaluation.photo_sets import photo_data
 from ulecli.evaluation.planned import planned

@@ -57,6 +57,11 @@ class ImageSet:
         chosen = indices if isinstance(indices, torch.Tensor) else torch.tensor(indices, dtype=torch.int64)
         return ImageSet(self.images[chosen], self.labels[chosen], self.classes)
 
+    def firsts(self, most: int) -> list[int]:
+        """Return the place of the first picture of each class that has one, of the first `most` of these."""
+        found = ((self.labels == label).nonzero() for label in range(len(self.classes)))
+        return [int(places[0]) for places in found if len(places)][:most]
+
     def plus(self, delta: torch.Tensor, places: torch.Tensor | None = None) -> ImageSet:
         """Return images + delta as uint8 stores them, clamped to 0 to 255.
 

@@ -17,31 +17,14 @@ from torch import Tensor
 from ulecli.data.images import ImageSet
 from ulecli.errors import UleError, UsageError
 from ulecli.evaluation import crafted
-from ulecli.evaluation.order import Defender, Order, Progress, Protect
-from ulecli.evaluation.own_surrogates import Surrogate, find_surrogate, ships
+from ulecli.evaluation.order import Defender, Order, Progress
+from ulecli.evaluation.own_surrogates import find_surrogate, ships
 from ulecli.evaluation.results.record import NOISE
 from ulecli.evaluation.set_protection import SetProtection
 from ulecli.perturb.sets import class_delta
 from ulecli.registry import Registry
 from ulecli.surrogates.recipe import ON, RECIPES, find_recipe
 from ulecli.units import DEFAULT_EPSILON, check_epsilon
-
-__all__ = [
-    "CLASSWISE",
-    "DEFENDERS",
-    "Defender",
-    "Order",
-    "Progress",
-    "Protect",
-    "Surrogate",
-    "check_defender",
-    "check_size",
-    "defend",
-    "defender_names",
-    "find_defender",
-    "find_surrogate",
-    "grid_of",
-]
 
 CLASSWISE = "-classwise"
 """Ending of a name: one perturbation for all images of a class."""

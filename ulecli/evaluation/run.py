@@ -236,6 +236,6 @@ def _draw_gallery(clean: ImageSet, sets: list[TrainingSet], config: EvaluateConf
     ]
     if not judged or config.mix or config.train_images:
         return
-    firsts = [int((clean.labels == label).nonzero()[0]) for label in range(min(10, len(clean.classes)))]
+    firsts = clean.firsts(10)
     protected = judged[0].read().images[firsts].numpy()
     gallery(clean.images[firsts].numpy(), protected, config.epsilon, path)

@@ -45,16 +45,16 @@ def expect(plan: Plan, *, measured: bool = True) -> Expected:
     Raises:
         UleError: The data or the output folder can't be used, or a group can't be right.
     """
-    outlook = _Outlook()
+    total = _Total()
     data: dict[tuple[str, int], Dataset] = {}
     for group in plan.groups:
         place = group.config.dataset, group.config.size
         data[place] = read = data.get(place) or open_data(group.config)
-        outlook.add(group, read, measured)
-    return Expected(outlook.trainings, outlook.done, outlook.seconds, tuple(outlook.unknown))
+        total.add(group, read, measured)
+    return Expected(total.trainings, total.done, total.seconds, tuple(total.unknown))
 
 
-class _Outlook:
+class _Total:
     """Adds up the work of one group after the other."""
 
     def __init__(self) -> None:

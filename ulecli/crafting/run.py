@@ -12,21 +12,19 @@ from typing import Any
 from ulecli.crafting.layout import Layout
 from ulecli.crafting.methods import (
     DEFAULT_SURROGATE,
-    METHODS,
     Poison,
     Progress,
     Request,
+    check_request,
     craft,
-    loop_settings,
 )
 from ulecli.crafting.writing import check_target, write_card, write_poison
 from ulecli.data.datasets import Dataset, open_dataset
 from ulecli.nets.devices import device_name, usable_device
-from ulecli.nets.registry import NETS
 from ulecli.nets.threads import torch_threads
 from ulecli.system.cores import usable_cores
 from ulecli.system.versions import versions
-from ulecli.units import DEFAULT_EPSILON, check_epsilon
+from ulecli.units import DEFAULT_EPSILON
 
 
 @dataclass(frozen=True)
@@ -78,36 +76,36 @@ def craft_set(config: CraftConfig, progress: Progress | None = None) -> Poison:
     Raises:
         UleError: Something can't be right, read, used or written; see `ulecli.errors`.
     """
-    method = METHODS.find(config.method)
-    NETS.find(config.surrogate)
-    check_epsilon(config.epsilon)
-    device = str(usable_device(config.device))
-    work = None if config.output is None else config.output.with_name(f"{config.output.name}.unfinished")
+    output = config.output
     request = Request(
         surrogate=config.surrogate,
         epsilon=config.epsilon,
         seed=config.seed,
-        device=device,
+        device=str(usable_device(config.device)),
         classwise=config.classwise,
         as_published=config.as_published,
         changes=config.changes,
-        checkpoints=work,
+        checkpoints=None if output is None else _unfinished(output),
         progress=progress,
     )
-    if method.form or config.classwise or config.as_published or config.changes:
-        loop_settings(config.method, request)
-    if config.output is not None and work is not None:
-        check_target(config.output, resumes=work.exists())
+    check_request(config.method, request)
+    if output is not None:
+        check_target(output, resumes=_unfinished(output).exists())
     data = open_dataset(config.dataset, config.data_root, size=config.size, download=config.download)
     start = time.perf_counter()
     with torch_threads(config.threads or usable_cores()):
         poison = craft(config.method, data.train, request)
-    if config.output is not None and work is not None:
-        write_poison(config.output, poison.images, config.layout)
-        card = _card(config, data, device, poison, time.perf_counter() - start)
-        write_card(config.output, card, poison.errors)
-        shutil.rmtree(work, ignore_errors=True)
+    if output is not None:
+        write_poison(output, poison.images, config.layout)
+        card = _card(config, data, request.device, poison, time.perf_counter() - start)
+        write_card(output, card, poison.errors)
+        shutil.rmtree(_unfinished(output), ignore_errors=True)
     return poison
+
+
+def _unfinished(output: Path) -> Path:
+    """Return the folder beside an output where interrupted work is taken up."""
+    return output.with_name(f"{output.name}.unfinished")
 
 
 def _card(config: CraftConfig, data: Dataset, device: str, poison: Poison, seconds: float) -> dict[str, Any]:

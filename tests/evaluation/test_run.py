@@ -20,13 +20,10 @@ from ulecli.evaluation.defenders import defend
 from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.training import train_exploiter
 from ulecli.evaluation.order import Defender
-from ulecli.evaluation.parts import OpenedPart, Part
 from ulecli.evaluation.photo_sets import photo_data
-from ulecli.evaluation.planned import planned
 from ulecli.evaluation.plugins import Order, Plugin
 from ulecli.evaluation.results.record import RunRecord
 from ulecli.evaluation.run import evaluate
-from ulecli.evaluation.set_files import write_clean
 from ulecli.evaluation.training_sets import TrainingSets, picked, poison_names
 from ulecli.evaluation.validation import validation_places
 from ulecli.imaging.upload import Upload
@@ -298,15 +295,6 @@ def test_too_many_jobs_are_refused_before_any_work(monkeypatch) -> None:
     )
     with pytest.raises(UleError, match="--jobs 99999 needs about"):
         evaluate(replace(NOISE_ALONE, jobs=99999))
-
-
-def test_costs_are_weighed_by_what_a_step_takes(tmp_path) -> None:
-    config = replace(NOISE_ALONE, exploiters=("standard", "at-8", "nfgsm-8"), attack_steps=7)
-    opened = OpenedPart(Part(config), SHAPES, TrainingSets(config, SHAPES, tmp_path))
-    test = write_clean("test", SHAPES.test, tmp_path)
-    works = [one.work for one in planned(opened, list(opened.builder.sets()), test)]
-    assert [work.cost for work in works] == [2 * 60, 2 * 60 * 8, 2 * 60 * 2]
-    assert len({work.kind for work in works}) == 3
 
 
 def test_nothing_to_train_on() -> None:

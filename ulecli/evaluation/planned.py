@@ -12,8 +12,8 @@ from ulecli.evaluation.exploiters.checkpoints import Checkpoint
 from ulecli.evaluation.forecast import Work
 from ulecli.evaluation.parts import OpenedPart
 from ulecli.evaluation.results.record import Arm, run_key
-from ulecli.evaluation.scheduling import Task
 from ulecli.evaluation.set_files import TrainingSet
+from ulecli.evaluation.task import Task
 from ulecli.evaluation.ways import ways
 
 

@@ -22,8 +22,9 @@ from ulecli.data.images import ImageSet
 from ulecli.errors import DeviceUnavailable
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.results.journal import RUN
-from ulecli.evaluation.scheduling import PACKAGES, Done, Images, OnEpoch, OnStep, Task, memory_need, trained
+from ulecli.evaluation.scheduling import memory_need
 from ulecli.evaluation.set_files import TrainingSet
+from ulecli.evaluation.task import PACKAGES, Done, Images, OnEpoch, OnStep, Task, trained
 from ulecli.system.cores import usable_cores
 from ulecli.system.ray_cluster import RETRIES, Node, ray_cluster, result_of
 

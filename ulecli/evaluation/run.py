@@ -33,9 +33,9 @@ from ulecli.evaluation.results.each import by_treatment, treatment_of
 from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.plots import curves, gallery
 from ulecli.evaluation.results.record import CONTROLS, RunRecord
-from ulecli.evaluation.scheduling import PACKAGES, Done
 from ulecli.evaluation.self_checks import backbone_warnings, data_notes, result_warnings
 from ulecli.evaluation.set_files import TrainingSet, write_clean
+from ulecli.evaluation.task import PACKAGES, Done
 from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.evaluation.workers import Workers, workers_of
 from ulecli.nets.backbones.opening import open_backbone

@@ -27,8 +27,8 @@ from ulecli.data.shapes import shapes
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.ray_workers import on_ray
-from ulecli.evaluation.scheduling import Task
 from ulecli.evaluation.set_files import TrainingSet, write_array
+from ulecli.evaluation.task import Task
 from ulecli.evaluation.workers import LocalWorkers, Workers
 
 CONFIG = EvaluateConfig(dataset="shapes", workers="ray", threads=2, jobs=2)

@@ -22,7 +22,8 @@ from typing import Any
 
 from timing import conditions as machine
 
-from ulecli.evaluation.results.record import CLEAN, NOISE, RunRecord, Spread, by_cell
+from ulecli.evaluation.results.record import CLEAN, NOISE, RunRecord
+from ulecli.evaluation.results.summary import Spread, by_cell
 from ulecli.evaluation.results.tables import conditions
 from ulecli.surrogates import store
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from ulecli.errors import PhotoSkipped
-from ulecli.system.isolated import Ask, Handler
 from ulecli.system.plain_data import Message
+from ulecli.system.serving import Ask, Handler
 
 MARK = "a worker's pickle was loaded"
 

@@ -219,7 +219,7 @@ def reproduce(
         *tables: "table1" to "table9", "figure3", "figure4", "figure6" or "all".
         out: Folder of the results, in which an earlier run is taken up.
         device: Where to train.
-        **settings: Other fields of `ulecli.evaluation.reproduction.plan.Asked`, such as `preset` and `seeds`.
+        **settings: Other fields of `ulecli.evaluation.reproduction.asked.Asked`, such as `seeds`.
 
     Returns:
         The records of each training of the paper, and why others lack.

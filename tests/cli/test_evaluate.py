@@ -24,7 +24,7 @@ from ulecli.data.datasets import DATASETS, Dataset
 from ulecli.data.images import ImageSet
 from ulecli.data.shapes import shapes
 from ulecli.errors import ExitCode
-from ulecli.evaluation import scheduling
+from ulecli.evaluation import task
 from ulecli.evaluation.defenders import defender_names
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.exploiters.registry import FAMILIES, exploiter_names, from_scratch
@@ -128,8 +128,7 @@ def tiny(monkeypatch) -> None:
     )
     presets = dict.fromkeys(PRESETS, replace(PRESETS["quick"], small=small, robust_images=10, attack_steps=1))
     read = ulecli.evaluation.run.open_dataset
-    for module in (ulecli.evaluation.run, ulecli.evaluation.config):
-        monkeypatch.setattr(module, "PRESETS", presets)
+    monkeypatch.setattr(ulecli.evaluation.config, "PRESETS", presets)
     monkeypatch.setattr(
         ulecli.evaluation.run,
         "open_dataset",
@@ -188,7 +187,8 @@ def test_a_damaged_surrogate_is_told(evaluate, monkeypatch, tmp_path) -> None:
     assert code == ExitCode.MODEL and out == "" and "cifar-linear.safetensors" in err
 
 
-def test_the_usual_run_is_a_table_and_a_sentence(evaluate) -> None:
+def test_the_usual_run_is_a_table_and_a_sentence(evaluate, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where no other test has made the same delta
     code, out, err = evaluate(*FAST, "--defender", "cifar-linear")
     assert code == 0
     first, told, made, *done = steps_of(err)
@@ -307,8 +307,7 @@ def colours(monkeypatch) -> Dataset:
     monkeypatch.setattr(ulecli.evaluation.run, "open_dataset", lambda *_, **__: data)
     preset = ulecli.evaluation.config.PRESETS["quick"]
     longer = dict.fromkeys(PRESETS, replace(preset, small=replace(preset.small, epochs=8)))
-    for module in (ulecli.evaluation.run, ulecli.evaluation.config):
-        monkeypatch.setattr(module, "PRESETS", longer)
+    monkeypatch.setattr(ulecli.evaluation.config, "PRESETS", longer)
     return data
 
 
@@ -341,9 +340,7 @@ def test_a_perfect_poison_in_a_mix_is_called_protected(evaluate, colours, tmp_pa
 
 
 def test_an_audit_trains_nothing(evaluate, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(
-        "ulecli.evaluation.scheduling.train_exploiter", lambda *_, **__: pytest.fail("training")
-    )
+    monkeypatch.setattr("ulecli.evaluation.task.train_exploiter", lambda *_, **__: pytest.fail("training"))
     np.save(tmp_path / "mine.npy", (SHAPES.train.images ^ 1).numpy())
     code, out, err = evaluate(*FAST, "--audit", "--poison", tmp_path / "mine.npy", "--defender", "noise")
     assert code == 0 and err == ""
@@ -404,8 +401,8 @@ def test_mistakes_are_told_in_a_line_before_any_training(
 ) -> None:
     if arguments == ["--device", "cuda"] and torch.cuda.is_available():
         pytest.skip("there is one")
-    for name in ("train_exploiter", "ProcessPoolExecutor"):
-        monkeypatch.setattr(f"ulecli.evaluation.scheduling.{name}", lambda *_, **__: pytest.fail("training"))
+    for name in ("task.train_exploiter", "scheduling.ProcessPoolExecutor"):
+        monkeypatch.setattr(f"ulecli.evaluation.{name}", lambda *_, **__: pytest.fail("training"))
     given = [option for option in arguments if option.startswith("--")]
     pairs = [(FAST[place], FAST[place + 1]) for place in range(0, len(FAST), 2)]
     usual = [part for option, value in pairs if option not in given for part in (option, value)]
@@ -428,7 +425,7 @@ def test_an_interruption_says_how_to_go_on(evaluate, monkeypatch, tmp_path) -> N
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ulecli.evaluation.scheduling.train_exploiter", interrupted)
+    monkeypatch.setattr("ulecli.evaluation.task.train_exploiter", interrupted)
     code, out, err = evaluate(*FAST, "--out", tmp_path / "out")
     assert code == ExitCode.INTERRUPTED and out == ""
     assert f"go on with --out {tmp_path / 'out'} --resume" in err
@@ -438,7 +435,7 @@ def test_an_interruption_says_how_to_go_on(evaluate, monkeypatch, tmp_path) -> N
 def test_an_interruption_prints_the_table_of_what_is_done(
     kept: bool, evaluate, monkeypatch, tmp_path
 ) -> None:
-    train, begun = scheduling.train_exploiter, []
+    train, begun = task.train_exploiter, []
 
     def interrupted(*given: object, **more: object) -> object:
         begun.append(1)
@@ -446,7 +443,7 @@ def test_an_interruption_prints_the_table_of_what_is_done(
             raise KeyboardInterrupt
         return train(*given, **more)
 
-    monkeypatch.setattr(scheduling, "train_exploiter", interrupted)
+    monkeypatch.setattr(task, "train_exploiter", interrupted)
     code, out, err = evaluate(*FAST, *(["--out", tmp_path / "out"] if kept else []))
     assert code == ExitCode.INTERRUPTED
     table = out.partition("last epoch")[2].partition("best epoch")[0]

@@ -14,7 +14,7 @@ from helpers.quick_methods import quick_methods, tiny  # noqa: F401
 
 from ulecli.cli import main
 from ulecli.errors import ExitCode
-from ulecli.evaluation import scheduling
+from ulecli.evaluation import task
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -65,14 +65,14 @@ def test_ours_stands_beside_the_papers(reproduce: Run) -> None:
 
 
 def test_what_fails_is_named_and_the_rest_goes_on(reproduce: Run, monkeypatch) -> None:
-    train = scheduling.train_exploiter
+    train = task.train_exploiter
 
     def failing(images, test, protocol, measure, seed, **more):
         if measure.name == "bdr-4" and seed == 1 and len(images) == 60:
             raise RuntimeError("the device is on fire")
         return train(images, test, protocol, measure, seed, **more)
 
-    monkeypatch.setattr(scheduling, "train_exploiter", failing)
+    monkeypatch.setattr(task, "train_exploiter", failing)
     command = ("table8", *SHAPES, "--seeds", "0,1", "--out", "o")
     code, out, err = reproduce(*command, "--format", "json")
     document = json.loads(out)
@@ -89,7 +89,7 @@ def test_what_fails_is_named_and_the_rest_goes_on(reproduce: Run, monkeypatch) -
     assert document["lacking"] == [
         "failed: Table 8 Clean/BDR-4, Table 8 ULEOs/BDR-4: seed 1: RuntimeError: the device is on fire"
     ]
-    monkeypatch.setattr(scheduling, "train_exploiter", train)
+    monkeypatch.setattr(task, "train_exploiter", train)
     code, out, err = reproduce(*command, "--format", "json")
     assert code == 0 and "14 of them are done already" in err
     assert all(one["ours"]["n"] == 2 for one in json.loads(out)["tables"][0]["cells"])

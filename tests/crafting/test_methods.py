@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ulecli.crafting.bilevel import Bilevel
 from ulecli.crafting.methods import METHODS, Request, craft, identity, loop_settings
 from ulecli.data.shapes import shapes
 from ulecli.errors import UsageError
@@ -30,6 +31,16 @@ def test_the_forms_are_those_of_the_papers_table_2(name: str, gray: bool, augmen
     assert bool(tied.all()) is gray
     assert len(made.errors) == 1 and len(made.remarks) == 1
     assert torch.equal(made.images.labels, IMAGES.labels)
+
+
+def test_one_delta_for_each_class_goes_to_its_images_however_few_they_are() -> None:
+    firsts = [int((IMAGES.labels == label).nonzero()[0]) for label in range(len(IMAGES.classes))]
+    few = IMAGES.subset(firsts[::-1])  # as many as classes, in another order
+    made = craft("uleo", few, Request(surrogate="linear", classwise=True, changes=QUICK))
+    settings = loop_settings("uleo", Request(surrogate="linear", classwise=True, changes=QUICK))
+    delta = Bilevel(few, settings, net="linear", epsilon=8, seed=0).run().delta
+    wanted = few.plus((delta[few.labels].float() * 255).round())
+    assert torch.equal(made.images.images, wanted.images)
 
 
 def test_what_decides_a_poison_is_in_its_identity() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ulecli.crafting.storage import stored
+from ulecli.crafting.storage import whole_levels
 from ulecli.data.shapes import shapes
 
 IMAGES = shapes(40)
@@ -19,7 +19,7 @@ def drawn(channels: int, count: int = len(IMAGES)) -> torch.Tensor:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_are_rounded_once_and_clamped(channels: int) -> None:
     delta = drawn(channels)
-    found = stored(IMAGES, delta.half()).images.numpy()
+    found = IMAGES.plus(whole_levels(delta.half())).images.numpy()
     wanted = np.clip(IMAGES.images.numpy() + np.rint(delta.numpy() * 255), 0, 255)
     assert np.array_equal(found, wanted)
 
@@ -32,14 +32,7 @@ def test_the_published_code_keeps_what_brightens_and_truncates(channels: int) ->
     noise = np.clip(delta.numpy() * gray * 255, 0, 255)
     noise = np.where(np.isclose(noise, np.rint(noise), atol=1e-6), np.rint(noise), noise)  # 8.0, not 7.999999
     wanted = np.clip(IMAGES.images.numpy() + noise, 0, 255).astype(np.uint8)
-    found = stored(IMAGES, delta.half(), published=True).images.numpy()
+    found = IMAGES.plus(whole_levels(delta.half(), published=True)).images.numpy()
     assert np.array_equal(found, wanted)
     change = found.astype(int) - IMAGES.images.numpy()
     assert change.min() == 0 and change.max() == (7 if channels == 1 else 8)
-
-
-def test_one_delta_for_each_class_goes_to_its_images() -> None:
-    delta = drawn(3, len(IMAGES.classes))
-    assert torch.equal(
-        stored(IMAGES, delta).images, stored(IMAGES, delta[IMAGES.labels]).images
-    ) and not torch.equal(stored(IMAGES, delta).images, IMAGES.images)

@@ -30,6 +30,23 @@ def test_subset_takes_masks_and_keeps_classes() -> None:
         SMALL.subset([4])
 
 
+def test_firsts_are_those_of_the_classes_that_have_one() -> None:
+    found = ImageSet(IMAGES, torch.tensor([3, 0, 3, 1]), ("a", "b", "none", "d"))
+    assert (found.firsts(9), found.firsts(2)) == ([1, 3, 0], [1, 3])
+
+
+def test_delta_is_added_in_levels_tied_or_free_and_clamped() -> None:
+    tied = torch.full((4, 1, 2, 2), -300, dtype=torch.int16)
+    assert SMALL.plus(tied).images.max() == 0
+    free = torch.zeros(4, 3, 2, 2, dtype=torch.int16)
+    free[:, 2] = 1
+    assert torch.equal(SMALL.plus(free).images - IMAGES, free.to(torch.uint8))
+    of_each = torch.tensor([1, 3], dtype=torch.int16)[:, None, None, None]
+    changed = SMALL.plus(of_each, SMALL.labels)
+    assert torch.equal(changed.images - IMAGES, of_each[SMALL.labels].expand_as(IMAGES).to(torch.uint8))
+    assert torch.equal(changed.labels, SMALL.labels) and changed.classes == SMALL.classes
+
+
 def test_digest_is_the_md5_of_what_it_says() -> None:
     content = b"((4, 3, 2, 2), ('a', 'b'))" + bytes(IMAGES.flatten().tolist())
     content += b"".join(label.to_bytes(8, "little") for label in (0, 1, 0, 1))

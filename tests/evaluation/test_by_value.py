@@ -12,10 +12,10 @@ from ulecli import api
 from ulecli.errors import UsageError
 from ulecli.evaluation.by_value import built, named
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.defenders import Defender, Order
 from ulecli.evaluation.exploiters.attacks import Pgd
 from ulecli.evaluation.exploiters.countermeasure import Countermeasure
 from ulecli.evaluation.exploiters.registry import exploiter_names, find_exploiter
+from ulecli.evaluation.order import Defender, Order
 from ulecli.evaluation.plugins import SHIPPED
 from ulecli.evaluation.run import evaluate
 from ulecli.nets.registry import NETS, Net

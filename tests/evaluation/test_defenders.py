@@ -11,13 +11,12 @@ from ulecli.data.shapes import shapes
 from ulecli.errors import UsageError
 from ulecli.evaluation.crafted import METHOD_OF
 from ulecli.evaluation.defenders import (
-    added,
     check_defender,
     defend,
     defender_names,
-    find_surrogate,
     is_fixed,
 )
+from ulecli.evaluation.own_surrogates import find_surrogate
 from ulecli.perturb.sets import set_delta
 from ulecli.perturb.settings import PgdSettings
 from ulecli.surrogates import store
@@ -214,12 +213,3 @@ def test_images_of_another_size_are_refused() -> None:
     with pytest.raises(UsageError, match="32 x 32, not 64 x 64"):
         defend("cifar", large)
     assert defend("noise", large).images.shape == large.images.shape
-
-
-def test_added_takes_tied_and_free_deltas() -> None:
-    tied = torch.full((40, 1, 32, 32), -300, dtype=torch.int16)
-    assert added(CLEAN, tied).images.max() == 0
-    free = torch.zeros(40, 3, 32, 32, dtype=torch.int16)
-    free[:, 2] = 1
-    delta = change(added(MIDDLE, free), MIDDLE)
-    assert torch.equal(delta, free)

@@ -13,7 +13,6 @@ from ulecli.data.datasets import Dataset
 from ulecli.data.images import ImageSet
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.delta_cache import usual_folder
-from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.run import Interrupted, evaluate
 from ulecli.evaluation.set_protection import FROM_CACHE
 from ulecli.surrogates.recipe import RECIPES
@@ -31,9 +30,7 @@ def four(images: ImageSet) -> ImageSet:
 
 @pytest.fixture
 def quickly(monkeypatch, tmp_path) -> None:
-    """A recipe of three batches, presets of a moment here too, and a cache of the test's own."""
-    presets = dict.fromkeys(PRESETS, ulecli.evaluation.run.PRESETS["quick"])
-    monkeypatch.setattr(ulecli.evaluation.expectations, "PRESETS", presets)
+    """A recipe of three batches, and a cache of the test's own."""
     monkeypatch.setitem(RECIPES, "cifar-linear", replace(RECIPES["cifar-linear"], batches=3, batch_size=20))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from helpers.tiny_runs import SMALL, TINY, Told, figures, tiny  # noqa: F401
 
-import ulecli.evaluation.run
+import ulecli.evaluation.config
 from ulecli.errors import NoSuchPath, UleError
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.exploiters.protocol import PRESETS
@@ -81,8 +81,7 @@ def test_a_machine_that_dies_loses_nothing_and_doubles_nothing(
     kept: bool, cluster: Any, monkeypatch, tmp_path
 ) -> None:
     longer = dict.fromkeys(PRESETS, replace(TINY, small=replace(SMALL, epochs=150)))
-    for module in (ulecli.evaluation.run, ulecli.evaluation.config):
-        monkeypatch.setattr(module, "PRESETS", longer)
+    monkeypatch.setattr(ulecli.evaluation.config, "PRESETS", longer)
     out = tmp_path / "out"
     told = Killing(lambda: cluster.remove_node(cluster.worker, allow_graceful=False))
     config = on(cluster.address, exploiters=("standard", "gray"), out=out if kept else None)
@@ -119,7 +118,7 @@ def test_errors_of_a_training_are_those_of_one_process(cluster: Any, tmp_path) -
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("ulecli.evaluation.environment.__version__", r"has ulecli .*, and this one 9\.9: install the same"),
+        ("ulecli.system.versions.__version__", r"has ulecli .*, and this one 9\.9: install the same"),
         ("ray.__version__", r"no Ray cluster of this Ray and Python at --ray-address .*[Vv]ersion mismatch"),
     ],
 )

@@ -16,14 +16,14 @@ from PIL import Image
 from ulecli.data.images import ImageSet
 from ulecli.errors import DeviceUnavailable, NoSuchPath, NothingToDo, TargetError, UleError, UsageError
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.defenders import Defender, defend
+from ulecli.evaluation.defenders import defend
 from ulecli.evaluation.exploiters.registry import find_exploiter
 from ulecli.evaluation.exploiters.training import train_exploiter
-from ulecli.evaluation.parts import Part
+from ulecli.evaluation.order import Defender
 from ulecli.evaluation.photo_sets import photo_data
 from ulecli.evaluation.plugins import Order, Plugin
 from ulecli.evaluation.results.record import RunRecord
-from ulecli.evaluation.run import _plan, _test_set, evaluate
+from ulecli.evaluation.run import evaluate
 from ulecli.evaluation.training_sets import TrainingSets, picked, poison_names
 from ulecli.evaluation.validation import validation_places
 from ulecli.imaging.upload import Upload
@@ -295,14 +295,6 @@ def test_too_many_jobs_are_refused_before_any_work(monkeypatch) -> None:
     )
     with pytest.raises(UleError, match="--jobs 99999 needs about"):
         evaluate(replace(NOISE_ALONE, jobs=99999))
-
-
-def test_costs_are_weighed_by_what_a_step_takes(tmp_path) -> None:
-    config = replace(NOISE_ALONE, exploiters=("standard", "at-8", "nfgsm-8"), attack_steps=7)
-    sets = list(TrainingSets(config, SHAPES, tmp_path).sets())
-    works = [one.work for one in _plan(Part(config), SHAPES, sets, _test_set(SHAPES, tmp_path))]
-    assert [work.cost for work in works] == [2 * 60, 2 * 60 * 8, 2 * 60 * 2]
-    assert len({work.kind for work in works}) == 3
 
 
 def test_nothing_to_train_on() -> None:

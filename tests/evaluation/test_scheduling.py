@@ -10,16 +10,16 @@ import torch
 from helpers.tiny_runs import SHAPES, SMALL, tiny  # noqa: F401
 
 from ulecli.errors import UleError
-from ulecli.evaluation import scheduling
-from ulecli.evaluation.run import _test_set
-from ulecli.evaluation.scheduling import Done, Task, fitting_jobs, run
-from ulecli.evaluation.set_files import TrainingSet
+from ulecli.evaluation import scheduling, task
+from ulecli.evaluation.scheduling import fitting_jobs, run
+from ulecli.evaluation.set_files import TrainingSet, write_clean
+from ulecli.evaluation.task import Done, Task
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
 
 def tasks(folder: Path, count: int, **changes: object) -> list[Task]:
-    test = _test_set(SHAPES, folder)
+    test = write_clean("test", SHAPES.test, folder)
     names = ("standard", "gray", "at-8")
     return [
         Task(test, test, replace(SMALL, **changes), names[number % 3], 2, 10, number, "cpu")
@@ -50,7 +50,7 @@ def test_processes_of_their_own_give_the_same_figures(tmp_path) -> None:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_steps_are_reported_from_the_first_on(jobs: int, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(scheduling, "STEP_EVERY", 0.0)  # in this process; others keep their second
+    monkeypatch.setattr(task, "STEP_EVERY", 0.0)  # in this process; others keep their second
     seen: list[tuple[int, float]] = []
     list(run(tasks(tmp_path, 2), jobs=jobs, threads=jobs, on_step=lambda *step: seen.append(step)))
     steps = 2  # 30 images hold one batch of 20, twice

@@ -10,14 +10,14 @@ from ulecli.evaluation import scheduling
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.exploiters.countermeasure import Countermeasure
 from ulecli.evaluation.run import evaluate
-from ulecli.evaluation.workers import LocalWorkers, opened
+from ulecli.evaluation.workers import LocalWorkers, workers_of
 
 PLAIN = EvaluateConfig(dataset="shapes", defenders=("noise",), threads=4)
 
 
 def test_this_machine_has_jobs_by_threads_trainings_and_memory(monkeypatch) -> None:
     monkeypatch.setattr(scheduling, "_free_memory", lambda: 10 * 2**30)
-    with opened(PLAIN) as workers:
+    with workers_of(PLAIN) as workers:
         assert workers == LocalWorkers(PLAIN)
         assert (workers.threads, workers.jobs(9, 0), workers.jobs(2, 0)) == (4, 4, 2)
         assert workers.jobs(9, 2**30) == 1

@@ -8,7 +8,6 @@ import pytest
 from helpers.tiny_runs import SMALL, TINY, tiny
 
 import ulecli.evaluation.config
-import ulecli.evaluation.run
 from ulecli.evaluation import probes
 from ulecli.evaluation.exploiters.protocol import PRESETS
 from ulecli.evaluation.reproduction import methods
@@ -24,8 +23,7 @@ METHODS = {
 def quick_methods(tiny, monkeypatch) -> None:
     """Take `METHODS` whatever the preset, and train on as few images as there are."""
     presets = dict.fromkeys(PRESETS, replace(TINY, small=replace(SMALL, least_steps=1)))
-    for module in (ulecli.evaluation.run, ulecli.evaluation.config):
-        monkeypatch.setattr(module, "PRESETS", presets)
+    monkeypatch.setattr(ulecli.evaluation.config, "PRESETS", presets)
     monkeypatch.setattr(probes, "SECONDS", 0.0)
     monkeypatch.setattr(methods, "METHODS", dict.fromkeys(PRESETS, METHODS))
 

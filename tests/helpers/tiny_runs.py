@@ -31,8 +31,7 @@ SHAPES = Dataset("shapes", shapes(60), shapes(30, seed=1))
 def tiny(monkeypatch, one_thread) -> None:
     """All presets are `TINY`, and shapes are `SHAPES`."""
     presets = dict.fromkeys(PRESETS, TINY)
-    for module in (ulecli.evaluation.run, ulecli.evaluation.config):
-        monkeypatch.setattr(module, "PRESETS", presets)
+    monkeypatch.setattr(ulecli.evaluation.config, "PRESETS", presets)
     read = ulecli.evaluation.run.open_dataset
     monkeypatch.setattr(
         ulecli.evaluation.run,

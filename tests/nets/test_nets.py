@@ -153,3 +153,9 @@ def test_make_net_returns_a_chain_and_knows_its_names() -> None:
     assert isinstance(make_net("torchvision-resnet18", **RGB_10), nn.Sequential)
     with pytest.raises(UsageError, match=r"no net 'resnet-18', only .*; did you mean resnet18\?"):
         make_net("resnet-18", **RGB_10)
+
+
+@pytest.mark.parametrize("name", ["linear", "conv"])
+def test_a_net_for_a_side_takes_pictures_of_it(name: str) -> None:
+    net = NETS[name].build_for(16, **RGB_10)
+    assert net(torch.zeros(2, 3, 16, 16)).shape == (2, 10)

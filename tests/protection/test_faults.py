@@ -92,7 +92,7 @@ def workers() -> list[int]:
         int(pid)
         for task in Path("/proc/self/task").iterdir()
         for pid in (task / "children").read_text().split()
-        if b"ulecli.system.isolated" in Path("/proc", pid, "cmdline").read_bytes()
+        if b"ulecli.system.serving" in Path("/proc", pid, "cmdline").read_bytes()
     ]
 
 

@@ -40,6 +40,12 @@ def test_what_is_damaged_is_not_there_and_can_be_added_again(content: bytes, tmp
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_file_that_another_process_removes_meanwhile_hinders_nothing(tmp_path: Path) -> None:
+    cache = FileCache(tmp_path, ".bytes", files=2)
+    (tmp_path / "gone.bytes").symlink_to(tmp_path / "nowhere")  # listed, and then not there
+    assert cache.add("one", b"1") and cache.find("one") == b"1"
+
+
 def test_the_oldest_make_room_by_number(tmp_path: Path) -> None:
     cache = FileCache(tmp_path, ".bytes", files=2)
     for number in range(4):

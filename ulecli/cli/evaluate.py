@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ulecli.cli.console import say
+from ulecli.cli.evaluate_run import run_audit, run_evaluation
 from ulecli.cli.extras import RayAddress, need_torch, torch_device
-from ulecli.errors import NoVerdict, UsageError, shown, unknown
+from ulecli.cli.lists import names, whole_numbers
+from ulecli.errors import UsageError, unknown
 from ulecli.system.devices import Device
 from ulecli.system.worker_kinds import WorkerKind
 from ulecli.units import DEFAULT_EPSILON, MAX_EPSILON, parse_epsilon
 
 if TYPE_CHECKING:
-    from ulecli.evaluation.config import EvaluateConfig
     from ulecli.evaluation.plugins import Registries
-    from ulecli.evaluation.run import Evaluation
 
 DEFAULT_DEFENDER = "cifar"
 
@@ -30,22 +27,11 @@ def _count(words: str, metavar: str = "N") -> Any:
     return typer.Option(show_default=False, metavar=metavar, help=words)
 
 
-def _numbers(text: str, option: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise UsageError(f"{option} {text!r}: write whole numbers with commas between, as in 0,1,2") from None
-
-
 def _share(text: str) -> float:
     try:
         return float(text)
     except ValueError:
         raise UsageError(f"--share {text!r}: write a number above 0, up to 1, for instance 0.5") from None
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def _check(option: str, word: str, known: Iterable[str]) -> None:
@@ -64,11 +50,11 @@ def _exploiters(text: str, gray: str, backbones: Sequence[str], known: Registrie
         parts = [part.strip() for part in name.split("+")]
         return "+".join("gray-train-only" if part.lower() == "gray" else part for part in parts)
 
-    names = _words(text)
+    found = names(text)
     if text == "all":
-        names = exploiter_names(known.exploiters)
-        names = names if backbones else from_scratch(names, known.exploiters)
-    return tuple(dict.fromkeys(map(changed, names))) if gray == "train-only" else names
+        found = exploiter_names(known.exploiters)
+        found = found if backbones else from_scratch(found, known.exploiters)
+    return tuple(dict.fromkeys(map(changed, found))) if gray == "train-only" else found
 
 
 def evaluate(
@@ -246,7 +232,7 @@ def evaluate(
     _check("--gray", gray, ("both", "train-only"))
     _check("--poison-kind", poison_kind, PoisonKind)
     where = torch_device(device).type
-    defenders = _words(defender)
+    defenders = names(defender)
     if not (defenders or poison or protected):
         if audit:
             raise UsageError(
@@ -259,20 +245,20 @@ def evaluate(
         plugins=tuple(plugins),
         poisons=tuple(poison or ()),
         poison_kind=PoisonKind(poison_kind),
-        archs=_words(arch),
+        archs=names(arch),
         backbones=tuple(backbone or ()),
         backbone_size=backbone_size,
         backbone_normalisation=backbone_norm,
         backbone_layer=backbone_layer,
         preset=preset or default_preset(where),
-        seeds=_numbers(seeds, "--seeds"),
+        seeds=whole_numbers(seeds, "--seeds"),
         dataset=dataset,
         data_root=data_root,
         download=not offline,
         size=size,
         protected=protected,
         upload=Upload.parse(upload),
-        only=_words(only),
+        only=names(only),
         share=_share(share),
         mix=parse_mix(mix) if mix else None,
         train_images=train_images,
@@ -288,74 +274,5 @@ def evaluate(
         workers=workers,
         ray_address=ray_address,
     )
-    if audit:
-        _audit(config, output_format, quiet)
-    else:
-        _evaluate(config, output_format, quiet)
-
-
-def _evaluate(config: EvaluateConfig, form: str, quiet: bool) -> None:
-    """Train, and print what came out; after Ctrl-C what is done of it."""
-    from ulecli.evaluation.run import Interrupted
-
-    try:
-        done = _watched(config, quiet)
-    except Interrupted as error:
-        if error.done.records:
-            say(f"interrupted: what follows is the {len(error.done.records)} trainings that are done")
-            with contextlib.suppress(NoVerdict):  # there are more reasons for none now
-                _print(error.done, config, form, quiet=True)
-        say(_kept(config.out))
-        raise
-    _print(done, config, form, quiet)
-
-
-def _audit(config: EvaluateConfig, form: str, quiet: bool) -> None:
-    from ulecli.cli.evaluate_progress import listening
-    from ulecli.evaluation.auditing import audited
-    from ulecli.evaluation.results.audits import render_audits
-    from ulecli.evaluation.results.scores import data_doubts
-
-    with listening(quiet=quiet) as listener:
-        found = audited(config, listener.preparing if listener else None)
-    audits = {one.name: ({**(one.audit or {}), "warnings": one.warnings}) for one in found}
-    print(render_audits(audits, form))
-    if doubts := [
-        f"{shown(name)}: {'; '.join(data_doubts(one))}" for name, one in audits.items() if data_doubts(one)
-    ]:
-        raise NoVerdict(f"no verdict can come of {'. '.join(doubts)}")
-
-
-def _watched(config: EvaluateConfig, quiet: bool) -> Evaluation:
-    from ulecli.cli.evaluate_progress import listening
-    from ulecli.evaluation.run import evaluate as run
-
-    with listening(quiet=quiet) as listener:
-        return run(config, listener)
-
-
-def _kept(out: Path | None) -> str:
-    """Return what is left of an evaluation that was interrupted."""
-    if out is None:
-        return "interrupted; without --out nothing is kept"
-    return f"interrupted; what is done is kept: go on with --out {shown(out)} --resume"
-
-
-def _print(done: Evaluation, config: EvaluateConfig, form: str, quiet: bool) -> None:
-    from ulecli.evaluation.results.each_tables import render_each
-    from ulecli.evaluation.results.tables import render
-    from ulecli.evaluation.results.verdict import withheld
-
-    for note in done.notes:
-        say(f"note: {note}")
-    encoding = sys.stdout.encoding or "ascii"
-    if config.each:
-        print(render_each(done.records, form, encoding=encoding))
-    else:
-        print(render(done.records, form, recalls_for=config.named, encoding=encoding))
-    if config.out and not quiet:
-        names = ("results.jsonl", "curves.png", "curves.svg", "gallery.png")
-        made = [name for name in names if (config.out / name).exists()]
-        say(f"kept in {shown(config.out)}: {', '.join(made)}")
-    if not config.each and (unjudged := withheld(done.records, config.named)):
-        raise NoVerdict(f"no verdict on {'. '.join(unjudged)}")
+    carry_out = run_audit if audit else run_evaluation
+    carry_out(config, output_format, quiet=quiet)

@@ -15,6 +15,7 @@ import typer
 from ulecli.cli.console import say
 from ulecli.cli.evaluate_progress import listening
 from ulecli.cli.extras import torch_device
+from ulecli.cli.lists import names, whole_numbers
 from ulecli.cli.work_progress import duration
 from ulecli.errors import SomeFailed, UsageError, shown, unknown
 
@@ -98,17 +99,12 @@ def _check_options(context: typer.Context) -> None:
 def _asked(options: dict[str, Any]) -> Asked:
     from ulecli.evaluation.reproduction.asked import Asked
 
-    given = [name.strip().lower() for name in options["reproduce"].split(",")]
-    try:
-        seeds = tuple(int(part) for part in options["seeds"].split(",") if part.strip())
-    except ValueError:
-        raise UsageError(f"--seeds {options['seeds']!r}: write whole numbers, as in 0,1,2") from None
     return Asked(
-        tables=tuple(filter(None, given)),
+        tables=names(options["reproduce"].lower()),
         out=options["out"],
         preset=options["preset"],
         dataset=options["dataset"] if options["dataset"] != "cifar10" else "",
-        seeds=seeds,
+        seeds=whole_numbers(options["seeds"], "--seeds"),
         data_root=options["data_root"],
         download=not options["offline"],
         size=options["size"],

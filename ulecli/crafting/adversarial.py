@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ulecli.crafting.cropped_images import CroppedImages
 from ulecli.crafting.settings import SHIFT
 from ulecli.data.images import ImageSet
 from ulecli.errors import UsageError
@@ -21,9 +22,7 @@ from ulecli.nets.precision import has_bfloat16
 from ulecli.nets.registry import NETS
 from ulecli.nets.seeding import seeded
 from ulecli.perturb.settings import PgdSettings
-from ulecli.transforms.crops import cropped, padded
 from ulecli.transforms.views import ViewPolicy
-from ulecli.units import LEVELS
 
 EPOCHS, BATCH = 10, 128
 """Of the training on clean images; the published AdvPois trains its ResNet-18 four times as long."""
@@ -90,12 +89,10 @@ def trained_net(
     if len(images.classes) < 2:
         raise UsageError("a net needs images of at least two classes: with one it learns nothing")
     found, where, rng = NETS.find(name), usable_device(device), np.random.default_rng((seed, 2))
-    side = (images.images.shape[2], images.images.shape[3])
     with seeded(int(rng.integers(2**31))):
-        sized = {"size": side[0]} if found.sized else {}
-        net: nn.Sequential = found.build(channels=3, classes=len(images.classes), **sized)
+        net: nn.Sequential = found.build_for(images.images.shape[2], channels=3, classes=len(images.classes))
     net = net.to(where).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    levels, labels = padded(images.images, SHIFT).to(where), images.labels.to(where)
+    shown, labels = CroppedImages(images.images, where), images.labels.to(where)
     steps = max(LEAST_STEPS, epochs * (len(labels) // BATCH))
     optimizer = torch.optim.SGD(net.parameters(), lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
     order = Tensor()
@@ -103,13 +100,11 @@ def trained_net(
         if len(order) < min(BATCH, len(labels)):
             order = torch.from_numpy(rng.permutation(len(labels))).to(where)
         chosen, order = order[:BATCH], order[BATCH:]
-        down, right = torch.from_numpy(rng.integers(0, 2 * SHIFT + 1, (2, len(chosen)))).to(where)
-        mirrored = torch.from_numpy(rng.random(len(chosen)) < 0.5).to(where)
-        shown = cropped(levels, chosen, side, down, right, mirrored).float() / LEVELS
+        batch = shown.batch(chosen, rng).contiguous(memory_format=torch.channels_last)
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1.0, 10 * (step + 1) / steps, 2 * (1 - step / steps))
         with torch.autocast(where.type, torch.bfloat16, enabled=has_bfloat16(where.type)):
-            logits = net(shown.contiguous(memory_format=torch.channels_last))
+            logits = net(batch)
         optimizer.zero_grad(set_to_none=True)
         functional.cross_entropy(logits.float(), labels[chosen]).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(net.parameters(), CLIP)

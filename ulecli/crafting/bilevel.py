@@ -6,16 +6,13 @@ batches are perturbed at a time, each by one thread; the result is the same for 
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import io
 import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
-from pickle import UnpicklingError
 from threading import Event
 
 import numpy as np
@@ -24,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ulecli import __version__
-from ulecli.crafting.settings import SHIFT, BilevelSettings
+from ulecli.crafting.cropped_images import CroppedImages
+from ulecli.crafting.settings import BilevelSettings
 from ulecli.data.images import ImageSet
 from ulecli.errors import UsageError
 from ulecli.nets.devices import usable_device
@@ -33,14 +31,12 @@ from ulecli.nets.precision import has_bfloat16
 from ulecli.nets.registry import NETS
 from ulecli.nets.seeding import seeded
 from ulecli.nets.threads import spread, torch_threads
+from ulecli.nets.training_state import read_state, write_state
 from ulecli.perturb.pgd import minimise
 from ulecli.perturb.sets import batch_size, until
 from ulecli.perturb.torch_gradients import TorchGradients
-from ulecli.system.atomic import replacing
-from ulecli.system.writing import NO_ROOM, writing_to
-from ulecli.transforms.crops import cropped, padded
 from ulecli.transforms.gray import gray
-from ulecli.units import LEVELS, check_epsilon, to_unit
+from ulecli.units import check_epsilon, to_unit
 
 CHECKPOINT_AFTER = 30.0
 """Seconds since the last checkpoint after which the end of a round is another."""
@@ -101,20 +97,20 @@ class Bilevel:
         """
         if len(images.classes) < 2:
             raise UsageError("the surrogate needs images of at least two classes: with one it learns nothing")
-        self.settings, self.device, self.seed = settings, usable_device(device), seed
+        self._settings, self._device, self._seed = settings, usable_device(device), seed
         self._net, self._epsilon, self._classes = NETS.find(net), check_epsilon(epsilon), len(images.classes)
         self._side = (images.images.shape[2], images.images.shape[3])
-        self._levels = padded(images.images, SHIFT).to(self.device)
-        self.labels = images.labels.to(self.device)
+        self._images = CroppedImages(images.images, self._device)
+        self._labels = images.labels.to(self._device)
         self._rng = np.random.default_rng((seed, 0))
         self._order: Iterator[Tensor] = iter(())
         self._seen = 1 if settings.gray and self._sees_luma() else 3
         self._inner = replace(settings.inner, colour=settings.gray and self._seen == 3)
-        self.net, self.optimizer = self._fresh()
+        self.net, self._optimizer = self._fresh()
         self.delta = self._first_delta()
         self.errors: list[float] = []
         self._identity = hashlib.sha256(
-            f"{settings} {net} {epsilon} {seed} {images.digest} {self.device.type} {__version__} "
+            f"{settings} {net} {epsilon} {seed} {images.digest} {self._device.type} {__version__} "
             f"{torch.__version__} {np.__version__}".encode()
         ).hexdigest()
 
@@ -132,7 +128,7 @@ class Bilevel:
         if checkpoint is not None:
             self._resume(checkpoint)
         last = time.monotonic()
-        while not self.converged and len(self.errors) < self.settings.rounds:
+        while not self.converged and len(self.errors) < self._settings.rounds:
             self.round(progress)
             if checkpoint is not None and time.monotonic() - last >= CHECKPOINT_AFTER:
                 self._save(checkpoint)
@@ -142,16 +138,16 @@ class Bilevel:
     @property
     def converged(self) -> bool:
         """Whether the surrogate's error after the last round is small enough."""
-        return bool(self.errors) and self.errors[-1] <= self.settings.stop_error
+        return bool(self.errors) and self.errors[-1] <= self._settings.stop_error
 
     def round(self, progress: Progress | None = None) -> None:
         """Let the surrogate learn, improve delta, and note the surrogate's error."""
-        if self.settings.restart:
-            self.net, self.optimizer = self._fresh()
+        if self._settings.restart:
+            self.net, self._optimizer = self._fresh()
         with torch_threads(1):  # so that sums are formed alike for any number of them; it is little work
             self._learn()
-        frozen = TorchGradients(fused(self.net), self.device, autocast=self._autocast)
-        if self.settings.classwise:
+        frozen = TorchGradients(fused(self.net), self._device, autocast=self._autocast)
+        if self._settings.classwise:
             self._perturb_classes(frozen)
         wrong = done = 0
 
@@ -164,29 +160,29 @@ class Bilevel:
             if progress is not None:
                 progress(len(self.errors) + 1, done, wrong / done)
 
-        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        spread(work, range(math.ceil(len(self.labels) / self._batch)), threads, take)
-        self.errors.append(wrong / len(self.labels))
+        threads = torch.get_num_threads() if self._device.type == "cpu" else 1
+        spread(work, range(math.ceil(len(self._labels) / self._batch)), threads, take)
+        self.errors.append(wrong / len(self._labels))
 
     def _learn(self) -> None:
         """Take the surrogate's training steps of a round on images + delta."""
         self.net.train()
-        surrogate = TorchGradients(self.net, self.device, autocast=self._autocast)
-        for _ in range(self.settings.training_steps):
+        surrogate = TorchGradients(self.net, self._device, autocast=self._autocast)
+        for _ in range(self._settings.training_steps):
             chosen = self._next_batch()
             shown = (self._clean(chosen, self._rng) + self._own(chosen)).clip(0, 1)
-            loss = functional.cross_entropy(surrogate.logits(shown), self.labels[chosen])
-            self.optimizer.zero_grad(set_to_none=True)
+            loss = functional.cross_entropy(surrogate.logits(shown), self._labels[chosen])
+            self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.clip)
-            self.optimizer.step()
+            nn.utils.clip_grad_norm_(self.net.parameters(), self._settings.clip)
+            self._optimizer.step()
 
     def _perturb(self, frozen: TorchGradients, number: int, stop: Event) -> tuple[int, int]:
         """Improve delta of a batch; return on how many of its images the surrogate errs, and of how many."""
-        chosen = torch.arange(number * self._batch, min((number + 1) * self._batch, len(self.labels)))
-        chosen, labels = chosen.to(self.device), self.labels[chosen]
-        rng = np.random.default_rng((self.seed, 1, len(self.errors), number))
-        if not self.settings.classwise:
+        chosen = torch.arange(number * self._batch, min((number + 1) * self._batch, len(self._labels)))
+        chosen, labels = chosen.to(self._device), self._labels[chosen]
+        rng = np.random.default_rng((self._seed, 1, len(self.errors), number))
+        if not self._settings.classwise:
             found = minimise(
                 frozen,
                 self._clean(chosen, rng),
@@ -205,38 +201,30 @@ class Bilevel:
 
     def _perturb_classes(self, frozen: TorchGradients) -> None:
         """Improve classwise delta: each batch moves it by the sign of the mean gradient of each class."""
-        bound, settings = to_unit(self._epsilon), self.settings
-        rng = np.random.default_rng((self.seed, 1, len(self.errors)))
-        for part in torch.split(torch.from_numpy(rng.permutation(len(self.labels))), settings.batch_size):
-            chosen = part.to(self.device)
-            labels = self.labels[chosen]
+        bound, settings = to_unit(self._epsilon), self._settings
+        rng = np.random.default_rng((self._seed, 1, len(self.errors)))
+        for part in torch.split(torch.from_numpy(rng.permutation(len(self._labels))), settings.batch_size):
+            chosen = part.to(self._device)
+            labels = self._labels[chosen]
             gradient = frozen.gradient(self._clean(chosen, rng), self._own(chosen), labels, None)
             total = torch.zeros_like(self.delta, dtype=torch.float32).index_add_(0, labels, gradient)
             self.delta = (self.delta - settings.step * bound * total.sign()).clip(-bound, bound).half()
 
     def _clean(self, chosen: Tensor, rng: np.random.Generator) -> Tensor:
         """Return the chosen images as the surrogate sees them without delta, unit scale, augmented anew."""
-        count, settings = len(chosen), self.settings
-        down, right = torch.full((2, count), SHIFT, device=self.device)
-        mirrored = torch.zeros(count, dtype=torch.bool, device=self.device)
-        if settings.augment:
-            drawn = torch.from_numpy(rng.integers(0, 2 * SHIFT + 1, (2, count)))
-            down, right = drawn.to(self.device)
-            mirrored = torch.from_numpy(rng.random(count) < 0.5).to(self.device)
-        levels = cropped(self._levels, chosen, self._side, down, right, mirrored)
-        images = levels.float() / LEVELS
-        return gray(images).expand(-1, self._seen, -1, -1) if settings.gray else images
+        images = self._images.batch(chosen, rng if self._settings.augment else None)
+        return gray(images).expand(-1, self._seen, -1, -1) if self._settings.gray else images
 
     def _own(self, chosen: Tensor) -> Tensor:
         """Return delta of the chosen images, (B, C, H, W) float32."""
-        return self.delta[self.labels[chosen] if self.settings.classwise else chosen].float()
+        return self.delta[self._labels[chosen] if self._settings.classwise else chosen].float()
 
     def _next_batch(self) -> Tensor:
         """Return the places of the next mini-batch; when all images were drawn, they are shuffled anew."""
         batch = next(self._order, None)
         if batch is None:
-            order = torch.from_numpy(self._rng.permutation(len(self.labels))).to(self.device)
-            self._order = iter(torch.split(order, self.settings.batch_size))
+            order = torch.from_numpy(self._rng.permutation(len(self._labels))).to(self._device)
+            self._order = iter(torch.split(order, self._settings.batch_size))
             batch = next(self._order)
         return batch
 
@@ -244,16 +232,15 @@ class Bilevel:
         """Return a surrogate with freshly drawn weights, and its optimizer."""
         with seeded(int(self._rng.integers(2**31))):
             net = self._built(self._seen)
-        net = net.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        settings = self.settings
+        net = net.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        settings = self._settings
         optimizer = torch.optim.SGD(
             net.parameters(), lr=settings.rate, momentum=settings.momentum, weight_decay=settings.decay
         )
         return net, optimizer
 
     def _built(self, channels: int) -> nn.Sequential:
-        sized = {"size": self._side[0]} if self._net.sized else {}
-        return self._net.build(channels=channels, classes=self._classes, **sized)
+        return self._net.build_for(self._side[0], channels=channels, classes=self._classes)
 
     def _sees_luma(self) -> bool:
         """Return whether there is a form of the net for one channel; others are shown three equal ones."""
@@ -265,55 +252,45 @@ class Bilevel:
         return True
 
     def _first_delta(self) -> Tensor:
-        count = self._classes if self.settings.classwise else len(self.labels)
-        shape, bound = (count, 1 if self.settings.gray else 3, *self._side), to_unit(self._epsilon)
-        if not self.settings.random_start:
-            return torch.zeros(shape, dtype=torch.float16, device=self.device)
+        count = self._classes if self._settings.classwise else len(self._labels)
+        shape, bound = (count, 1 if self._settings.gray else 3, *self._side), to_unit(self._epsilon)
+        if not self._settings.random_start:
+            return torch.zeros(shape, dtype=torch.float16, device=self._device)
         drawn = torch.empty(shape, dtype=torch.float16)
         for place in range(count):  # in parts, since numpy draws no half precision
             drawn[place] = torch.from_numpy(self._rng.uniform(-bound, bound, shape[1:]))
-        return drawn.to(self.device)
+        return drawn.to(self._device)
 
     @property
     def _batch(self) -> int:
         """Images perturbed at a time."""
-        return max(1, batch_size(self.device) * 32 * 32 // math.prod(self._side))
+        return max(1, batch_size(self._device) * 32 * 32 // math.prod(self._side))
 
     @property
     def _autocast(self) -> bool:
         # Dense layers gain nothing from bfloat16; see `ulecli.perturb.torch_gradients.gradients_of`.
         convolves = any(isinstance(layer, nn.Conv2d) for layer in self.net.modules())
-        return convolves and has_bfloat16(self.device.type)
+        return convolves and has_bfloat16(self._device.type)
 
     def _save(self, checkpoint: Path) -> None:
         left = list(self._order)
         state = {
             "identity": self._identity,
             "net": self.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "rng": repr(self._rng.bit_generator.state),
+            "optimizer": self._optimizer.state_dict(),
             "order": left,
             "delta": self.delta,
             "errors": self.errors,
         }
         self._order = iter(left)
-        content = io.BytesIO()  # torch's own writing of files says nothing of a full disk
-        torch.save(state, content)
-        with writing_to(checkpoint, NO_ROOM), replacing(checkpoint) as part:
-            part.write_bytes(content.getbuffer())
+        write_state(checkpoint, state, self._rng)
 
     def _resume(self, checkpoint: Path) -> None:
         """Go on from a checkpoint; what is damaged or of another run is as none."""
-        try:
-            state = torch.load(checkpoint, map_location=self.device, weights_only=True)
-            if state["identity"] != self._identity:
-                return
-            rng = ast.literal_eval(state["rng"])
-        except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, SyntaxError):
-            return
-        except UnpicklingError:
+        state = read_state(checkpoint, self._device)
+        if state is None or state.get("identity") != self._identity:
             return
         self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self._rng.bit_generator.state = rng
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._rng.bit_generator.state = state["rng"]
         self._order, self.delta, self.errors = iter(state["order"]), state["delta"], state["errors"]

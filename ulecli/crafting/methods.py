@@ -22,13 +22,13 @@ from ulecli.crafting.adversarial import (
 )
 from ulecli.crafting.bilevel import Bilevel
 from ulecli.crafting.settings import BilevelSettings
-from ulecli.crafting.storage import stored
+from ulecli.crafting.storage import whole_levels
 from ulecli.data.images import ImageSet
 from ulecli.errors import UsageError
 from ulecli.nets.registry import NETS
 from ulecli.perturb.sets import set_delta
 from ulecli.registry import Registry
-from ulecli.units import DEFAULT_EPSILON, LEVELS, check_epsilon
+from ulecli.units import DEFAULT_EPSILON, check_epsilon
 
 DEFAULT_SURROGATE = "conv"
 """The small convolutional net: the one that a CPU does the whole loop with in less than an hour."""
@@ -139,16 +139,27 @@ def craft(name: str, images: ImageSet, request: Request) -> Poison:
         request: How.
 
     Raises:
-        UsageError: There is no such method or net, or the method has no such setting.
+        UsageError: As of `check_request`, or there are fewer than two classes.
         DeviceUnavailable: torch can't use the device.
         TargetError: A checkpoint can't be written.
+    """
+    check_request(name, request)
+    if (targets := METHODS[name].targets) is not None:
+        return _by_attack(images, targets, request)
+    return _by_loop(images, loop_settings(name, request), request)
+
+
+def check_request(name: str, request: Request) -> None:
+    """Refuse what can't be crafted of any images, before work begins.
+
+    Raises:
+        UsageError: There is no such method, net or bound, or the method has no such setting.
     """
     method = METHODS.find(name)
     NETS.find(request.surrogate)
     check_epsilon(request.epsilon)
-    if method.targets is not None:
-        return _by_attack(images, method.targets, request)
-    return _by_loop(images, loop_settings(name, request), request)
+    if method.form or request.classwise or request.as_published or request.changes:
+        loop_settings(name, request)
 
 
 def loop_settings(name: str, request: Request) -> BilevelSettings:
@@ -159,7 +170,10 @@ def loop_settings(name: str, request: Request) -> BilevelSettings:
     """
     form = METHODS.find(name).form
     if form is None:
-        raise UsageError(f"'{name}' is no bi-level loop: it has no rounds and no published form")
+        raise UsageError(
+            f"'{name}' is no bi-level loop: class-wise, as published and settings of the loop are for the "
+            "forms of ULEO"
+        )
     usual: dict[str, Any] = {"classwise": request.classwise}
     if (rate := RATES.get(request.surrogate)) is not None:
         usual["rate"] = rate
@@ -191,7 +205,8 @@ def _by_loop(images: ImageSet, settings: BilevelSettings, request: Request) -> P
     checkpoint = None if request.checkpoints is None else request.checkpoints / "bilevel.checkpoint"
     made = run.run(checkpoint, report)
     remarks = () if made.converged else (_not_converged(settings, made.errors[-1]),)
-    images = stored(images, made.delta, published=request.as_published)
+    levels = whole_levels(made.delta, published=request.as_published)
+    images = images.plus(levels, images.labels if settings.classwise else None)
     return Poison(images, made.errors, settings.to_card(), remarks)
 
 
@@ -203,8 +218,6 @@ def _not_converged(settings: BilevelSettings, error: float) -> str:
 
 
 def _by_attack(images: ImageSet, targets: Callable[[Tensor, int], Tensor], request: Request) -> Poison:
-    if request.classwise or request.as_published or request.changes:
-        raise UsageError("classwise, as published and settings of the loop are for the forms of ULEO")
     net = trained_net(
         request.surrogate,
         images,
@@ -224,4 +237,4 @@ def _by_attack(images: ImageSet, targets: Callable[[Tensor, int], Tensor], reque
         parts=None if request.checkpoints is None else request.checkpoints / "protecting",
         progress=lambda done: request.report("protecting", done, len(images)),
     )
-    return Poison(stored(images, delta / LEVELS), settings=settings.to_card())
+    return Poison(images.plus(delta), settings=settings.to_card())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 import time
 from collections.abc import Mapping
@@ -10,26 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ulecli import __version__
 from ulecli.crafting.layout import Layout
 from ulecli.crafting.methods import (
     DEFAULT_SURROGATE,
-    METHODS,
     Poison,
     Progress,
     Request,
+    check_request,
     craft,
-    loop_settings,
 )
 from ulecli.crafting.writing import check_target, write_card, write_poison
 from ulecli.data.datasets import Dataset, open_dataset
-from ulecli.nets.devices import usable_device
-from ulecli.nets.registry import NETS
+from ulecli.nets.devices import device_name, usable_device
 from ulecli.nets.threads import torch_threads
 from ulecli.system.cores import usable_cores
-from ulecli.units import DEFAULT_EPSILON, check_epsilon
+from ulecli.system.versions import versions
+from ulecli.units import DEFAULT_EPSILON
 
 
 @dataclass(frozen=True)
@@ -81,41 +76,40 @@ def craft_set(config: CraftConfig, progress: Progress | None = None) -> Poison:
     Raises:
         UleError: Something can't be right, read, used or written; see `ulecli.errors`.
     """
-    method = METHODS.find(config.method)
-    NETS.find(config.surrogate)
-    check_epsilon(config.epsilon)
-    device = str(usable_device(config.device))
-    work = None if config.output is None else config.output.with_name(f"{config.output.name}.unfinished")
+    output = config.output
     request = Request(
         surrogate=config.surrogate,
         epsilon=config.epsilon,
         seed=config.seed,
-        device=device,
+        device=str(usable_device(config.device)),
         classwise=config.classwise,
         as_published=config.as_published,
         changes=config.changes,
-        checkpoints=work,
+        checkpoints=None if output is None else _unfinished(output),
         progress=progress,
     )
-    if method.form or config.classwise or config.as_published or config.changes:
-        loop_settings(config.method, request)
-    if config.output is not None and work is not None:
-        check_target(config.output, resumes=work.exists())
+    check_request(config.method, request)
+    if output is not None:
+        check_target(output, resumes=_unfinished(output).exists())
     data = open_dataset(config.dataset, config.data_root, size=config.size, download=config.download)
     start = time.perf_counter()
     with torch_threads(config.threads or usable_cores()):
         poison = craft(config.method, data.train, request)
-    if config.output is not None and work is not None:
-        write_poison(config.output, poison.images, config.layout)
-        card = _card(config, data, device, poison, time.perf_counter() - start)
-        write_card(config.output, card, poison.errors)
-        shutil.rmtree(work, ignore_errors=True)
+    if output is not None:
+        write_poison(output, poison.images, config.layout)
+        card = _card(config, data, request.device, poison, time.perf_counter() - start)
+        write_card(output, card, poison.errors)
+        shutil.rmtree(_unfinished(output), ignore_errors=True)
     return poison
+
+
+def _unfinished(output: Path) -> Path:
+    """Return the folder beside an output where interrupted work is taken up."""
+    return output.with_name(f"{output.name}.unfinished")
 
 
 def _card(config: CraftConfig, data: Dataset, device: str, poison: Poison, seconds: float) -> dict[str, Any]:
     """Return all that decided a poison and what came out, as JSON has it."""
-    named = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
     return {
         "method": config.method,
         "surrogate": config.surrogate,
@@ -131,6 +125,6 @@ def _card(config: CraftConfig, data: Dataset, device: str, poison: Poison, secon
         "errors": list(poison.errors),
         "remarks": list(poison.remarks),
         "seconds": round(seconds, 1),
-        "device": named,
-        "versions": {"ulecli": __version__, "python": platform.python_version(), "torch": torch.__version__},
+        "device": device_name(device),
+        "versions": versions(("torch",)),
     }

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+
+from ulecli.units import LEVELS
+
+_CHUNK = 1000
+"""Images that delta is added to at a time, which limits the memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +56,24 @@ class ImageSet:
         """
         chosen = indices if isinstance(indices, torch.Tensor) else torch.tensor(indices, dtype=torch.int64)
         return ImageSet(self.images[chosen], self.labels[chosen], self.classes)
+
+    def firsts(self, most: int) -> list[int]:
+        """Return the place of the first picture of each class that has one, of the first `most` of these."""
+        found = ((self.labels == label).nonzero() for label in range(len(self.classes)))
+        return [int(places[0]) for places in found if len(places)][:most]
+
+    def plus(self, delta: torch.Tensor, places: torch.Tensor | None = None) -> ImageSet:
+        """Return images + delta as uint8 stores them, clamped to 0 to 255.
+
+        Args:
+            delta: (N, 1 or 3, H, W) of whole numbers, in levels.
+            places: (N,) int64, which of M deltas (M, ...) each picture gets; None for that of its own place.
+        """
+        whole = torch.empty_like(self.images)
+        for part in torch.split(torch.arange(len(self)), _CHUNK):
+            own = delta[part if places is None else places[part]].to(torch.int16)
+            whole[part] = (self.images[part] + own).clamp_(0, LEVELS).to(torch.uint8)
+        return replace(self, images=whole)
 
     @cached_property
     def digest(self) -> str:

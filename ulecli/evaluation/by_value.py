@@ -15,9 +15,9 @@ from typing import Any, Generic, TypeVar
 from torch import nn
 
 from ulecli.errors import UsageError
-from ulecli.evaluation.defenders import Defender, Protect
 from ulecli.evaluation.exploiters.countermeasure import Countermeasure
 from ulecli.evaluation.exploiters.registry import find_exploiter
+from ulecli.evaluation.order import Defender, Protect
 from ulecli.evaluation.plugins import Plugin, Registries
 from ulecli.nets.registry import Net
 from ulecli.registry import Registry

@@ -169,9 +169,12 @@ class EvaluateConfig:
         if isinstance(self.plugins, str | Path | Plugin):
             raise UsageError("plugins is a tuple of files, modules or plugins: ('mine.py',) for one")
         found = tuple(one if isinstance(one, Plugin) else load_plugin(one) for one in self.plugins)
-        steps = self.attack_steps or PRESETS[self.preset].attack_steps
         given = named(
-            self.exploiters, self.archs, self.defenders, known=registries(found), attack_steps=steps
+            self.exploiters,
+            self.archs,
+            self.defenders,
+            known=registries(found),
+            attack_steps=self.pgd_steps,
         )
         found += (given.plugin,) if given.plugin else ()
         for what in ("exploiters", "archs", "defenders"):
@@ -274,10 +277,19 @@ class EvaluateConfig:
         grid = max((grid_of(name, self.known.defenders) for name in self.defender_names), default=0)
         return self.size or grid or getattr(augment, "sizes", (64,))[0]
 
+    @property
+    def pgd_steps(self) -> int:
+        """Steps of PGD in adversarial training."""
+        return self.attack_steps or PRESETS[self.preset].attack_steps
+
+    @property
+    def robust_images(self) -> int:
+        """Test images that robust accuracy is measured on, the first ones; 0 for all."""
+        return PRESETS[self.preset].robust_images
+
     def measure(self, exploiter: str) -> Countermeasure:
         """Return what an exploiter does."""
-        steps = self.attack_steps or PRESETS[self.preset].attack_steps
-        return find_exploiter(exploiter, attack_steps=steps, families=self.known.exploiters)
+        return find_exploiter(exploiter, attack_steps=self.pgd_steps, families=self.known.exploiters)
 
     def protocol(self, measure: Countermeasure, arch: str, side: int) -> Protocol:
         """Return how an exploiter trains a net, "" for the preset's, on pictures of a side."""

@@ -17,32 +17,14 @@ from torch import Tensor
 from ulecli.data.images import ImageSet
 from ulecli.errors import UleError, UsageError
 from ulecli.evaluation import crafted
-from ulecli.evaluation.order import Defender, Order, Progress, Protect
-from ulecli.evaluation.own_surrogates import Surrogate, find_surrogate, ships
+from ulecli.evaluation.order import Defender, Order, Progress
+from ulecli.evaluation.own_surrogates import find_surrogate, ships
 from ulecli.evaluation.results.record import NOISE
 from ulecli.evaluation.set_protection import SetProtection
 from ulecli.perturb.sets import class_delta
 from ulecli.registry import Registry
 from ulecli.surrogates.recipe import ON, RECIPES, find_recipe
-from ulecli.units import DEFAULT_EPSILON, LEVELS, check_epsilon
-
-__all__ = [
-    "CLASSWISE",
-    "DEFENDERS",
-    "Defender",
-    "Order",
-    "Progress",
-    "Protect",
-    "Surrogate",
-    "added",
-    "check_defender",
-    "check_size",
-    "defend",
-    "defender_names",
-    "find_defender",
-    "find_surrogate",
-    "grid_of",
-]
+from ulecli.units import DEFAULT_EPSILON, check_epsilon
 
 CLASSWISE = "-classwise"
 """Ending of a name: one perturbation for all images of a class."""
@@ -125,7 +107,7 @@ def _noise(images: ImageSet, order: Order, *, classwise: bool) -> Tensor:
     own = images.subset(order.chosen)
     # An image's noise is the same whichever others are chosen.
     delta = _signs(len(images.classes) if classwise else len(images), images, order.epsilon, order.seed)
-    return added(own, delta[own.labels] if classwise else delta[order.chosen]).images
+    return own.plus(delta, own.labels if classwise else order.chosen).images
 
 
 def _by_surrogate(images: ImageSet, order: Order, *, name: str, classwise: bool) -> Tensor:
@@ -143,10 +125,10 @@ def _by_surrogate(images: ImageSet, order: Order, *, name: str, classwise: bool)
             seed=order.seed,
             device=order.device,
         )
-        return added(own, delta[own.labels]).images
+        return own.plus(delta, own.labels).images
     protection = SetProtection(surrogate, own, order.epsilon, order.seed, order.device)
     parts = None if order.checkpoints is None else order.checkpoints / "protecting"
-    return added(own, protection.delta(parts, progress)).images
+    return own.plus(protection.delta(parts, progress)).images
 
 
 def _defenders(classwise: bool) -> dict[str, Defender]:
@@ -231,12 +213,6 @@ def check_size(name: str, height: int, width: int, defenders: Registry[Defender]
             f"'{name}' protects images of {grid} x {grid}, not {width} x {height}: squeeze photos with "
             f"--size {grid}, or name what `ulecli protect` wrote with --protected"
         )
-
-
-def added(images: ImageSet, delta: Tensor) -> ImageSet:
-    """Return images + delta, (N, 1 or 3, H, W) int16 in levels, as uint8 stores them."""
-    levels = (images.images.to(torch.int16) + delta).clamp_(0, LEVELS).to(torch.uint8)
-    return replace(images, images=levels)
 
 
 def _signs(count: int, images: ImageSet, epsilon: int, seed: int) -> Tensor:

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
-from math import prod
 from typing import Any
 
-from ulecli.data.datasets import Dataset
 from ulecli.evaluation.defenders import CLASSWISE
-from ulecli.evaluation.exploiters.protocol import PRESETS, Protocol
+from ulecli.evaluation.exploiters.protocol import Protocol
 from ulecli.evaluation.forecast import Work
 from ulecli.evaluation.outlook import Outlook, Preparation
 from ulecli.evaluation.own_surrogates import needs_training
-from ulecli.evaluation.parts import Part
+from ulecli.evaluation.parts import OpenedPart
 from ulecli.evaluation.probes import seconds_of_an_image, seconds_of_protecting, seconds_of_training
 from ulecli.evaluation.results.record import NOISE, Arm, RunRecord
-from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.evaluation.ways import Way, ways
 from ulecli.evaluation.workers import Workers
 from ulecli.nets.threads import torch_threads
@@ -42,9 +39,7 @@ class ExpectedTraining:
 
 
 def expect(
-    parts: Sequence[Part],
-    read: Sequence[Dataset],
-    builders: Sequence[TrainingSets],
+    opened: Sequence[OpenedPart],
     known: Iterable[RunRecord],
     outlook: Outlook,
     workers: Workers,
@@ -52,21 +47,16 @@ def expect(
     """Take the first steps of everything, and return how long each part of the work takes.
 
     Args:
-        parts: The parts of the evaluation.
-        read: The clean data set of each of them.
-        builders: Of the training sets of each of them.
+        opened: The parts of the evaluation.
         known: Results of earlier runs.
         outlook: Takes note of it; see there what is returned.
         workers: Who is to do the trainings.
     """
     done = {record.arm for record in known}
-    found = expected_trainings(parts, read, builders)
-    left = list({one.arm: one for one in found if one.arm not in done}.values())
-    pictures = zip(builders, read, strict=True)
-    largest = max(one.count * prod(data.train.images.shape[1:]) for one, data in pictures)
-    jobs = workers.jobs(len(left), largest)
-    measured = paces(left, parts, read, max(1, workers.threads // jobs))
-    first = chain.from_iterable(map(preparations, parts, read, builders))
+    left = list({one.arm: one for one in expected_trainings(opened) if one.arm not in done}.values())
+    jobs = workers.jobs(len(left), max(one.image_bytes for one in opened))
+    measured = paces(left, opened, max(1, workers.threads // jobs))
+    first = chain.from_iterable(map(preparations, opened))
     return outlook.expect(list(first), [one.work for one in left], jobs, measured)
 
 
@@ -85,32 +75,24 @@ def cost_of(arm: Arm, way: Way, images: int) -> Work:
     return Work(way.epochs * images * passes, (arm.exploiter, arm.arch))
 
 
-def expected_trainings(
-    parts: Sequence[Part], read: Sequence[Dataset], builders: Sequence[TrainingSets]
-) -> Iterator[ExpectedTraining]:
-    """Yield every training of an evaluation, without making any training set.
-
-    Args:
-        parts: The parts of the evaluation.
-        read: The clean data set of each of them.
-        builders: Of the training sets of each of them.
-    """
-    for number, (part, data, builder) in enumerate(zip(parts, read, builders, strict=True)):
-        config, side = part.config, data.train.images.shape[-1]
+def expected_trainings(opened: Sequence[OpenedPart]) -> Iterator[ExpectedTraining]:
+    """Yield every training of the parts of an evaluation, without making any training set."""
+    for number, one in enumerate(opened):
+        part, builder = one.part, one.builder
         for measure in part.measures():
-            for way in ways(part, measure, side, PRESETS[config.preset].robust_images):
+            for way in ways(part, measure, one.side):
                 for seed, name in product(part.seeds(measure, drawn=builder.drawn), builder.names()):
-                    arm = Arm(data.name, name, measure.name, way.net, config.preset, seed)
+                    arm = Arm(one.data.name, name, measure.name, way.net, part.config.preset, seed)
                     work = cost_of(arm, way, builder.count)
                     yield ExpectedTraining(arm, work, way.protocol, number)
 
 
-def preparations(part: Part, data: Dataset, builder: TrainingSets) -> Iterator[Preparation]:
+def preparations(opened: OpenedPart) -> Iterator[Preparation]:
     """Yield what defenders still have to do for the training sets of a part, measured on first steps.
 
     A surrogate that has to be trained comes before what it protects; noise takes no time.
     """
-    device, images = part.config.device, data.train
+    device, images, builder = opened.part.config.device, opened.data.train, opened.builder
     trained, paces = set[tuple[str, int]](), dict[str, float]()
     for name, seed, label in builder.to_make():
         stem, words = name.removesuffix(CLASSWISE), f"protecting {builder.count:,} images by {label}"
@@ -130,7 +112,7 @@ def preparations(part: Part, data: Dataset, builder: TrainingSets) -> Iterator[P
 
 
 def paces(
-    trainings: Collection[ExpectedTraining], parts: Sequence[Part], read: Sequence[Dataset], threads: int
+    trainings: Collection[ExpectedTraining], opened: Sequence[OpenedPart], threads: int
 ) -> dict[Hashable, float]:
     """Return the seconds for one unit of cost of the kinds of training, measured on first steps.
 
@@ -139,8 +121,7 @@ def paces(
 
     Args:
         trainings: Those that are left to do.
-        parts: The parts of the evaluation.
-        read: The data set of each of them.
+        opened: The parts of the evaluation.
         threads: CPU threads of one training.
     """
     nets: dict[tuple[int, str], float | None] = {}
@@ -151,7 +132,7 @@ def paces(
                 continue
             place = one.part, one.protocol.net
             if place not in nets:
-                config, data = parts[one.part].config, read[one.part]
+                config, data = opened[one.part].part.config, opened[one.part].data
                 nets[place] = seconds_of_an_image(
                     data.train, data.test, one.protocol, config.device, config.known.nets
                 )

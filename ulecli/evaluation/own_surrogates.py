@@ -60,7 +60,7 @@ def find_surrogate(
         seed: Of the training.
         device: Where to train.
         checkpoints: Folder where an interrupted training is taken up; None for nowhere.
-        progress: Called after every step of a training; see `ulecli.evaluation.defenders.Progress`.
+        progress: Called after every step of a training; see `ulecli.evaluation.order.Progress`.
 
     Raises:
         ModelError: the surrogate that ships is damaged or changed.

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ulecli.data.datasets import DATASETS
+from ulecli.data.datasets import DATASETS, Dataset
 from ulecli.evaluation.config import EvaluateConfig
 from ulecli.evaluation.defenders import grid_of
 from ulecli.evaluation.exploiters.countermeasure import Countermeasure
+from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.nets.backbones.opening import BackboneRequest, open_backbone
 
 
@@ -39,6 +40,31 @@ class Part:
     def measures(self) -> Iterator[Countermeasure]:
         """Yield what the exploiters do."""
         return map(self.config.measure, self.config.exploiter_names)
+
+
+@dataclass(frozen=True)
+class OpenedPart:
+    """A part of an evaluation whose data set is read.
+
+    Attributes:
+        part: What was asked.
+        data: The clean data set.
+        builder: Of the training sets.
+    """
+
+    part: Part
+    data: Dataset
+    builder: TrainingSets
+
+    @property
+    def side(self) -> int:
+        """Of the images, in pixels."""
+        return self.data.train.images.shape[-1]
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes that the images of a training set take."""
+        return self.builder.count * self.data.train.images[0].numel()
 
 
 def parts_of(config: EvaluateConfig) -> list[Part]:

@@ -15,7 +15,7 @@ from ulecli.data.datasets import Dataset
 from ulecli.data.images import ImageSet
 from ulecli.errors import NoSuchPath, UleError, shown, unknown
 from ulecli.evaluation.config import EACH, EvaluateConfig
-from ulecli.evaluation.defenders import Progress
+from ulecli.evaluation.order import Progress
 from ulecli.evaluation.poisons.band_noise import Band, BandNoise, Fitted, difference
 from ulecli.evaluation.poisons.photo_noise import TOLERANCE, NoisyPhotos, fitted_noise, mean_change
 from ulecli.evaluation.poisons.protected_photos import aligned, read_photos, read_protected, with_photos

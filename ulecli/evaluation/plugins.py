@@ -21,9 +21,10 @@ from types import ModuleType
 from torch import nn
 
 from ulecli.errors import NoSuchPath, UleError, UsageError, shown
-from ulecli.evaluation.defenders import DEFENDERS, Defender, Order, Protect
+from ulecli.evaluation.defenders import DEFENDERS
 from ulecli.evaluation.exploiters.countermeasure import Countermeasure, Family, Fitted, Preparation, Stored
 from ulecli.evaluation.exploiters.registry import FAMILIES
+from ulecli.evaluation.order import Defender, Order, Protect
 from ulecli.nets.registry import NETS, Net
 from ulecli.registry import Registry
 
@@ -73,7 +74,7 @@ class Plugin:
     Attributes:
         exploiters: By name, in small letters. A `Countermeasure` counts as a family without a number.
         nets: By name. A function that builds a module, or the module's class, counts as a `Net`.
-        defenders: By name. A function (see `defenders.Protect`) counts as a `Defender`.
+        defenders: By name. A function (see `ulecli.evaluation.order.Protect`) counts as a `Defender`.
         source: The file or module it was loaded from; "" for objects, which can't go to other processes.
         sha256: Of the code; of objects a random number, as nothing can say whether others are the same.
 

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import torch
 
-from ulecli.data.datasets import Dataset
 from ulecli.data.images import ImageSet
 from ulecli.errors import NothingToDo, UsageError
 from ulecli.evaluation.exploiters.protocol import Protocol
-from ulecli.evaluation.parts import Part
-from ulecli.evaluation.training_sets import TrainingSets
+from ulecli.evaluation.parts import OpenedPart
 from ulecli.evaluation.workers import Workers
 from ulecli.nets.registry import NETS, Net
 from ulecli.nets.seeding import seeded
 from ulecli.units import LEVELS
 
 
-def check_plan(part: Part, data: Dataset, builder: TrainingSets, workers: Workers) -> int:
+def check_plan(opened: OpenedPart, workers: Workers) -> int:
     """Find what is wrong with a plan, and return how many trainings it has.
 
     Args:
-        part: What was asked.
-        data: The clean data set.
-        builder: Of the training sets; other people's poisons are read, nothing else is made.
+        opened: A part of the evaluation; other people's poisons are read, nothing else is made.
         workers: Who is to do the trainings.
 
     Raises:
@@ -30,10 +26,10 @@ def check_plan(part: Part, data: Dataset, builder: TrainingSets, workers: Worker
         UsageError: A set holds too few images for a batch, or a net of the user's own can't take them.
         UleError: A poison can't be used, or there is too little memory for the jobs.
     """
+    part, builder = opened.part, opened.builder
     if not (names := builder.names()):
         raise NothingToDo("nothing to train on: name a --defender or a --poison, or leave the controls")
     config = part.config
-    side = data.train.images.shape[-1]
     protocols, trainings = {}, 0
     for measure in {one.name: one for one in part.measures()}.values():
         runs = len(names) * len(set(part.seeds(measure, drawn=builder.drawn)))
@@ -41,7 +37,7 @@ def check_plan(part: Part, data: Dataset, builder: TrainingSets, workers: Worker
             trainings += runs * len(part.requests)
             continue
         for arch in config.arch_names or ("",):
-            protocol = config.protocol(measure, arch, side)
+            protocol = config.protocol(measure, arch, opened.side)
             trainings += runs * ((measure.name, protocol.net) not in protocols)
             protocols[measure.name, protocol.net] = protocol
     for protocol in protocols.values():
@@ -52,8 +48,8 @@ def check_plan(part: Part, data: Dataset, builder: TrainingSets, workers: Worker
             )
     for protocol in protocols.values():
         if (net := config.known.nets[protocol.net]) is not NETS.get(protocol.net):
-            check_net(net, protocol, data.train)
-    workers.jobs(trainings, builder.count * data.train.images[0].numel())
+            check_net(net, protocol, opened.data.train)
+    workers.jobs(trainings, opened.image_bytes)
     builder.read_poisons()
     return trainings
 

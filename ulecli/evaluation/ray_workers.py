@@ -21,10 +21,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ulecli.data.images import ImageSet
 from ulecli.errors import DeviceUnavailable
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.environment import versions
 from ulecli.evaluation.results.journal import RUN
-from ulecli.evaluation.scheduling import Done, Images, OnEpoch, OnStep, Task, memory_need, trained
+from ulecli.evaluation.scheduling import memory_need
 from ulecli.evaluation.set_files import TrainingSet
+from ulecli.evaluation.task import PACKAGES, Done, Images, OnEpoch, OnStep, Task, trained
 from ulecli.system.cores import usable_cores
 from ulecli.system.ray_cluster import RETRIES, Node, ray_cluster, result_of
 
@@ -170,7 +170,7 @@ def on_ray(config: EvaluateConfig) -> Iterator[RayWorkers]:
     """
     gpus = 0 if config.device == "cpu" else torch.cuda.device_count()
     cpus = config.threads or usable_cores()
-    with ray_cluster(config.ray_address, cpus=cpus, gpus=gpus, versions=versions) as nodes:
+    with ray_cluster(config.ray_address, cpus=cpus, gpus=gpus, packages=PACKAGES) as nodes:
         if config.device != "cpu" and not any(node.gpus for node in nodes):
             raise DeviceUnavailable("no machine of this Ray cluster lends a GPU; take --device cpu")
         yield RayWorkers(config, nodes)

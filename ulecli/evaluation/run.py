@@ -16,39 +16,33 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from ulecli.data.datasets import DATASETS, Dataset, open_dataset
 from ulecli.data.images import ImageSet
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.environment import versions
-from ulecli.evaluation.expectations import cost_of, expect, expected_trainings
-from ulecli.evaluation.exploiters.checkpoints import Checkpoint
-from ulecli.evaluation.exploiters.protocol import PRESETS
-from ulecli.evaluation.forecast import Work
+from ulecli.evaluation.expectations import expect, expected_trainings
 from ulecli.evaluation.listener import Listener
 from ulecli.evaluation.outlook import Outlook
-from ulecli.evaluation.parts import Part, parts_of
+from ulecli.evaluation.parts import OpenedPart, parts_of
 from ulecli.evaluation.photo_sets import photo_data
+from ulecli.evaluation.planned import Planned, planned
 from ulecli.evaluation.preparation import check_plan
 from ulecli.evaluation.results.each import by_treatment, treatment_of
 from ulecli.evaluation.results.journal import Journal
 from ulecli.evaluation.results.plots import curves, gallery
-from ulecli.evaluation.results.record import CONTROLS, Arm, RunRecord, run_key
-from ulecli.evaluation.scheduling import Done, Task
+from ulecli.evaluation.results.record import CONTROLS, RunRecord
 from ulecli.evaluation.self_checks import backbone_warnings, data_notes, result_warnings
-from ulecli.evaluation.set_files import TrainingSet, write_array
+from ulecli.evaluation.set_files import TrainingSet, write_clean
+from ulecli.evaluation.task import PACKAGES, Done
 from ulecli.evaluation.training_sets import TrainingSets
-from ulecli.evaluation.ways import ways
-from ulecli.evaluation.workers import Workers, opened
+from ulecli.evaluation.workers import Workers, workers_of
 from ulecli.nets.backbones.opening import open_backbone
 from ulecli.nets.devices import usable_device
 from ulecli.nets.threads import torch_threads
 from ulecli.system.cores import usable_cores
+from ulecli.system.versions import versions
 from ulecli.system.writing import check_room, writing_to
 
 __all__ = ["EvaluateConfig", "Evaluation", "Interrupted", "Listener", "evaluate"]
@@ -106,17 +100,17 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
         stack.enter_context(journal)
         read = [data if one.config.side == config.side else open_data(one.config) for one in parts]
         outlook = Outlook(listener)
-        builders = [
-            TrainingSets(part.config, own, folder / "sets", outlook.prepared)
+        opened = [
+            OpenedPart(part, own, TrainingSets(part.config, own, folder / "sets", outlook.prepared))
             for part, own in zip(parts, read, strict=True)
         ]
-        notes = (*journal.notes, *data_notes(config, data), *builders[0].seed_notes())
-        check_room(folder / "sets", sum(builder.size for builder in builders))
+        notes = (*journal.notes, *data_notes(config, data), *opened[0].builder.seed_notes())
+        check_room(folder / "sets", sum(one.builder.size for one in opened))
         try:
-            with opened(config) as workers:
-                records = _carried_out(config, parts, read, builders, journal, outlook, listener, workers)
+            with workers_of(config) as workers:
+                records = _carried_out(config, opened, journal, outlook, listener, workers)
         except KeyboardInterrupt as error:
-            wanted = {one.arm for one in expected_trainings(parts, read, builders)}
+            wanted = {one.arm for one in expected_trainings(opened)}
             done = (record for record in journal.records if record.arm in wanted)
             raise Interrupted(Evaluation(tuple(done), notes)) from error
         return Evaluation(tuple(records), notes)
@@ -124,9 +118,7 @@ def evaluate(config: EvaluateConfig, listener: Listener | None = None) -> Evalua
 
 def _carried_out(
     config: EvaluateConfig,
-    parts: list[Part],
-    read: list[Dataset],
-    builders: list[TrainingSets],
+    opened: list[OpenedPart],
     journal: Journal,
     outlook: Outlook,
     listener: Listener | None,
@@ -134,23 +126,23 @@ def _carried_out(
 ) -> list[RunRecord]:
     """Make all training sets and train on them; return the records of the whole plan."""
     folder = journal.path.parent
-    trainings = sum(map(check_plan, parts, read, builders, [workers] * len(parts)))
+    trainings = sum(check_plan(one, workers) for one in opened)
     if listener is not None:
-        listener.starting(builders[0].names(), trainings)
-        listener.expecting(expect(parts, read, builders, journal.records, outlook, workers))
-    sets = [list(builder.sets()) for builder in builders]
-    tests = [_test_set(own, folder / "sets") for own in read]
-    held = (one.validation for one in builders)
-    own = [None if one is None else _clean_set("validation", one, folder / "sets") for one in held]
-    kept = folder / "checkpoints" if config.out else None
-    planned = chain.from_iterable(map(_plan, parts, read, sets, tests, [kept] * len(parts), own))
-    plan = list({one.key: one for one in planned}.values())  # nothing counts twice, however often named
-    records = _trained(config, plan, journal, outlook, listener, workers)
+        listener.starting(opened[0].builder.names(), trainings)
+        listener.expecting(expect(opened, journal.records, outlook, workers))
+    sets = [list(one.builder.sets()) for one in opened]
+    plan: dict[str, Planned] = {}  # by key, since nothing counts twice, however often named
+    for one, own in zip(opened, sets, strict=True):
+        test, held = write_clean("test", one.data.test, folder / "sets"), one.builder.validation
+        validation = None if held is None else write_clean("validation", held, folder / "sets")
+        kept = folder / "checkpoints" if config.out else None
+        plan |= {each.key: each for each in planned(one, own, test, kept, validation)}
+    records = _trained(config, list(plan.values()), journal, outlook, listener, workers)
     if config.out is not None and config.pictures:
         shown = by_treatment(records) if config.each else records
         with writing_to(folder):
             curves(shown, folder / "curves.png", folder / "curves.svg")
-            _draw_gallery(builders[0].clean, sets[0], config, folder / "gallery.png")
+            _draw_gallery(opened[0].builder.clean, sets[0], config, folder / "gallery.png")
     return records
 
 
@@ -166,77 +158,9 @@ def open_data(config: EvaluateConfig) -> Dataset:
     return open_dataset(config.dataset, config.data_root, size=size, download=config.download)
 
 
-def _test_set(data: Dataset, folder: Path) -> TrainingSet:
-    """Write the test set where every process can read it."""
-    return _clean_set("test", data.test, folder)
-
-
-def _clean_set(name: str, images: ImageSet, folder: Path) -> TrainingSet:
-    side = images.images.shape[-1]  # each part of an evaluation may have its own
-    file, labels = folder / f"{name}-{side}.npy", folder / f"{name}-{side}.labels.npy"
-    write_array(file, images.images)
-    write_array(labels, images.labels)
-    return TrainingSet(name, file, labels, images.classes, images.digest)
-
-
-@dataclass(frozen=True)
-class _Planned:
-    arm: Arm
-    task: Task
-    settings: dict[str, Any]
-    key: str
-    data_md5: str
-    epochs: int
-    work: Work
-
-
-def _plan(
-    part: Part,
-    data: Dataset,
-    sets: list[TrainingSet],
-    test: TrainingSet,
-    checkpoints: Path | None = None,
-    validation: TrainingSet | None = None,
-) -> Iterator[_Planned]:
-    """Yield every training, in an order in which the first results say the most."""
-    config, preset = part.config, PRESETS[part.config.preset]
-    steps, tried = config.attack_steps or preset.attack_steps, preset.robust_images
-    side = data.train.images.shape[-1]
-    for seed in config.seeds:
-        for exploiter in config.exploiter_names:
-            measure = config.measure(exploiter)
-            seeds = part.seeds(measure, drawn=any(one.seed is not None for one in sets))
-            for way in ways(part, measure, side, tried) if seed in seeds else ():
-                for one in sets:
-                    if one.seed not in (None, seed):
-                        continue
-                    arm = Arm(data.name, one.name, measure.name, way.net, config.preset, seed)
-                    key = run_key(arm, way.settings, one.digest, data.digest)
-                    task = Task(
-                        one,
-                        test,
-                        way.protocol,
-                        exploiter,
-                        steps,
-                        tried,
-                        seed,
-                        config.device,
-                        config.loaded,
-                        way.backbone,
-                        _checkpoint(checkpoints, key, config.device),
-                        validation,
-                    )
-                    work = cost_of(arm, way, one.shape[0])
-                    yield _Planned(arm, task, way.settings, key, data.digest, way.epochs, work)
-
-
-def _checkpoint(folder: Path | None, key: str, device: str) -> Checkpoint | None:
-    return None if folder is None else Checkpoint(folder / f"{key}.pt", f"{key} on {device}")
-
-
 def _trained(
     config: EvaluateConfig,
-    plan: list[_Planned],
+    plan: list[Planned],
     journal: Journal,
     outlook: Outlook,
     listener: Listener | None,
@@ -262,8 +186,8 @@ def _trained(
     return [record for record in found if record is not None]
 
 
-def _record(config: EvaluateConfig, planned: _Planned, done: Done) -> RunRecord:
-    arm, task, result = planned.arm, planned.task, done.result
+def _record(config: EvaluateConfig, one: Planned, done: Done) -> RunRecord:
+    arm, task, result = one.arm, one.task, done.result
     backbone = task.backbone
     # A training that went on with another number of threads differs by rounding from one that did not.
     exact = config.device == "cpu" and len(done.threads) == 1
@@ -277,8 +201,8 @@ def _record(config: EvaluateConfig, planned: _Planned, done: Done) -> RunRecord:
     )
     return RunRecord(
         arm=arm,
-        config=planned.settings,
-        data_md5=planned.data_md5,
+        config=one.settings,
+        data_md5=one.data_md5,
         train_md5=task.train.digest,
         audit=task.train.audit,
         n_train=task.train.shape[0],
@@ -291,7 +215,7 @@ def _record(config: EvaluateConfig, planned: _Planned, done: Done) -> RunRecord:
         seconds=done.seconds,
         device=done.device,
         deterministic=done.threads[0] if exact else 0,
-        versions=versions(open_backbone(backbone).packages if backbone else ()),
+        versions=versions((*PACKAGES, *(open_backbone(backbone).packages if backbone else ()))),
         warnings=(
             *task.train.warnings,
             *found,
@@ -312,6 +236,6 @@ def _draw_gallery(clean: ImageSet, sets: list[TrainingSet], config: EvaluateConf
     ]
     if not judged or config.mix or config.train_images:
         return
-    firsts = [int((clean.labels == label).nonzero()[0]) for label in range(min(10, len(clean.classes)))]
+    firsts = clean.firsts(10)
     protected = judged[0].read().images[firsts].numpy()
     gallery(clean.images[firsts].numpy(), protected, config.epsilon, path)

@@ -107,6 +107,24 @@ def write_array(path: Path, values: Tensor) -> None:
         np.save(stream, values.numpy())
 
 
+def write_clean(name: str, images: ImageSet, folder: Path) -> TrainingSet:
+    """Write clean images that are not trained on, and return them as a set.
+
+    Args:
+        name: Of the set.
+        images: All of its images.
+        folder: Where to; images of another size don't replace them.
+
+    Raises:
+        TargetError: They can't be written.
+    """
+    side = images.images.shape[-1]  # each part of an evaluation may have its own
+    file, labels = folder / f"{name}-{side}.npy", folder / f"{name}-{side}.labels.npy"
+    write_array(file, images.images)
+    write_array(labels, images.labels)
+    return TrainingSet(name, file, labels, images.classes, images.digest)
+
+
 class SetFiles:
     """The training sets of one data set in one folder.
 

@@ -58,7 +58,7 @@ class SetProtection:
 
         Args:
             parts: Folder where an interrupted work is taken up; None for nowhere.
-            progress: Called after every step; see `ulecli.evaluation.defenders.Progress`.
+            progress: Called after every step; see `ulecli.evaluation.order.Progress`.
         """
         cache, count = DeltaCache(usual_folder()), len(self.images)
         if (known := cache.find(self.identity)) is not None:

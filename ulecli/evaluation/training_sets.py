@@ -15,7 +15,8 @@ from ulecli.data.images import ImageSet
 from ulecli.errors import UsageError
 from ulecli.evaluation import crafted
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, Progress, defend, is_fixed
+from ulecli.evaluation.defenders import CLASSWISE, DEFENDERS, defend, is_fixed
+from ulecli.evaluation.order import Progress
 from ulecli.evaluation.own_surrogates import find_surrogate
 from ulecli.evaluation.photo_plan import PhotoPlan, photo_set_names, photo_set_sizes
 from ulecli.evaluation.photo_sets import PhotoSets

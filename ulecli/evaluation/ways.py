@@ -31,14 +31,13 @@ class Way:
     backbone: BackboneRequest | None = None
 
 
-def ways(part: Part, measure: Countermeasure, side: int, robust_images: int) -> Iterator[Way]:
+def ways(part: Part, measure: Countermeasure, side: int) -> Iterator[Way]:
     """Yield the ways of an exploiter of a part.
 
     Args:
         part: What was asked.
         measure: What the exploiter does.
         side: Of the pictures, in pixels.
-        robust_images: Of how many test images robust accuracy is measured where training is adversarial.
     """
     config = part.config
     common: dict[str, Any] = {"exploiter": measure.name}
@@ -56,7 +55,7 @@ def ways(part: Part, measure: Countermeasure, side: int, robust_images: int) -> 
         common["whitening"] = measure.whitening
     if measure.attack is not None:
         common["attack"] = _described(measure.attack)
-        common["robust_images"] = robust_images
+        common["robust_images"] = config.robust_images
     for arch in config.arch_names or ("",):
         protocol = config.protocol(measure, arch, side)
         yield Way(protocol.net, {**asdict(protocol), **common}, protocol.epochs, protocol)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ulecli.evaluation.config import EvaluateConfig
-from ulecli.evaluation.scheduling import Done, OnEpoch, OnStep, Task, fitting_jobs, run
+from ulecli.evaluation.scheduling import fitting_jobs, run
+from ulecli.evaluation.task import Done, OnEpoch, OnStep, Task
 from ulecli.system.cores import usable_cores
 from ulecli.system.worker_kinds import WorkerKind, need_ray
 
@@ -78,7 +79,7 @@ class LocalWorkers:
 
 
 @contextmanager
-def opened(config: EvaluateConfig) -> Iterator[Workers]:
+def workers_of(config: EvaluateConfig) -> Iterator[Workers]:
     """Lend the workers of an evaluation.
 
     Raises:

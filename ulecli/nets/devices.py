@@ -1,4 +1,4 @@
-"""The devices that torch can use here."""
+"""The devices that torch can use here, and what they are called."""
 
 from __future__ import annotations
 
@@ -25,3 +25,9 @@ def usable_device(device: torch.device | str) -> torch.device:
         reason = (str(error).splitlines() or [""])[0]
         raise DeviceUnavailable(f"torch can't use the device '{device}' here ({reason}): take cpu") from error
     return torch.device(device)
+
+
+def device_name(device: torch.device | str) -> str:
+    """Return what a device is called: a GPU by its model, others as torch names them."""
+    named = str(device)
+    return str(torch.cuda.get_device_name(named)) if named.startswith("cuda") else named

@@ -46,6 +46,10 @@ class Net:
         chain.channels_last = self.channels_last  # type: ignore[assignment]
         return chain
 
+    def build_for(self, side: int, **settings: Any) -> nn.Sequential:
+        """Return the net as `build` does, with weights for pictures of a side where it has such."""
+        return self.build(**settings, **({"size": side} if self.sized else {}))
+
 
 _net = partial(Net, channels_last=True)
 

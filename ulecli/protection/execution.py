@@ -33,8 +33,9 @@ from ulecli.protection.worker import ENTRY, protected_in, sample_in
 from ulecli.system.atomic import part_of, sync
 from ulecli.system.cores import usable_cores
 from ulecli.system.fingerprint import Fingerprint, fingerprint_of
-from ulecli.system.isolated import IsolatedWorker, Pool, reason_of
+from ulecli.system.isolated import IsolatedWorker, Pool
 from ulecli.system.limits import Limits
+from ulecli.system.serving import reason_of
 
 if TYPE_CHECKING:
     from ulecli.protection.ray_photos import RayPhotos

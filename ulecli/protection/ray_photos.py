@@ -7,20 +7,17 @@ photo that is lost with its machine is made anew, and counts once.
 
 from __future__ import annotations
 
-import platform
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
-from ulecli import __version__
 from ulecli.perturb.perturber import Perturber
 from ulecli.protection.config import ProtectConfig
 from ulecli.protection.ledger import Direction
@@ -33,6 +30,9 @@ from ulecli.system.devices import Device
 from ulecli.system.isolated import Pool
 from ulecli.system.limits import Limits
 from ulecli.system.ray_cluster import RETRIES, ray_cluster, result_of
+
+PACKAGES = ("numpy", "onnxruntime", "pillow")
+"""What has a say in a protected file."""
 
 
 @dataclass(frozen=True)
@@ -106,17 +106,8 @@ def on_ray(config: ProtectConfig) -> Iterator[RayPhotos]:
         UleError: There is no such cluster, or another version of something is on it.
     """
     cpus = config.jobs or usable_cores()
-    with ray_cluster(config.ray_address, cpus=cpus, versions=versions) as nodes:
+    with ray_cluster(config.ray_address, cpus=cpus, packages=PACKAGES) as nodes:
         yield RayPhotos(config, sum(node.cpus for node in nodes))
-
-
-def versions() -> dict[str, str]:
-    """Return the version of everything that has a say in a protected file, by name."""
-    found = {"ulecli": __version__, "python": platform.python_version()}
-    for package in ("numpy", "onnxruntime", "pillow"):
-        with suppress(PackageNotFoundError):  # as where another build of it is installed
-            found[package] = version(package)
-    return found
 
 
 def _protected(tools: Tools, job: Job, direction: Direction) -> tuple[Made, bool]:

@@ -18,8 +18,9 @@ from ulecli.formats.memory import Memory
 from ulecli.imaging.delta import SMALLEST_GRID
 from ulecli.perturb.perturber import Perturber
 from ulecli.protection.photo import Job, Made, Perturb, Sample, make, sample
-from ulecli.system.isolated import Ask, Handler, IsolatedWorker
+from ulecli.system.isolated import IsolatedWorker
 from ulecli.system.plain_data import BadMessage, Message, plain, restored
+from ulecli.system.serving import Ask, Handler
 from ulecli.units import LEVELS
 
 ENTRY = "ulecli.protection.worker:photo_handler"

@@ -21,8 +21,8 @@ from ulecli.imaging.figure import perturbation, shrunk
 from ulecli.imaging.ssim import ssim, ssim_map
 from ulecli.imaging.visibility import SCREEN_SIDE, Visibility, visibility
 from ulecli.imaging.weakest import weakest_window
-from ulecli.system.isolated import Ask, Handler
 from ulecli.system.plain_data import BadMessage, Message, plain, restored
+from ulecli.system.serving import Ask, Handler
 
 SIDE = 240
 """Longest side of the perturbation in pixels: its cells are still several pixels wide."""

@@ -20,9 +20,10 @@ from ulecli.protection.ledger import NAME, reading
 from ulecli.protection.outcome import PhotoOutcome, Status
 from ulecli.protection.pairs import Pair, pair_up
 from ulecli.system.database import run_in_progress
-from ulecli.system.isolated import Ask, Handler, IsolatedWorker, Pool
+from ulecli.system.isolated import IsolatedWorker, Pool
 from ulecli.system.limits import DEFAULT_TIMEOUT
 from ulecli.system.plain_data import BadMessage, Message
+from ulecli.system.serving import Ask, Handler
 from ulecli.units import MAX_EPSILON
 
 

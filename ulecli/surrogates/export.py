@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from ulecli import __version__
 from ulecli.perturb.gradient_graph import gradient_graph
 from ulecli.surrogates.recipe import Recipe
 from ulecli.surrogates.store import Card, card_file, load_card, write_card
 from ulecli.surrogates.weights import FEATURE, load_net
 from ulecli.system.atomic import replacing
+from ulecli.system.versions import versions
 from ulecli.system.writing import NO_ROOM, writing_to
 
 
@@ -118,7 +115,7 @@ def write_files(
         protocol=protocol,
         command=command,
         seeds=(seed,),
-        versions=_versions(),
+        versions=versions(("torch", "numpy", "onnx", "safetensors")),
         files={file: card_file(content) for file, content in files.items()},
         effect=(),
         limits=limits,
@@ -150,13 +147,3 @@ def _protocol(recipe: Recipe, device: str, accuracy: float) -> Mapping[str, Any]
         "trained_on": device,
         "accuracy_on_delta": round(accuracy, 3),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {"ulecli": __version__, "python": platform.python_version(), "torch": torch.__version__}
-    for package in ("numpy", "onnx", "safetensors"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # vendored by a distribution; the others are still known
-            continue
-    return found

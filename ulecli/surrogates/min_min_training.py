@@ -8,14 +8,11 @@ protects images that it has never seen.
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import io
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -27,12 +24,11 @@ from ulecli.data.images import ImageSet
 from ulecli.errors import UleError, UsageError, shown
 from ulecli.nets.registry import make_net
 from ulecli.nets.seeding import seeded
+from ulecli.nets.training_state import read_state, write_state
 from ulecli.perturb.pgd import draw, minimise, views_of
 from ulecli.perturb.torch_gradients import gradients_of, look
 from ulecli.surrogates.recipe import Recipe
 from ulecli.surrogates.training_images import WorkingImages
-from ulecli.system.atomic import replacing
-from ulecli.system.writing import NO_ROOM, writing_to
 from ulecli.units import to_unit
 
 CHECKPOINT_EVERY = 100
@@ -174,27 +170,21 @@ class Training:
             "identity": self.identity,
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "rng": repr(self.rng.bit_generator.state),
             "done": self.done,
             "accuracy": self.accuracy,
         }
-        content = io.BytesIO()  # torch's own writing of files says nothing of a full disk
-        torch.save(state, content)
-        with writing_to(checkpoint, NO_ROOM), replacing(checkpoint) as part:
-            part.write_bytes(content.getbuffer())
+        write_state(checkpoint, state, self.rng)
 
     def _resume(self, checkpoint: Path) -> None:
-        try:
-            state = torch.load(checkpoint, map_location=self.device, weights_only=True)
-            identity = state["identity"]
-        except (OSError, RuntimeError, KeyError, TypeError, EOFError, UnpicklingError) as error:
-            raise UleError(f"{shown(checkpoint)} is damaged; delete it to start anew") from error
-        if identity != self.identity:
+        state = read_state(checkpoint, self.device)
+        if state is None:
+            raise UleError(f"{shown(checkpoint)} is damaged; delete it to start anew")
+        if state.get("identity") != self.identity:
             raise UsageError(
                 f"{shown(checkpoint)} is of a training with another recipe or seed or other pictures; "
                 "delete it to start anew"
             )
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.rng.bit_generator.state = ast.literal_eval(state["rng"])
+        self.rng.bit_generator.state = state["rng"]
         self.done, self.accuracy = state["done"], state["accuracy"]

@@ -103,6 +103,7 @@ def _with_torch(name: str, device: Device, threads: int) -> Way | None:
         import torch
     except ImportError:
         return None
+    from ulecli.nets.devices import device_name
     from ulecli.perturb.torch_gradients import gradients_of
     from ulecli.surrogates.weights import load_net
 
@@ -114,7 +115,7 @@ def _with_torch(name: str, device: Device, threads: int) -> Way | None:
     if not usable[device]:
         return None
     where = torch.device(device.value)
-    model = f" {torch.cuda.get_device_name()}" if device is Device.CUDA else ""
+    model = f" {device_name(where)}" if device is Device.CUDA else ""
     return gradients_of(load_net(name), where), f"{device.value}{model} (torch {torch.__version__})"
 
 

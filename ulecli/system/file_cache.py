@@ -65,7 +65,10 @@ class FileCache:
     def _make_room(self) -> None:
         """Remove the oldest files beyond the limits."""
         kept = taken = 0
-        found = {file: file.stat() for file in self._folder.glob(f"*{self._ending}")}
+        found: dict[Path, os.stat_result] = {}
+        for file in self._folder.glob(f"*{self._ending}"):
+            with contextlib.suppress(FileNotFoundError):  # another process makes room too
+                found[file] = file.stat()
         for file, state in sorted(found.items(), key=lambda one: one[1].st_mtime_ns, reverse=True):
             kept, taken = kept + 1, taken + state.st_size
             if (self._files is not None and kept > self._files) or (

@@ -5,39 +5,29 @@ nothing else: the file fails, a fresh process goes on. Threads could not promise
 can't be stopped and a crash in one ends all. A decoder that a file has taken over is held by the limits of
 `ulecli.system.sandbox`, and what it sends is plain data that is checked (`ulecli.system.plain_data`).
 
-The work is named by an entry, "package.module:function". The function is called once in the new process and
-returns what answers each request; while it works it may ask this process questions.
+Here stands the side that hands the work out; `ulecli.system.serving` is the one that does it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import signal
 import subprocess
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import LifoQueue
 from typing import Self, TypeVar
 
-from ulecli.errors import PhotoError, PhotoSkipped, UleError
+from ulecli.errors import PhotoError, PhotoSkipped
 from ulecli.system.limits import Limits
 from ulecli.system.plain_data import MAX_CONTENT, BadMessage, Message, plain, receive, restored, send
-from ulecli.system.sandbox import confine
+from ulecli.system.serving import ANSWER, FAILED, QUESTION, SKIPPED, STARTED, Ask
 
-Ask = Callable[[Message], Message]
-"""Sends a question to the other process and returns its answer."""
-
-Handler = Callable[[Message, Ask], Message]
-"""Answers a request; what it raises is reported to who has sent it, and the process goes on."""
-
-_START = "import sys; sys.path[:] = {!r}; from ulecli.system.isolated import serve; serve()"
-_STARTED, _QUESTION, _ANSWER, _SKIPPED, _FAILED = "started", "question", "answer", "skipped", "failed"
+_START = "import sys; sys.path[:] = {!r}; from ulecli.system.serving import serve; serve()"
 _MAX_REASON = 2000
 
 
@@ -110,7 +100,7 @@ class IsolatedWorker:
             watch.start()
         try:
             kind, content = self._converse(process, request, on_question, max_content)
-            if kind == _ANSWER:
+            if kind == ANSWER:
                 return read(content)
             reason = restored(_Refusal, content).reason[:_MAX_REASON]
         except (EOFError, BrokenPipeError, ConnectionError):
@@ -127,7 +117,7 @@ class IsolatedWorker:
                 watch.join()  # it may be at its last line
             if self._late:  # perhaps only just: then what was killed must not get the next request
                 self.kill()
-        raise (PhotoSkipped if kind == _SKIPPED else PhotoError)(reason)
+        raise (PhotoSkipped if kind == SKIPPED else PhotoError)(reason)
 
     def close(self) -> None:
         """End the process; it has nothing in work."""
@@ -174,11 +164,11 @@ class IsolatedWorker:
         send(process.stdin, request)
         while True:
             kind, content = _opened(receive(process.stdout, max_content=max_content))
-            if kind == _STARTED and self.in_force is None:
+            if kind == STARTED and self.in_force is None:
                 self.in_force = restored(_Started, content).in_force
-            elif kind == _QUESTION and on_question:
+            elif kind == QUESTION and on_question:
                 send(process.stdin, on_question(content))
-            elif kind in (_ANSWER, _SKIPPED, _FAILED):
+            elif kind in (ANSWER, SKIPPED, FAILED):
                 return kind, content
             else:
                 raise BadMessage("comes out of turn")
@@ -276,53 +266,3 @@ class Pool:
         # The workers end first: where all is given up, a thread must not wait for one that hangs.
         with ThreadPoolExecutor(len(self._workers), thread_name_prefix="pool") as threads, self:
             yield from threads.map(hire, items)
-
-
-def serve() -> None:
-    """Be a worker: take requests from stdin and answer on stdout until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    warnings.simplefilter("ignore")
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-
-    def respond(kind: str, content: Message) -> None:
-        send(answers, {"kind": kind, "content": content})
-
-    def ask(question: Message) -> Message:
-        respond(_QUESTION, question)
-        return receive(requests)
-
-    with contextlib.suppress(EOFError, BrokenPipeError):  # the main process is gone, or has no more requests
-        start = receive(requests)
-        in_force = confine(restored(Limits, start["limits"]))  # before a library starts threads
-        module, _, function = start["entry"].partition(":")
-        handler: Handler = getattr(importlib.import_module(module), function)()
-        respond(_STARTED, {"in_force": list(in_force)})
-        while True:
-            request = receive(requests)
-            try:
-                kind, content = _ANSWER, handler(request, ask)
-            except (EOFError, BrokenPipeError):
-                raise
-            except Exception as error:
-                kind, content = _fault(error)
-            respond(kind, content)
-
-
-def _fault(error: Exception) -> tuple[str, Message]:
-    if isinstance(error, PhotoSkipped):
-        return _SKIPPED, {"reason": str(error)}
-    return _FAILED, {"reason": reason_of(error)}
-
-
-def reason_of(error: Exception) -> str:
-    """Say in words for the user why the work on a file failed."""
-    if isinstance(error, UleError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "needs more memory than there is; try --jobs 1"
-    if isinstance(error, OSError):
-        return f"can't be read or written: {error.strerror or error}"
-    # A fault of ours: the other photos shall not suffer from it.
-    return f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +19,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ulecli.errors import UleError
-
-Versions = Callable[[], dict[str, str]]
-"""Returns the version of everything that has a say in what comes out, by name, of the machine it runs on."""
+from ulecli.system.versions import versions
 
 RETRIES = 3
 """How often work is begun again that was lost with its process or machine."""
@@ -56,13 +54,15 @@ class Node:
 
 
 @contextmanager
-def ray_cluster(address: str, *, cpus: int, versions: Versions, gpus: int = 0) -> Iterator[tuple[Node, ...]]:
+def ray_cluster(
+    address: str, *, cpus: int, packages: Sequence[str], gpus: int = 0
+) -> Iterator[tuple[Node, ...]]:
     """Connect to a cluster, or start one here that ends with the block.
 
     Args:
         address: HOST:PORT of its head, or "auto" for the one that runs here; "" to start one.
         cpus: Cores that one which is started lends.
-        versions: What has to be the same on all machines.
+        packages: What has to be of the same version on all machines, beside ulecli and Python.
         gpus: GPUs that one which is started lends.
 
     Yields:
@@ -80,7 +80,7 @@ def ray_cluster(address: str, *, cpus: int, versions: Versions, gpus: int = 0) -
             signal.signal(signal.SIGTERM, before)  # Ray takes it for itself
         nodes = _nodes()
         if address:
-            _check_versions(nodes, versions)
+            _check_versions(nodes, packages)
         yield nodes
     finally:
         ray.shutdown()
@@ -145,7 +145,7 @@ def _greet(address: str) -> None:
 
 
 def _nodes() -> tuple[Node, ...]:
-    """Return the machines that take trainings.
+    """Return the machines that lend cores.
 
     Raises:
         UleError: There is none.
@@ -161,17 +161,17 @@ def _nodes() -> tuple[Node, ...]:
     return tuple(found)
 
 
-def _check_versions(nodes: Sequence[Node], versions: Versions) -> None:
+def _check_versions(nodes: Sequence[Node], packages: Sequence[str]) -> None:
     """Refuse a cluster on which other things would come out than here.
 
     Raises:
         UleError: A machine lacks ulecli, has another version of something, or does not answer.
     """
-    own = versions()
+    own = versions(packages)
     asked = {
         node: ray.remote(versions)
         .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node.identity, soft=False))
-        .remote()
+        .remote(packages)
         for node in nodes
     }
     for node, answer in asked.items():

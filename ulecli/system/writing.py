@@ -60,7 +60,7 @@ def check_room(folder: Path, needed: int, advice: str = NAME_ANOTHER) -> None:
     there = next((one for one in (folder, *folder.resolve().parents) if one.is_dir()), None)
     if there is None:
         return
-    with writing_to(folder):
+    with writing_to(folder, advice):
         free = shutil.disk_usage(there).free
     if free < needed:
         raise TargetError(

@@ -21,8 +21,9 @@ from ulecli.imaging.figure import shrunk
 from ulecli.imaging.ssim import ssim
 from ulecli.imaging.variants import VARIANTS, Sight, seen, views
 from ulecli.imaging.visibility import SCREEN_SIDE, Visibility, visibility
-from ulecli.system.isolated import Ask, Handler, IsolatedWorker
+from ulecli.system.isolated import IsolatedWorker
 from ulecli.system.plain_data import BadMessage, Message, plain, restored
+from ulecli.system.serving import Ask, Handler
 from ulecli.units import LEVELS, MAX_EPSILON
 
 ENTRY = "ulecli.verification.measure:handler"

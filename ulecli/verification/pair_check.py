@@ -13,8 +13,9 @@ from ulecli.formats import audit
 from ulecli.formats.options import MetadataMode
 from ulecli.protection.pairs import Pair
 from ulecli.surrogates.recognition import Cue, CueReader
-from ulecli.system.isolated import IsolatedWorker, Pool, reason_of
+from ulecli.system.isolated import IsolatedWorker, Pool
 from ulecli.system.limits import DEFAULT_TIMEOUT
+from ulecli.system.serving import reason_of
 from ulecli.units import DEFAULT_EPSILON, LEVELS
 from ulecli.verification.measure import ENTRY, Measures, Request, measured_in
 

@@ -11,7 +11,8 @@ from ulecli.evaluation.reproduction.paper import PaperCell, PaperTable, Training
 from ulecli.evaluation.reproduction.plan import Plan
 from ulecli.evaluation.reproduction.running import Reproduction
 from ulecli.evaluation.results.markup import Block, Format, Table, written
-from ulecli.evaluation.results.record import RunRecord, Spread
+from ulecli.evaluation.results.record import RunRecord
+from ulecli.evaluation.results.summary import Spread
 from ulecli.evaluation.results.tables import NOTHING, conditions, remarks
 from ulecli.evaluation.results.tables import cell as written_cell
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ulecli.data.datasets import Dataset
 from ulecli.evaluation.expectations import ExpectedTraining, expected_trainings, paces, preparations
 from ulecli.evaluation.forecast import Forecast
-from ulecli.evaluation.parts import Part, parts_of
+from ulecli.evaluation.parts import OpenedPart, parts_of
 from ulecli.evaluation.preparation import check_plan
 from ulecli.evaluation.reproduction.plan import Group, Plan
 from ulecli.evaluation.results.journal import Journal
@@ -45,16 +45,16 @@ def expect(plan: Plan, *, measured: bool = True) -> Expected:
     Raises:
         UleError: The data or the output folder can't be used, or a group can't be right.
     """
-    outlook = _Outlook()
+    total = _Total()
     data: dict[tuple[str, int], Dataset] = {}
     for group in plan.groups:
         place = group.config.dataset, group.config.size
         data[place] = read = data.get(place) or open_data(group.config)
-        outlook.add(group, read, measured)
-    return Expected(outlook.trainings, outlook.done, outlook.seconds, tuple(outlook.unknown))
+        total.add(group, read, measured)
+    return Expected(total.trainings, total.done, total.seconds, tuple(total.unknown))
 
 
-class _Outlook:
+class _Total:
     """Adds up the work of one group after the other."""
 
     def __init__(self) -> None:
@@ -74,29 +74,25 @@ class _Outlook:
         with Journal.open(group.folder, config.fingerprint(data.digest), resume=True) as journal:
             known = {record.arm for record in journal.records}
         (part,) = parts_of(config)
-        builder = TrainingSets(config, data, group.folder / "sets")
-        check_plan(part, data, builder, LocalWorkers(config))
-        wanted = [
-            one for one in expected_trainings([part], [data], [builder]) if self._is_new(group, one.arm)
-        ]
+        opened = OpenedPart(part, data, TrainingSets(config, data, group.folder / "sets"))
+        check_plan(opened, LocalWorkers(config))
+        wanted = [one for one in expected_trainings([opened]) if self._is_new(group, one.arm)]
         left = [one for one in wanted if one.arm not in known]
         self.trainings += len(wanted)
         self.done += len(wanted) - len(left)
         if left and measured:
-            self._measure(group, part, data, builder, left)
+            self._measure(group, opened, left)
 
-    def _measure(
-        self, group: Group, part: Part, data: Dataset, builder: TrainingSets, left: list[ExpectedTraining]
-    ) -> None:
+    def _measure(self, group: Group, opened: OpenedPart, left: list[ExpectedTraining]) -> None:
         """Add how long it takes."""
         config, workers = group.config, LocalWorkers(group.config)
-        jobs = workers.jobs(len(left), builder.count * data.train.images[0].numel())
+        jobs = workers.jobs(len(left), opened.image_bytes)
         known = self._paces.setdefault((config.dataset, config.size), {})
         news = [one for one in left if one.work.kind not in known]
-        known |= paces(news, [part], [data], max(1, workers.threads // jobs))
+        known |= paces(news, [opened], max(1, workers.threads // jobs))
         trainings = Forecast([one.work for one in left], jobs, paces=known)
         self._take(f"training on {group.title}", trainings.remaining())
-        for one in preparations(part, data, builder):
+        for one in preparations(opened):
             if self._is_first(group.folder, one.report, one.words):  # groups of a folder share its sets
                 self._take(one.words, one.seconds)
 

@@ -10,7 +10,7 @@ from ulecli.evaluation.reproduction.plan import Group
 from ulecli.evaluation.reproduction.running import Reproduction
 from ulecli.evaluation.results.plots import curves, gallery
 from ulecli.evaluation.run import open_data
-from ulecli.evaluation.training_sets import TrainingSets, picked
+from ulecli.evaluation.training_sets import TrainingSets
 from ulecli.system.writing import writing_to
 
 SHOWN = 8
@@ -65,17 +65,12 @@ def draw_galleries(done: Reproduction) -> list[Picture]:
 def _gallery(name: str, group: Group, done: Reproduction) -> Iterator[Picture]:
     """Yield the gallery of a defender's work for its first seed, if that is there."""
     config = group.config
-    data = open_data(config)
-    builder = TrainingSets(config, data, group.folder / "sets")
+    builder = TrainingSets(config, open_data(config), group.folder / "sets")
     if list(builder.to_make()):
         return
     protected = next(iter(builder.sets())).read().images
-    clean = data.train.subset(picked(data.train, config.train_images))
-    firsts = [
-        int(found[0])
-        for label in range(len(clean.classes))
-        if len(found := (clean.labels == label).nonzero().flatten())
-    ][:SHOWN]
+    clean = builder.clean
+    firsts = clean.firsts(SHOWN)
     path = done.plan.asked.out / f"gallery-{name}.png"
     with writing_to(path):
         gallery(clean.images[firsts].numpy(), protected[firsts].numpy(), config.epsilon, path)

@@ -13,8 +13,9 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from ulecli.errors import shown
-from ulecli.evaluation.results.record import BANDS, CLEAN, CONTROLS, PROTECTED, SHARE, RunRecord, Spread
+from ulecli.evaluation.results.record import BANDS, CLEAN, CONTROLS, PROTECTED, SHARE, RunRecord
 from ulecli.evaluation.results.scores import LEARNED
+from ulecli.evaluation.results.summary import Spread
 
 SCORE = "ssimulacra2"
 """Where the audit of a record holds the mean SSIMULACRA2 of the photos that were changed."""

@@ -18,7 +18,8 @@ from ulecli.evaluation.results.each import (
     verdicts,
 )
 from ulecli.evaluation.results.markup import Block, Format, Table, written
-from ulecli.evaluation.results.record import BANDS, PROTECTED, RunRecord, Spread
+from ulecli.evaluation.results.record import BANDS, PROTECTED, RunRecord
+from ulecli.evaluation.results.summary import Spread
 from ulecli.evaluation.results.tables import (
     NOTHING,
     cell,

@@ -15,8 +15,8 @@ from ulecli.evaluation.results.record import (
     NOISE,
     NOISE_MEAN,
     RunRecord,
-    Summary,
 )
+from ulecli.evaluation.results.summary import Summary
 
 STRONG = 0.75
 """From this share on the images are called protected."""

@@ -19,10 +19,8 @@ from ulecli.evaluation.results.record import (
     NOISE_MEAN,
     SCHEMA,
     RunRecord,
-    Spread,
-    Summary,
-    by_cell,
 )
+from ulecli.evaluation.results.summary import Spread, Summary, by_cell
 from ulecli.evaluation.results.verdict import sentence, withheld
 
 NOTHING = "-"

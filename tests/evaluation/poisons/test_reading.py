@@ -100,6 +100,24 @@ def test_one_value_for_all_channels(tmp_path: Path, clean: ImageSet, shape: tupl
     assert np.array_equal(poison.images.images.numpy(), added(clean, levels))
 
 
+@pytest.mark.parametrize("form", ["a batch of CIFAR", "one of Python 3", "rows alone"])
+def test_rows_as_in_cifars_own_files(tmp_path: Path, clean: ImageSet, form: str) -> None:
+    expected = added(clean, np.rint(sinusoids(24, 8, 10, 8)))
+    rows, labels = expected.reshape(24, -1), clean.labels.tolist()
+    path = tmp_path / ("rows.npy" if form == "rows alone" else "data_batch_1.pkl")
+    if form == "rows alone":
+        np.save(path, rows)
+    elif form == "one of Python 3":
+        path.write_bytes(pickle.dumps({"data": rows, "fine_labels": labels, "filenames": ["a.png"] * 24}))
+    else:
+        path.write_bytes(pickle.dumps({b"data": rows, b"labels": labels, b"filenames": [b"a.png"] * 24}))
+    poison = read_poison(path, clean)
+    assert np.array_equal(poison.images.images.numpy(), expected)
+    assert torch.equal(poison.images.labels, clean.labels)
+    (note,) = poison.notes
+    assert "all red values, then green, then blue" in note
+
+
 def test_one_perturbation_for_each_class_goes_by_label(tmp_path: Path, clean: ImageSet) -> None:
     levels = np.rint(sinusoids(4, 8, 10, 8))
     poison = read_poison(save(tmp_path / "delta.pt", (levels / 255).astype(np.float32)), clean)

@@ -20,7 +20,7 @@ from ulecli.evaluation.poisons.pickles import NAMES, plain, read_pickle
 VALUES = ("images", "data", "x", "noise", "delta", "x_train", "adv_inputs", "perturbation")
 """What the array of a poison is called where a file holds several."""
 
-LABELS = ("labels", "y", "targets", "y_train")
+LABELS = ("labels", "y", "targets", "y_train", "fine_labels")
 """What its labels are called."""
 
 INDICES = "indices"
@@ -150,12 +150,22 @@ def _pickle(path: Path) -> Arrays:
 def _sorted_out(held: Any, path: Path) -> Arrays:
     """Return the arrays of an object that a file holds: a dict, a pair with labels, or values alone."""
     if isinstance(held, Mapping):
-        several = (Tensor, np.ndarray, list, tuple)
-        tensors = {str(name): value for name, value in held.items() if isinstance(value, several)}
+        tensors = {_text(name): value for name, value in held.items() if _may_be_numbers(value)}
         return _chosen(list(tensors), lambda name: _stacked(tensors[name], path), path)
     if isinstance(held, list | tuple) and len(held) == 2 and _are_labels(held[1]):
         return Arrays(_stacked(held[0], path), _stacked(held[1], path))
     return Arrays(_stacked(held, path))
+
+
+def _text(name: object) -> str:
+    return name.decode("latin-1") if isinstance(name, bytes) else str(name)  # Python 2 wrote CIFAR's own
+
+
+def _may_be_numbers(held: object) -> bool:
+    """Return whether it is an array or a list, and not one of words, as the names of CIFAR's files are."""
+    if isinstance(held, list | tuple):
+        return not (held and all(isinstance(one, str | bytes) for one in held))
+    return isinstance(held, Tensor | np.ndarray)
 
 
 _ARCHIVE = b"PK\x03\x04"

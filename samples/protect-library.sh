@@ -24,8 +24,10 @@ fi
 log=${XDG_STATE_HOME:-$HOME/.local/state}/ulecli/protect.jsonl
 
 mkdir -p "$(dirname "$log")"
-"$ulecli" protect "$library" -o "$output" --quiet --json "$@" > "$log"
+trap 'rm -f "$log.$$"' EXIT
+"$ulecli" protect "$library" -o "$output" --quiet --json "$@" > "$log.$$"
 code=$?
+[ "$code" = 11 ] || mv -f "$log.$$" "$log" # 11: an earlier run is still at work, and this one did nothing
 
 # ulecli has written to stderr what is wrong, and cron mails that. No photo is half written whatever the code,
 # and the next night goes on from there.

@@ -73,9 +73,21 @@ def test_errors_are_typed(tmp_path, config_home) -> None:
         ({"device": "gpu"}, "no device 'gpu'"),
         ({"exclude": "*.png"}, "must be several"),
         ({"overwite": True}, "did you mean overwrite"),
+        ({"identity": 3}, "takes a text"),
+        ({"jobs": "2"}, "takes a whole number"),
+        ({"timeout": float("nan")}, "--timeout is nan"),
+        ({"output": 3}, "no path"),
+        ({"in_place": True}, "--backup DIR"),
+        ({"no_backup": True}, "is for --in-place"),
     ):
         with pytest.raises(UsageError, match=match):
             protect(tmp_path, **settings)
+    for sources in ([tmp_path], None, b"photos"):
+        with pytest.raises(UsageError, match="path"):
+            protect(sources)
+        with pytest.raises(UsageError, match="path"):
+            verify(tmp_path, sources)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     with pytest.raises(NothingToDo):
         (tmp_path / "empty").mkdir()
         protect(tmp_path / "empty")

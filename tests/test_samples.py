@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from ulecli.protection.identity import name_of
-from ulecli.protection.ledger import NAME, reading
+from ulecli.protection.ledger import NAME, opened, reading
 from ulecli.surrogates import store
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -172,6 +172,22 @@ def test_the_shell_example_finds_ulecli_under_cron(tmp_path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     executable(tmp_path / ".venv" / "bin" / "ulecli")
     assert under_cron(script, tmp_path).returncode == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="cron is POSIX")
+def test_the_shell_example_keeps_the_log_of_a_run_that_is_still_at_work(tmp_path) -> None:
+    (tmp_path / "lib").mkdir()
+    shutil.copy(SAMPLES / "dunes.jpg", tmp_path / "lib")
+    executable(tmp_path / ".local" / "bin" / "ulecli")
+    log = tmp_path / ".local" / "state" / "ulecli" / "protect.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_text("of the other run\n")
+    (tmp_path / "out").mkdir()
+    with opened(tmp_path / "out" / NAME):
+        assert under_cron(SAMPLES / "protect-library.sh", tmp_path).returncode == 11
+    assert [log.read_text(), *log.parent.iterdir()] == ["of the other run\n", log]
+    assert under_cron(SAMPLES / "protect-library.sh", tmp_path).returncode == 0
+    assert '"written"' in log.read_text() and [*log.parent.iterdir()] == [log]
 
 
 def test_the_unit_is_one_that_systemd_takes() -> None:

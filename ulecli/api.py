@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from ulecli.errors import UsageError, unknown
 from ulecli.formats.options import MetadataMode, Reading
 from ulecli.imaging.strength import Strength
-from ulecli.protection.config import ProtectConfig, Selection
+from ulecli.protection.config import ProtectConfig, Selection, check_in_place
 from ulecli.protection.outcome import PhotoOutcome, ProtectReport
 from ulecli.system.cores import usable_cores
 from ulecli.system.devices import Device
@@ -46,6 +46,7 @@ def protect(
     first_frame: bool = False,
     in_place: bool = False,
     backup: AnyPath | None = None,
+    no_backup: bool = False,
     surrogate: str = "photo",
     device: Device | str = Device.AUTO,
     jobs: int | None = None,
@@ -67,8 +68,9 @@ def protect(
         exclude: Leave out files and folders of such a name or path.
         recursive: Take the folders below a source too.
         first_frame: Take the first picture of an animation or of several pages, instead of skipping it.
-        in_place: Replace the photos themselves. Without a `backup` they are lost.
+        in_place: Replace the photos themselves; needs one of the next two.
         backup: With `in_place`: where the photos are kept.
+        no_backup: With `in_place`: lose the photos as they were.
         surrogate: The surrogate that shapes the perturbation.
         device: Where the gradient steps run: "auto", "cpu", "cuda" or "mps".
         jobs: Photos in work at a time; None means one for each usable core, with Ray of all its machines.
@@ -88,8 +90,9 @@ def protect(
         KeyFileError: The key can't be read or made.
         LedgerError: The ledger of the output is damaged, of a newer version, or in use by another run.
     """
+    check_in_place(in_place, _path(backup), no_backup)
     config = ProtectConfig(
-        sources=tuple(map(_path, sources)),
+        sources=tuple(map(_needed, sources)),
         output=_path(output),
         epsilon=epsilon,
         strength=_member(Strength, strength, "strength"),
@@ -154,7 +157,7 @@ def verify(
     demands = Demands(epsilon, _member(MetadataMode, metadata, "metadata mode"))
     reader = None if surrogate is None else CueReader(surrogate)
     measured = to_be_measured(visibility)
-    pairs = pair_up(_path(original), _path(protected), reader.sha256 if reader else "")
+    pairs = pair_up(_needed(original), _needed(protected), reader.sha256 if reader else "")
     return tuple(check_all(pairs, demands, reader, visibility=measured, jobs=jobs or usable_cores()))
 
 
@@ -245,7 +248,16 @@ def _path(name: AnyPath) -> Path: ...
 @overload
 def _path(name: None) -> None: ...
 def _path(name: AnyPath | None) -> Path | None:
-    return None if name is None else Path(name).expanduser()
+    try:
+        return None if name is None else Path(name).expanduser()
+    except TypeError:
+        raise UsageError(f"{name!r:.60} is no path; give each as a text or a pathlib.Path") from None
+
+
+def _needed(name: AnyPath) -> Path:
+    if name is None:
+        raise UsageError("None is given where a path is needed")
+    return _path(name)
 
 
 def _member(choices: type[Choice], word: str, what: str) -> Choice:

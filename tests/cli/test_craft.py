@@ -11,6 +11,7 @@ def test_a_poison_is_made_and_read_by_evaluate(tmp_path: Path, ulecli) -> None:
     done = ulecli("craft", "shapes", *QUICK, "-o", tmp_path / "poison.npy")
     assert done.code == 0, done.err
     assert "round 1" in done.err and "still errs" in done.err and "evaluate --poison" in done.err
+    assert done.err.endswith(" --dataset shapes\n")
     audit = ulecli("evaluate", "--dataset", "shapes", "--audit", "--poison", tmp_path / "poison.npy")
     assert audit.code == 0 and "by up to 8 levels" in audit.out
 
@@ -30,6 +31,7 @@ def test_quiet_says_nothing(tmp_path: Path, ulecli) -> None:
         (("shapes", "-o", "out", "--surrogate", "resnet"), 2, "no net 'resnet'"),
         (("shapes", "-o", "out.zip"), 2, ".safetensors"),
         (("shapes", "-o", "full"), 6, "already"),
+        (("shapes", "-o", "full/file/out"), 6, "full/file"),
         (("shapes", "-o", "out", "--method", "advpois", "--as-published"), 2, "no bi-level loop"),
     ],
 )

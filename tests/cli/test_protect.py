@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -207,6 +208,14 @@ def test_a_full_disk_behind_stdout_is_an_error_in_one_line():
         ended = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert ended.returncode == 1
     assert ended.stderr == "ulecli: error: No space left on device\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="streams are closed by a shell")
+def test_with_stderr_closed_stdout_holds_records_alone(photo_folder):
+    command = shlex.join([sys.executable, "-m", "ulecli", "protect", "--json", "-n", str(photo_folder)])
+    closed = ["sh", "-c", f"exec {command} 0<&- 2>&-"]
+    ended = subprocess.run(closed, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    assert [json.loads(line)["type"] for line in ended.stdout.splitlines()] == ["photo"] * 4 + ["summary"]
 
 
 def test_help_says_how():

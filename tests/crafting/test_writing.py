@@ -56,3 +56,12 @@ def test_places_that_are_taken_or_of_another_kind_are_refused(tmp_path: Path) ->
     check_target(tmp_path / "there", resumes=True)
     with pytest.raises(UsageError, match=r"\.npy"):
         check_target(tmp_path / "poison.zip", resumes=False)
+
+
+def test_a_place_where_nothing_can_be_made_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    check_target(tmp_path / "new" / "poison", resumes=False)
+    for output in (tmp_path / "file" / "poison", tmp_path / "file" / "poison.npy"):
+        with pytest.raises(TargetError, match="can't write to"):
+            check_target(output, resumes=False)
+    assert not any((tmp_path / "new").iterdir())

@@ -266,6 +266,7 @@ def test_objects_join_from_python() -> None:
         ({"exploiters": "gray"}, r"exploiters is 'gray': write a tuple, \('gray',\)"),
         ({"defenders": "noise"}, "defenders is 'noise': write a tuple"),
         ({"plugins": "mine.py"}, "plugins is a tuple"),
+        ({"out": 5}, "out is 5, but takes a path"),
     ],
 )
 def test_what_is_no_tuple_of_names(changes: dict[str, object], words: str) -> None:
@@ -383,6 +384,26 @@ def test_a_filter_that_returns_something_else_is_named(wrong) -> None:
     measure = Countermeasure(stored=(Stored(wrong),))
     with pytest.raises(UsageError, match=r"a filter of stored images returned .*uint8 \(40, 3, 32, 32\)"):
         train_exploiter(CLEAN, shapes(20, seed=1), SHORT, measure, 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda images, targets, rng: None,
+        lambda images, targets, rng: images,
+        lambda images, targets, rng: (images[:, :1], targets),
+        lambda images, targets, rng: (images, targets.argmax(1)),
+    ],
+)
+def test_a_change_of_batches_that_returns_something_else_is_named(wrong) -> None:
+    measure = Countermeasure(name="mine", varies=(wrong,))
+    with pytest.raises(UsageError, match=r"of 'mine' has to return images \(\d+, 3, 32, 32\)"):
+        train_exploiter(CLEAN, shapes(20, seed=1), SHORT, measure, 0)
+
+
+def test_a_bare_filter_is_refused_at_once() -> None:
+    with pytest.raises(UsageError, match=r"Stored\(filter\)"):
+        Countermeasure(name="mine", stored=(lambda levels: levels,))
 
 
 def test_hooks_that_are_not_made_yet_can_not_be_used() -> None:

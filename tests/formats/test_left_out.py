@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 
+import numpy as np
 import pytest
 from conftest import scene
 from PIL import Image, ImageOps
@@ -65,6 +66,28 @@ def test_a_video_that_something_follows_and_a_thumbnail_precedes_is_told(tmp_pat
 def test_what_follows_a_picture_is_told_unless_it_is_filling(tmp_path, format):
     assert remarks(tmp_path, stored(format) + bytes(5000), format) == ""
     assert "behind the picture" in remarks(tmp_path, stored(format) + b"archive", format)
+
+
+@pytest.mark.parametrize("rest", [b"\xff", bytes(5000), b"\xff" * 999, bytes(5000) + b"SEFT", VIDEO])
+def test_a_jpeg_without_its_end_marker_is_whole_whatever_follows(tmp_path, rest):
+    content = stored("JPEG")
+    expected = np.asarray(Image.open(io.BytesIO(content)))
+    (tmp_path / "in").write_bytes(content.removesuffix(b"\xff\xd9") + rest)
+    assert np.array_equal(np.asarray(codec.decode(tmp_path / "in", "JPEG").image), expected)
+
+
+@pytest.mark.parametrize("missing", [4, 8, 20])
+def test_a_jpeg_that_lacks_a_few_bytes_before_filling_is_damaged(tmp_path, missing):
+    (tmp_path / "in").write_bytes(stored("JPEG")[:-missing] + bytes(5000))
+    with pytest.raises(PhotoError, match="truncated"):
+        codec.decode(tmp_path / "in", "JPEG")
+
+
+def test_half_a_jpeg_before_a_video_is_damaged(tmp_path):
+    content = stored("JPEG")
+    (tmp_path / "in").write_bytes(content[: len(content) // 2] + VIDEO)
+    with pytest.raises(PhotoError, match="truncated"):
+        codec.decode(tmp_path / "in", "JPEG")
 
 
 @pytest.mark.parametrize("filling", [b"\0", b"\x55"])

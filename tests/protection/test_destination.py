@@ -120,6 +120,7 @@ def test_read_only(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda folder, mode: False)  # the superuser may write everywhere
     with pytest.raises(TargetError, match="can't write"):
         check([Photo(path, path.parent, "JPEG")], ProtectConfig((path.parent,)))
+    check([Photo(path, path.parent, "JPEG")], ProtectConfig((path.parent,), dry_run=True))
     in_place = ProtectConfig((path.parent,), in_place=True, backup=tmp_path / "b")
     with pytest.raises(TargetError, match="no photo in it can be replaced"):
         check([Photo(path, path.parent, "JPEG")], in_place)

@@ -281,6 +281,14 @@ def test_reading_makes_and_changes_no_file(tmp_path, make):
     assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("room", [0, 8192])
+def test_a_full_disk_is_a_place_that_can_not_be_written(small_disk, room):
+    free = os.statvfs(small_disk)
+    (small_disk / "rest").write_bytes(bytes(free.f_bavail * free.f_frsize - room))
+    with pytest.raises(TargetError, match="full"), opened(small_disk / NAME):
+        pass
+
+
 @pytest.mark.parametrize("make", [finished, killed, of_an_older_version])
 def test_a_ledger_in_a_read_only_folder_is_read(small_disk, make):
     make(small_disk / NAME)

@@ -7,6 +7,7 @@ that needs it.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -58,8 +59,21 @@ app.command(hidden=True, epilog=epilog("man"))(man)
 app.add_typer(surrogate.app, name="surrogate")
 
 
+def _open_standard_streams() -> None:
+    """Point streams that the caller closed at the null device.
+
+    Python prints to stdout what is meant for a stderr that is closed, and the next file that is opened would
+    get the number of the stream, and with it what libraries write there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: that of the stream
+            setattr(sys, name, os.fdopen(null, mode, encoding="utf-8", closefd=False))
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program and exit; the only place where errors become a line and an exit code."""
+    _open_standard_streams()
     # Pillow warns of odd metadata on stderr; what matters of it is in the outcomes.
     warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -124,7 +125,9 @@ def craft(
     for remark in () if quiet else poison.remarks:
         say(f"note: {remark}")
     if not quiet:
-        say(f"wrote {output}: {len(poison.images):,} images; try it with ulecli evaluate --poison {output}")
+        of = "" if dataset == "cifar10" else f" --dataset {shlex.quote(dataset)}"
+        trial = f"ulecli evaluate --poison {shlex.quote(str(output))}{of}"
+        say(f"wrote {output}: {len(poison.images):,} images; try it with {trial}")
 
 
 def _catalogue() -> str:

@@ -14,7 +14,7 @@ from ulecli.cli.protect_run import run
 from ulecli.errors import UsageError
 from ulecli.formats.options import MetadataMode, Reading
 from ulecli.imaging.strength import Strength
-from ulecli.protection.config import ProtectConfig, Selection
+from ulecli.protection.config import ProtectConfig, Selection, check_in_place
 from ulecli.system.cores import usable_cores
 from ulecli.system.devices import Device
 from ulecli.system.worker_kinds import WorkerKind, usual_jobs
@@ -162,13 +162,7 @@ def protect(
     """  # noqa: D301 - the help needs the character itself
     if not paths and files_from is None:
         raise UsageError("name a PATH to protect, a photo or a folder (more: ulecli protect --help)")
-    if in_place and (backup is None) is not no_backup:
-        raise UsageError(
-            "--in-place replaces your photos: keep them in a folder with --backup DIR, or lose them with "
-            "--no-backup (one of the two)"
-        )
-    if no_backup and not in_place:
-        raise UsageError("--no-backup is for --in-place; without it the photos are never changed")
+    check_in_place(in_place, backup, no_backup)
     cores = usable_cores()
     config = ProtectConfig(
         sources=tuple(paths or ()),

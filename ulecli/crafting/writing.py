@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,7 +33,7 @@ def check_target(output: Path, *, resumes: bool) -> None:
 
     Raises:
         UsageError: The ending is that of another kind of file.
-        TargetError: There is something already.
+        TargetError: There is something already, or no file can be made there.
     """
     if output.suffix and output.suffix not in ARRAYS and not output.is_dir():
         raise UsageError(
@@ -41,6 +42,10 @@ def check_target(output: Path, *, resumes: bool) -> None:
     taken = output.exists() and not (output.is_dir() and not any(output.iterdir()))
     if taken and not resumes:
         raise TargetError(f"there is {shown(output)} already; name another place or delete it")
+    with writing_to(output, NO_ROOM):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
 
 
 def write_poison(output: Path, images: ImageSet, layout: Layout = Layout.NUMBERS) -> None:

@@ -41,7 +41,7 @@ def as_meant(given: Mapping[str, Any]) -> dict[str, Any]:
     for name in _NUMBERS:
         if not isinstance(given[name], int | float):
             raise UsageError(f"{name} is {given[name]!r}, but takes a number")
-    meant |= {name: Path(value) for name in _PATHS if isinstance(value := given[name], str | PathLike)}
+    meant |= {name: _path(name, given[name]) for name in _PATHS}
     meant["dataset"] = str(given["dataset"])
     meant["poison_kind"] = _poison_kind(given["poison_kind"])
     if isinstance(given["upload"], str):
@@ -63,6 +63,12 @@ def parse_mix(text: str) -> tuple[int, int]:
     if not found:
         raise UsageError(f"--mix {text!r}: write CLEAN+ADDED in percent, for instance 5+30")
     return int(found[1]), int(found[2])
+
+
+def _path(name: str, value: object) -> Path | None:
+    if value is not None and not isinstance(value, str | PathLike):
+        raise UsageError(f"{name} is {value!r}, but takes a path")
+    return None if value is None else Path(value)
 
 
 def _several(name: str, value: object) -> tuple[Any, ...]:

@@ -64,6 +64,9 @@ _STRAY = -1
 _LONG = {*range(0xC0, 0xD0), *range(_SOS, 0xE0), *range(0xE0, 0xF0), _COM} - _ALONE
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]")
 _FILL = re.compile(rb"\xff+")
+_VIDEO = re.compile(rb"\0\0\0[\x08-\xff]ftyp")
+"""The head of what cameras and phones put behind a picture (ISO/IEC 14496-12)."""
+
 _NO_MARKERS = {0x00, *range(0xD0, 0xD8)}
 """What follows 0xFF among coded pixels."""
 
@@ -302,12 +305,16 @@ class _Opened(Source):
         Raises:
             PhotoError: Some of its pixels are missing.
         """
-        data = bytes(self._data[: self._scanned])
-        filling = data[-_FILLING:]
-        if filling == filling[:1] * _FILLING or not self._complete(data):
+        video = _VIDEO.search(self._data, self._scanned_from)
+        end = min(self._scanned, video.start()) if video else self._scanned
+        data = bytes(self._data[:end]).rstrip(b"\xff")  # the half of an end marker
+        coded = data.rstrip(data[-1:])
+        if len(data) - len(coded) >= _FILLING:
+            data = coded + b"\0" if coded.endswith(b"\xff") else coded  # a coded 0xff is followed by 0
+        if not self._complete(data):
             raise PhotoError("is damaged: it is truncated" + self._and_more())
-        if not self._ended and (self._scanned < len(self._data) or self._complete(data[:-_PADDING])):
-            self.remarks.append(VIDEO if self._data.find(b"ftyp", self._scanned_from) >= 0 else REST)
+        if not self._ended and (end < len(self._data) or self._complete(data[:-_PADDING])):
+            self.remarks.append(VIDEO if video else REST)
         return data + b"\xff\xd9"
 
     def _complete(self, data: bytes) -> bool:

@@ -95,6 +95,8 @@ class ProtectConfig:
         check_epsilon(self.epsilon)
         check_workers(self.workers, self.ray_address)
         on_ray = self.workers == WorkerKind.RAY
+        if not isinstance(self.jobs, int):
+            raise UsageError(f"--jobs is {self.jobs!r}, but takes a whole number")
         if self.jobs < (0 if on_ray else 1):
             raise UsageError(f"--jobs is {self.jobs}, but at least one photo must be in work at a time")
         if on_ray and self.device not in (Device.AUTO, Device.CPU):
@@ -105,7 +107,9 @@ class ProtectConfig:
             raise UsageError("name at least one photo or folder to protect")
         if not self.identity:
             raise UsageError("--identity is empty; give it a name, for instance --identity ada")
-        if self.timeout < 0:
+        if not isinstance(self.identity, str):
+            raise UsageError(f"--identity is {self.identity!r}, but takes a text")
+        if not self.timeout >= 0:  # nor nan
             raise UsageError(f"--timeout is {self.timeout:g}, but it must be 0 (any time) or more seconds")
         if self.reading.max_pixels is not None and self.reading.max_pixels < 1:
             raise UsageError("--max-pixels must be at least 1")
@@ -115,3 +119,18 @@ class ProtectConfig:
             raise UsageError("--prune removes copies, and --in-place makes none; leave one out")
         if self.backup and not self.in_place:
             raise UsageError("--backup is for --in-place; without it the photos are never changed")
+
+
+def check_in_place(in_place: bool, backup: Path | None, no_backup: bool) -> None:
+    """See that nobody loses their photos who did not say so.
+
+    Raises:
+        UsageError: Photos are to be replaced, and it is not said what becomes of them; or it is said in vain.
+    """
+    if in_place and (backup is None) is not no_backup:
+        raise UsageError(
+            "--in-place replaces your photos: keep them in a folder with --backup DIR, or lose them with "
+            "--no-backup (one of the two)"
+        )
+    if no_backup and not in_place:
+        raise UsageError("--no-backup is for --in-place; without it the photos are never changed")

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Self
 
-from ulecli.errors import LedgerError, UleError
+from ulecli.errors import LedgerError, TargetError, UleError
 from ulecli.formats.image_data import image_data_sha256
 from ulecli.protection.ledger import NAME, Direction, Ledger, opened, reading
 from ulecli.protection.outcome import Photo, PhotoOutcome
@@ -133,7 +133,7 @@ class Ledgers:
         """Note what could not be protected; without a root, in the first ledger."""
         ledgers = [self.of(root)] if root else self._ledgers()
         if not self._dry and ledgers and ledgers[0]:
-            with contextlib.suppress(LedgerError):  # the outcome is reported all the same
+            with contextlib.suppress(LedgerError, TargetError):  # the outcome is reported all the same
                 ledgers[0].add_problem(outcome)
 
     def empty(self) -> bool:

@@ -40,8 +40,8 @@ def check(found: Sequence[Photo], config: ProtectConfig) -> None:
         _check_roots({photo.source for photo in found}, config)
         _check_apart(found, config)
     elsewhere = "no photo in it can be replaced" if config.in_place else "choose another output with -o"
-    _check_writable({root_of(photo, config) for photo in found}, elsewhere)
-    _check_writable({config.backup} if config.backup else (), "choose another with --backup")
+    _check_folders({root_of(photo, config) for photo in found}, elsewhere, config.dry_run)
+    _check_folders({config.backup} if config.backup else (), "choose another with --backup", config.dry_run)
     _check_no_source_replaced(found, config)
 
 
@@ -94,13 +94,13 @@ def _check_apart(found: Sequence[Photo], config: ProtectConfig) -> None:
             )
 
 
-def _check_writable(roots: Iterable[Path], instead: str) -> None:
+def _check_folders(roots: Iterable[Path], instead: str, dry_run: bool) -> None:
     for root in sorted(roots):
         folder = next(folder for folder in (root, *root.absolute().parents) if os.path.lexists(folder))
         if not paths.is_folder(folder):
             problem = paths.problem(folder) or "is not a folder"
             raise TargetError(f"{shown(folder)} {problem}; {instead}")
-        if not os.access(folder, os.W_OK | os.X_OK):
+        if not dry_run and not os.access(folder, os.W_OK | os.X_OK):
             raise TargetError(f"can't write in {shown(folder)}; {instead}")
 
 

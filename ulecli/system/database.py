@@ -240,6 +240,10 @@ def _refusal(path: Path, error: sqlite3.Error) -> LedgerError | TargetError:
     """Return what a user can act on for what SQLite says to a run."""
     if _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
         return TargetError(f"can't write the ledger {shown(path)}: {error}; name a place with --ledger")
+    if _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return TargetError(
+            f"the ledger {shown(path)} can't be written: {error}; make room, or name a place with --ledger"
+        )
     return _known(path, error) or LedgerError(f"the ledger {shown(path)} can't be written: {error}")
 
 

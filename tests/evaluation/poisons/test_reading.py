@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,52 @@ def test_one_value_for_all_channels(tmp_path: Path, clean: ImageSet, shape: tupl
     levels = np.rint(sinusoids(24, 8, 10, 8))[:, :1]
     poison = read_poison(save(tmp_path / "delta.npy", levels.reshape(shape).astype(np.int16)), clean)
     assert np.array_equal(poison.images.images.numpy(), added(clean, levels))
+
+
+@pytest.mark.parametrize("form", ["a batch of CIFAR", "one of Python 3", "arrays"])
+def test_rows_as_in_cifars_own_files(tmp_path: Path, clean: ImageSet, form: str) -> None:
+    expected = added(clean, np.rint(sinusoids(24, 8, 10, 8)))
+    rows, labels = expected.reshape(24, -1), clean.labels.tolist()
+    path = tmp_path / ("rows.npz" if form == "arrays" else "data_batch_1.pkl")
+    if form == "arrays":
+        np.savez(path, data=rows, labels=labels)
+    elif form == "one of Python 3":
+        path.write_bytes(pickle.dumps({"data": rows, "fine_labels": labels, "filenames": ["a.png"] * 24}))
+    else:
+        path.write_bytes(pickle.dumps({b"data": rows, b"labels": labels, b"filenames": [b"a.png"] * 24}))
+    poison = read_poison(path, clean)
+    assert np.array_equal(poison.images.images.numpy(), expected)
+    assert torch.equal(poison.images.labels, clean.labels)
+    (note,) = poison.notes
+    assert "all red values, then green, then blue" in note
+
+
+def test_tensors_that_are_stored_in_other_ways(tmp_path: Path, clean: ImageSet) -> None:
+    levels = np.rint(sinusoids(24, 8, 10, 8))
+    torch.save(torch.tensor(levels).to_sparse(), tmp_path / "sparse.pt")
+    poison = read_poison(tmp_path / "sparse.pt", clean)
+    assert np.array_equal(poison.images.images.numpy(), added(clean, levels))
+    torch.save(torch.empty(24, 3, 8, 10, device="meta"), tmp_path / "meta.pt")
+    with pytest.raises(UleError, match="no tensor"):
+        read_poison(tmp_path / "meta.pt", clean)
+
+
+def test_what_is_no_array_of_numbers_is_refused_in_words(tmp_path: Path, clean: ImageSet) -> None:
+    (tmp_path / "text.npy").write_text("a page of a web server")
+    np.savez(tmp_path / "objects.npz", images=np.array([None, 1], dtype=object))
+    names = np.array(clean.classes)[clean.labels.numpy()]
+    np.savez(tmp_path / "names.npz", images=clean.images.numpy(), labels=names)
+    for name, words in (("text.npy", "damaged"), ("objects.npz", "not loaded"), ("names.npz", "numbers of")):
+        with pytest.raises(UleError, match=words) as refused:
+            read_poison(tmp_path / name, clean)
+        assert "unsafely" not in str(refused.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX")
+def test_a_pipe_is_not_waited_for(tmp_path: Path, clean: ImageSet) -> None:
+    os.mkfifo(tmp_path / "poison.npy")
+    with pytest.raises(UleError, match="regular file"):
+        read_poison(tmp_path / "poison.npy", clean)
 
 
 def test_one_perturbation_for_each_class_goes_by_label(tmp_path: Path, clean: ImageSet) -> None:

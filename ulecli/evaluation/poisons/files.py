@@ -20,7 +20,7 @@ from ulecli.evaluation.poisons.pickles import NAMES, plain, read_pickle
 VALUES = ("images", "data", "x", "noise", "delta", "x_train", "adv_inputs", "perturbation")
 """What the array of a poison is called where a file holds several."""
 
-LABELS = ("labels", "y", "targets", "y_train")
+LABELS = ("labels", "y", "targets", "y_train", "fine_labels")
 """What its labels are called."""
 
 INDICES = "indices"
@@ -49,9 +49,11 @@ def read_arrays(path: Path) -> Arrays:
     """Read a file by its name's ending, one of `READERS`.
 
     Raises:
-        UleError: The ending is another, the file is damaged or holds objects, or it is not clear which of
-            its arrays is the poison.
+        UleError: The ending is another, it is a pipe or the like, it is damaged or holds objects, or it is
+            not clear which of its arrays is the poison.
     """
+    if not path.is_file():
+        raise UleError(f"{shown(path)} is not a regular file; write the poison to one")
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         known = ", ".join(READERS)
@@ -60,12 +62,12 @@ def read_arrays(path: Path) -> Arrays:
         found = reader(path)
     except UleError:
         raise
-    except pickle.UnpicklingError as error:
-        raise UleError(
-            f"{shown(path)} is damaged or holds Python objects, which could run code and are not loaded; "
-            "write it anew as numbers alone: numpy.save('poison.npy', numpy.asarray(poison))"
-        ) from error
     except Exception as error:  # damaged archives raise whatever their parser stumbles over
+        if isinstance(error, pickle.UnpicklingError) or "allow_pickle" in str(error):
+            raise UleError(
+                f"{shown(path)} is damaged or holds Python objects, which could run code and are not loaded; "
+                "write it anew as numbers alone: numpy.save('poison.npy', numpy.asarray(poison))"
+            ) from error
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise UleError(
             f"{shown(path)} can't be read ({reason}); fetch it anew, or save it as plain numbers"
@@ -150,12 +152,22 @@ def _pickle(path: Path) -> Arrays:
 def _sorted_out(held: Any, path: Path) -> Arrays:
     """Return the arrays of an object that a file holds: a dict, a pair with labels, or values alone."""
     if isinstance(held, Mapping):
-        several = (Tensor, np.ndarray, list, tuple)
-        tensors = {str(name): value for name, value in held.items() if isinstance(value, several)}
+        tensors = {_text(name): value for name, value in held.items() if _may_be_numbers(value)}
         return _chosen(list(tensors), lambda name: _stacked(tensors[name], path), path)
     if isinstance(held, list | tuple) and len(held) == 2 and _are_labels(held[1]):
         return Arrays(_stacked(held[0], path), _stacked(held[1], path))
     return Arrays(_stacked(held, path))
+
+
+def _text(name: object) -> str:
+    return name.decode("latin-1") if isinstance(name, bytes) else str(name)  # Python 2 wrote CIFAR's own
+
+
+def _may_be_numbers(held: object) -> bool:
+    """Return whether it is an array or a list, and not one of words, as the names of CIFAR's files are."""
+    if isinstance(held, list | tuple):
+        return not (held and all(isinstance(one, str | bytes) for one in held))
+    return isinstance(held, Tensor | np.ndarray)
 
 
 _ARCHIVE = b"PK\x03\x04"
@@ -190,7 +202,10 @@ def _chosen(names: list[str], get: Callable[[str], Tensor], path: Path) -> Array
 
 def _tensor(array: NDArray[Any], path: Path) -> Tensor:
     if array.dtype.kind not in "biufc":
-        raise UleError(f"{shown(path)} holds {array.dtype} values; a poison is integers or real numbers")
+        words = ", and its labels are the numbers of classes, from 0" if array.dtype.kind in "US" else ""
+        raise UleError(
+            f"{shown(path)} holds {array.dtype} values; a poison is integers or real numbers{words}"
+        )
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if array.dtype == np.longdouble:
@@ -208,8 +223,9 @@ def _are_labels(held: object) -> bool:
 
 def _stacked(held: object, path: Path) -> Tensor:
     """Return a tensor or an array as a tensor, and a list of equal ones or of numbers as one."""
-    if isinstance(held, Tensor):
-        return held.detach()
+    if isinstance(held, Tensor) and not (held.is_nested or held.is_meta):
+        held = held.dequantize() if held.is_quantized else held.detach()
+        return held if held.layout == torch.strided else held.to_dense()
     if isinstance(held, np.ndarray):
         return _tensor(held, path)
     if isinstance(held, list | tuple) and held:

@@ -51,8 +51,9 @@ def read_poison(path: Path, clean: ImageSet, *, kind: PoisonKind = PoisonKind.AU
     delta or perturbation; beside it there may be labels (or y, targets), as whole numbers, a column of them
     or one-hot, and indices, the places of the images where they are not the whole set. A folder holds PNGs
     with numbers, see `numbered.read_numbered`. Shapes are (N, 3, H, W), (N, H, W, 3), and for one value tied
-    across RGB (N, 1, H, W), (N, H, W, 1), (N, H, W); as many perturbations as there are classes go to the
-    images by label. Images with labels may be in an order of their own and a part of the set, see
+    across RGB (N, 1, H, W), (N, H, W, 1), (N, H, W); rows of 3HW numbers beside labels are all red, then
+    green, then blue, as in CIFAR's own files, and a note says so. As many perturbations as there are classes
+    go to the images by label. Images with labels may be in an order of their own and a part of the set, see
     `alignment.align`.
 
     Args:
@@ -77,7 +78,7 @@ def read_poison(path: Path, clean: ImageSet, *, kind: PoisonKind = PoisonKind.AU
         )
     height, width = clean.images.shape[2:]
     found = read_numbered(path, clean) if path.is_dir() else read_arrays(path)
-    values = _planes(found.values, height, width, path)
+    values = _planes(found, height, width, path)
     _check_finite(values, path)
     places = align(values, found, clean, kind, path)
     try:
@@ -101,13 +102,18 @@ def read_poison(path: Path, clean: ImageSet, *, kind: PoisonKind = PoisonKind.AU
         source=path,
         kind=meaning.kind,
         reading=_reading(meaning, found, places),
-        notes=(*_label_notes(differ, path, own=own), *_part_notes(places, clean, path)),
+        notes=(
+            *_row_notes(found, path),
+            *_label_notes(differ, path, own=own),
+            *_part_notes(places, clean, path),
+        ),
         labels_differ=int(differ.sum()) / max(1, len(differ)),
     )
 
 
-def _planes(values: Tensor, height: int, width: int, path: Path) -> Tensor:
+def _planes(found: Arrays, height: int, width: int, path: Path) -> Tensor:
     """Return values as (n, C, H, W) with C of 1 or 3, as a view."""
+    values = found.values
     shape = tuple(values.shape[1:])
     if shape in ((3, height, width), (1, height, width)):
         return values
@@ -115,6 +121,8 @@ def _planes(values: Tensor, height: int, width: int, path: Path) -> Tensor:
         return values.movedim(3, 1)
     if shape == (height, width):
         return values[:, None]
+    if shape == (3 * height * width,) and found.labels is not None:
+        return values.view(-1, 3, height, width)
     raise UleError(
         f"{shown(path)} is of shape {tuple(values.shape)}; this training set needs (N, 3, {height}, {width}) "
         f"or (N, {height}, {width}, 3)"
@@ -144,6 +152,12 @@ def _reading(meaning: Meaning, found: Arrays, places: Tensor | None) -> str:
         return f"{meaning}, one for each class"
     stated = torch.arange(len(places)) if found.indices is None else found.indices
     return str(meaning) if torch.equal(places, stated) else f"{meaning}, in an order of their own"
+
+
+def _row_notes(found: Arrays, path: Path) -> tuple[str, ...]:
+    if found.values.ndim != 2:
+        return ()
+    return (f"the rows of {shown(path)} were read as CIFAR's: all red values, then green, then blue",)
 
 
 def _label_notes(differ: Tensor, path: Path, *, own: bool) -> tuple[str, ...]:

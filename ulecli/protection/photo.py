@@ -208,6 +208,7 @@ def _original(image: Image.Image, job: Job) -> Iterator[Image.Image | BinaryIO |
         yield image.copy()
     else:
         with set_aside(image, job.part.parent) as aside:
+            del image  # or its memory would stay until the end
             yield aside
 
 
